@@ -1,0 +1,82 @@
+//! The catalog: which schemas and tables exist at one `CommitSeq`, and how they change.
+
+use std::sync::Arc;
+
+use outcrop_types::{DataType, TableId, TableName, TableOptions, TableSchema, Value};
+
+/// Schemas and tables at one `CommitSeq`. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {}
+
+impl Catalog {
+    /// Names of all schemas, sorted. `commons` always exists.
+    pub fn schemas(&self) -> impl Iterator<Item = &str> {
+        std::iter::empty()
+    }
+
+    /// Whether a schema exists.
+    pub fn has_schema(&self, name: &str) -> bool {
+        let _ = name;
+        todo!()
+    }
+
+    /// The table of this name.
+    pub fn table(&self, name: &TableName) -> Option<&Arc<TableSchema>> {
+        let _ = name;
+        todo!()
+    }
+
+    /// The table with this id.
+    pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableSchema>> {
+        let _ = id;
+        todo!()
+    }
+
+    /// All tables, sorted by name.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<TableSchema>> {
+        std::iter::empty()
+    }
+}
+
+/// A column of a table to be created; ids are given by the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewColumn {
+    /// Name in SQL.
+    pub name: String,
+    /// Type.
+    pub data_type: DataType,
+    /// Whether NULL is allowed. Key columns are never nullable.
+    pub nullable: bool,
+    /// SQL text of the DEFAULT expression.
+    pub write_default: Option<String>,
+    /// What rows older than the column hold (`ALTER TABLE ADD COLUMN`); NULL at `CREATE TABLE`.
+    pub initial_default: Value,
+}
+
+/// A table to be created.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewTable {
+    /// Its name; the schema must exist.
+    pub name: TableName,
+    /// Its columns, in order.
+    pub columns: Vec<NewColumn>,
+    /// Constraint name and column names of the primary key.
+    pub primary_key: Option<(String, Vec<String>)>,
+    /// Storage choices.
+    pub options: TableOptions,
+}
+
+/// A change of the catalog. Existence is judged against the tail, in the turn of the change (W3).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ddl {
+    /// `CREATE SCHEMA`: 42P06 if it exists.
+    CreateSchema(String),
+    /// `DROP SCHEMA`: 3F000 if it does not exist, 2BP01 if it holds tables.
+    DropSchema(String),
+    /// `CREATE TABLE`: 42P07 if it exists, 3F000 without the schema, 42701, 54011, 42622, 42P16 for bad definitions.
+    CreateTable(NewTable),
+    /// `DROP TABLE`: 42P01 if it does not exist.
+    DropTable(TableName),
+    /// `TRUNCATE`, several tables at once: 42P01 if one does not exist.
+    Truncate(Vec<TableName>),
+}

@@ -1,0 +1,38 @@
+//! The mutable engine: shards, memtables, snapshots, commits, flushes and recovery over the log and the segments.
+//!
+//! # What it is not
+//! It knows no SQL and no network. Callers bring batches, addresses and callbacks; they get snapshots and commits.
+//!
+//! # Flow
+//! ```text
+//! TableWrite ─▶ shard turn: conflicts, victims ─▶ CommitRecord ─▶ log group ─▶ fdatasync ─▶ Version published ─▶ CommitHandle done
+//! Snapshot (one Arc<Version>) ─▶ TableSnapshot ─▶ morsels ─▶ data AND mask ─▶ RecordBatch
+//! sealed generation ─▶ flush: segment from the rows alive at a pin ─▶ install record ─▶ manifest checkpoint ─▶ log truncated
+//! ```
+//!
+//! # Invariants
+//! - E1. Readers see published ≤ durable ≤ tail (architecture W3).
+//! - E2. A published `Version` holds every table of its log at one `CommitSeq` (W2).
+//! - E3. At most one row of a key is alive in any `Version` (W4, W6).
+//! - E4. A record names resolved victims; replay looks no key up (W1).
+//! - E5. After a failed sync no commit is acknowledged (W9).
+//! - E6. A file named by the manifest was synced and published before the manifest was (S5).
+//!
+//! # Start reading at
+//! [`Engine`], then [`Snapshot`], then [`TableWrite`].
+
+pub mod catalog;
+mod engine;
+pub mod options;
+pub mod snapshot;
+pub mod write;
+
+pub use catalog::{Catalog, Ddl, NewColumn, NewTable};
+pub use engine::{Engine, EngineStatus};
+pub use options::EngineOptions;
+pub use outcrop_segment::ScanColumn;
+pub use snapshot::{ColumnStatistics, Morsel, Snapshot, TableSnapshot};
+pub use write::{
+    AppliedRows, Commit, CommitHandle, ConflictRows, ConflictUpdate, OnConflict, Recheck, Rechecked, RowOutcome,
+    TableWrite, WriteMode,
+};

@@ -1,0 +1,43 @@
+//! Limits of the engine.
+
+use std::time::Duration;
+
+/// Sizes and limits of an engine. All have defaults that suit a laptop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// A generation is sealed and flushed at this size. Default 64 MiB.
+    pub flush_bytes_max: u64,
+    /// A generation is sealed and flushed at this number of rows. Default 1,000,000.
+    pub flush_rows_max: u32,
+    /// A generation older than this is flushed, however small. Default 10 min.
+    pub flush_age_max: Duration,
+    /// Memory that all memtables may hold before writes are delayed, then refused. Default 512 MiB.
+    pub memtable_bytes_max: u64,
+    /// Log kept before the oldest generation is flushed, however small (W1). Default 1 GiB.
+    pub log_bytes_max: u64,
+    /// Size of one log file, zero-filled before use. Default 64 MiB.
+    pub log_file_bytes: u64,
+    /// Commits above this are staged in segments (W10). Default 8 MiB.
+    pub commit_inline_bytes_max: u64,
+    /// Memory for checked pages of segment files. Default 256 MiB.
+    pub page_cache_bytes: u64,
+    /// Longest that a write waits for memory before it is refused with a retryable error. Default 10 s.
+    pub stall_max: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            flush_bytes_max: 64 << 20,
+            flush_rows_max: 1_000_000,
+            flush_age_max: Duration::from_secs(600),
+            memtable_bytes_max: 512 << 20,
+            log_bytes_max: 1 << 30,
+            log_file_bytes: 64 << 20,
+            commit_inline_bytes_max: 8 << 20,
+            page_cache_bytes: 256 << 20,
+            stall_max: Duration::from_secs(10),
+        }
+    }
+}

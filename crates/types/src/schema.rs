@@ -1,0 +1,123 @@
+//! Table schemas: what the catalog of a log holds and every batch obeys.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::{Schema as ArrowSchema, SchemaRef};
+
+use crate::{ColumnId, DataType, IndexId, SchemaVersion, TableId, Value};
+
+/// Longest name of a schema, table, column or constraint, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Most columns of a table.
+pub const COLUMNS_MAX: usize = 4_096;
+/// The schema that unqualified names mean; `public` resolves to it.
+pub const DEFAULT_SCHEMA: &str = "commons";
+
+/// A table's name within its schema.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// The schema ("workspace" in REST).
+    pub schema: String,
+    /// The table ("collection" in REST).
+    pub table: String,
+}
+
+impl TableName {
+    /// The name `schema.table`.
+    pub fn new(schema: impl Into<String>, table: impl Into<String>) -> Self {
+        Self { schema: schema.into(), table: table.into() }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// A column of a table (architecture F5).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Identity; survives renames.
+    pub id: ColumnId,
+    /// Name in SQL.
+    pub name: String,
+    /// Type, with parameters.
+    pub data_type: DataType,
+    /// Collation of text: 0 is bytewise, and the only one today.
+    pub collation: u32,
+    /// Whether NULL is allowed.
+    pub nullable: bool,
+    /// What rows older than the column hold.
+    pub initial_default: Value,
+    /// SQL text of the DEFAULT expression, evaluated for each inserted row that omits the column.
+    pub write_default: Option<String>,
+}
+
+/// A unique key of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyIndex {
+    /// Identity within the table.
+    pub id: IndexId,
+    /// Constraint name, as in error messages (`flights_pkey`).
+    pub name: String,
+    /// Key columns, in key order.
+    pub columns: Vec<ColumnId>,
+}
+
+/// Storage choices of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableOptions {
+    /// Keeps no key index; refuses UPDATE and DELETE.
+    pub append_only: bool,
+}
+
+/// A table: its name, columns and keys at one schema version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableSchema {
+    /// Identity; survives renames.
+    pub id: TableId,
+    /// Counts changes of this schema.
+    pub version: SchemaVersion,
+    /// Current name.
+    pub name: TableName,
+    /// Columns in declaration order.
+    pub columns: Vec<Column>,
+    /// Key indexes: the primary key first, if there is one.
+    pub keys: Vec<KeyIndex>,
+    /// Storage choices.
+    pub options: TableOptions,
+}
+
+impl TableSchema {
+    /// The primary key, if the table has one.
+    pub fn primary_key(&self) -> Option<&KeyIndex> {
+        self.keys.first()
+    }
+
+    /// Position of a column in declaration order.
+    pub fn position(&self, id: ColumnId) -> Option<usize> {
+        self.columns.iter().position(|column| column.id == id)
+    }
+
+    /// The column with this id.
+    pub fn column(&self, id: ColumnId) -> Option<&Column> {
+        self.columns.iter().find(|column| column.id == id)
+    }
+
+    /// The column with this name (exact match; SQL folds unquoted names before).
+    pub fn column_named(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The Arrow schema of this table's batches: all columns in declaration order.
+    pub fn to_arrow(&self) -> SchemaRef {
+        Arc::new(ArrowSchema::new(
+            self.columns
+                .iter()
+                .map(|column| column.data_type.to_field(&column.name, column.nullable))
+                .collect::<Vec<_>>(),
+        ))
+    }
+}
