@@ -199,7 +199,7 @@ conditions! {
     InternalError "XX000" Internal;
 }
 
-/// An error of Outcrop, as its user sees it: condition, message, and where they help detail, hint and position.
+/// An error of Outcrop, as its user sees it: condition, message, and where they help detail, hint, context and position.
 ///
 /// `Display` prints the message alone; causes travel through `source()`.
 #[derive(Debug)]
@@ -211,6 +211,7 @@ struct Inner {
     message: String,
     detail: Option<String>,
     hint: Option<String>,
+    context: Option<String>,
     position: Option<u32>,
     constraint: Option<Constraint>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -237,6 +238,7 @@ impl Error {
             message: message.into(),
             detail: None,
             hint: None,
+            context: None,
             position: None,
             constraint: None,
             source: None,
@@ -254,6 +256,13 @@ impl Error {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds where it happened, as `COPY flights, line 3, column year: "x"`.
+    #[must_use]
+    pub fn with_context(mut self, context: impl Into<String>) -> Self {
+        self.0.context = Some(context.into());
         self
     }
 
@@ -313,6 +322,11 @@ impl Error {
     /// The HINT sentence.
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// Where it happened: the line and column of a COPY.
+    pub fn context(&self) -> Option<&str> {
+        self.0.context.as_deref()
     }
 
     /// Place in the statement: characters, from 1.

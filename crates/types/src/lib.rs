@@ -20,6 +20,7 @@
 pub mod data_type;
 pub mod error;
 pub mod ids;
+pub mod jsonb;
 pub mod predicate;
 pub mod schema;
 pub mod value;

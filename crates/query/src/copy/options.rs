@@ -1,0 +1,253 @@
+//! Options of COPY, checked.
+
+use outcrop_types::{Condition, Error, Result};
+
+use super::statement::{CopyOption, CopyOptionValue};
+use crate::settings::parse_bool;
+
+/// How COPY writes rows as bytes. The binary format is refused (0A000).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// Tab-separated lines with backslash escapes.
+    Text,
+    /// Comma-separated values.
+    Csv,
+}
+
+/// Whether COPY has a line of column names first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyHeader {
+    /// No header line.
+    Absent,
+    /// A line that COPY FROM skips and COPY TO writes.
+    Present,
+    /// A line that must name the columns (COPY FROM only).
+    Match,
+}
+
+/// The format of COPY data, every field valid for the format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// Text or CSV.
+    pub format: CopyFormat,
+    /// One byte between columns.
+    pub delimiter: u8,
+    /// The text that means NULL (in CSV only when unquoted).
+    pub null: String,
+    /// Header line.
+    pub header: CopyHeader,
+    /// CSV quote.
+    pub quote: u8,
+    /// CSV escape inside quotes.
+    pub escape: u8,
+    /// Columns (positions in the column list) whose values CSV output always quotes.
+    pub force_quote: Vec<usize>,
+    /// Columns whose CSV input is never NULL.
+    pub force_not_null: Vec<usize>,
+    /// Columns whose quoted CSV input may be NULL.
+    pub force_null: Vec<usize>,
+}
+
+/// Which way rows go: some options have one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CopyDirection {
+    From,
+    To,
+}
+
+impl CopyOptions {
+    /// The defaults of a format.
+    pub fn new(format: CopyFormat) -> Self {
+        let (delimiter, null) = match format {
+            CopyFormat::Text => (b'\t', "\\N"),
+            CopyFormat::Csv => (b',', ""),
+        };
+        Self {
+            format,
+            delimiter,
+            null: null.to_owned(),
+            header: CopyHeader::Absent,
+            quote: b'"',
+            escape: b'"',
+            force_quote: Vec::new(),
+            force_not_null: Vec::new(),
+            force_null: Vec::new(),
+        }
+    }
+
+    /// Checks what the statement says, for these columns.
+    pub(crate) fn check(given: &[CopyOption], direction: CopyDirection, columns: &[String]) -> Result<Self> {
+        let mut seen: Vec<&str> = Vec::new();
+        for option in given {
+            if seen.contains(&option.name.as_str()) {
+                return Err(syntax("conflicting or redundant options").with_detail(format!("\"{}\" is given twice.", option.name)));
+            }
+            seen.push(&option.name);
+        }
+        let format = match given.iter().find(|option| option.name == "format") {
+            None => CopyFormat::Text,
+            Some(option) => match option.text()?.to_ascii_lowercase().as_str() {
+                "text" => CopyFormat::Text,
+                "csv" => CopyFormat::Csv,
+                "binary" => {
+                    return Err(unsupported("COPY in binary format is not supported")
+                        .with_hint("Use FORMAT text or FORMAT csv."));
+                }
+                other => return Err(invalid(format!("COPY format \"{other}\" not recognized"))),
+            },
+        };
+        let mut options = Self::new(format);
+        for option in given {
+            options.take(option, direction, columns)?;
+        }
+        if given.iter().any(|option| option.name == "quote") && !given.iter().any(|option| option.name == "escape") {
+            options.escape = options.quote;
+        }
+        options.check_characters()?;
+        Ok(options)
+    }
+
+    fn take(&mut self, option: &CopyOption, direction: CopyDirection, columns: &[String]) -> Result<()> {
+        let csv_only = |what: &str| match self.format {
+            CopyFormat::Csv => Ok(()),
+            CopyFormat::Text => Err(syntax(format!("COPY {what} requires CSV mode"))),
+        };
+        let one_way = |what: &str, way: CopyDirection| match direction == way {
+            true => Ok(()),
+            false if way == CopyDirection::To => Err(syntax(format!("COPY {what} cannot be used with COPY FROM"))),
+            false => Err(syntax(format!("COPY {what} cannot be used with COPY TO"))),
+        };
+        match option.name.as_str() {
+            "format" => {}
+            "delimiter" => self.delimiter = option.byte("delimiter")?,
+            "null" => option.text()?.clone_into(&mut self.null),
+            "header" => self.header = option.header(direction)?,
+            "quote" => {
+                csv_only("quote")?;
+                self.quote = option.byte("quote")?;
+            }
+            "escape" => {
+                csv_only("escape")?;
+                self.escape = option.byte("escape")?;
+            }
+            "force_quote" => {
+                csv_only("FORCE_QUOTE")?;
+                one_way("FORCE_QUOTE", CopyDirection::To)?;
+                self.force_quote = option.columns(columns)?;
+            }
+            "force_not_null" => {
+                csv_only("FORCE_NOT_NULL")?;
+                one_way("FORCE_NOT_NULL", CopyDirection::From)?;
+                self.force_not_null = option.columns(columns)?;
+            }
+            "force_null" => {
+                csv_only("FORCE_NULL")?;
+                one_way("FORCE_NULL", CopyDirection::From)?;
+                self.force_null = option.columns(columns)?;
+            }
+            "encoding" => {
+                let name = option.text()?.to_ascii_lowercase().replace(['-', '_'], "");
+                if !matches!(name.as_str(), "utf8" | "unicode" | "sqlascii") {
+                    return Err(unsupported("COPY knows no encoding but UTF-8")
+                        .with_hint("Convert the data to UTF-8 first."));
+                }
+            }
+            // Every COPY here is one commit; there is nothing to freeze.
+            "freeze" => one_way("FREEZE", CopyDirection::From)?,
+            other => return Err(syntax(format!("option \"{other}\" not recognized"))),
+        }
+        Ok(())
+    }
+
+    fn check_characters(&self) -> Result<()> {
+        if matches!(self.delimiter, b'\r' | b'\n') {
+            return Err(invalid("COPY delimiter cannot be newline or carriage return"));
+        }
+        if self.null.contains(['\r', '\n']) {
+            return Err(invalid("COPY null representation cannot use newline or carriage return"));
+        }
+        if self.null.bytes().any(|byte| byte == self.delimiter) {
+            return Err(invalid("COPY delimiter character must not appear in the NULL specification"));
+        }
+        match self.format {
+            CopyFormat::Text if self.delimiter.is_ascii_alphanumeric() || matches!(self.delimiter, b'\\' | b'.') => {
+                Err(invalid(format!("COPY delimiter cannot be \"{}\"", char::from(self.delimiter))))
+            }
+            CopyFormat::Csv if self.delimiter == self.quote => {
+                Err(invalid("COPY delimiter and quote must be different"))
+            }
+            CopyFormat::Csv if self.null.bytes().any(|byte| byte == self.quote) => {
+                Err(invalid("CSV quote character must not appear in the NULL specification"))
+            }
+            CopyFormat::Text | CopyFormat::Csv => Ok(()),
+        }
+    }
+}
+
+impl CopyOption {
+    fn text(&self) -> Result<&str> {
+        match &self.value {
+            CopyOptionValue::Text(text) => Ok(text),
+            CopyOptionValue::Absent | CopyOptionValue::Columns(_) | CopyOptionValue::AllColumns => {
+                Err(syntax(format!("{} requires a parameter", self.name)))
+            }
+        }
+    }
+
+    fn byte(&self, what: &str) -> Result<u8> {
+        match self.text()?.as_bytes() {
+            [byte] => Ok(*byte),
+            _ => Err(unsupported(format!("COPY {what} must be a single one-byte character"))),
+        }
+    }
+
+    fn header(&self, direction: CopyDirection) -> Result<CopyHeader> {
+        match &self.value {
+            CopyOptionValue::Absent => Ok(CopyHeader::Present),
+            CopyOptionValue::Text(text) if text.eq_ignore_ascii_case("match") => match direction {
+                CopyDirection::From => Ok(CopyHeader::Match),
+                CopyDirection::To => Err(unsupported("cannot use \"match\" with HEADER in COPY TO")),
+            },
+            CopyOptionValue::Text(text) => match parse_bool(text) {
+                Some(true) => Ok(CopyHeader::Present),
+                Some(false) => Ok(CopyHeader::Absent),
+                None => Err(syntax("header requires a Boolean value or \"match\"")),
+            },
+            CopyOptionValue::Columns(_) | CopyOptionValue::AllColumns => {
+                Err(syntax("header requires a Boolean value or \"match\""))
+            }
+        }
+    }
+
+    fn columns(&self, columns: &[String]) -> Result<Vec<usize>> {
+        match &self.value {
+            CopyOptionValue::AllColumns => Ok((0..columns.len()).collect()),
+            CopyOptionValue::Columns(names) => names
+                .iter()
+                .map(|name| {
+                    columns.iter().position(|column| column == name).ok_or_else(|| {
+                        Error::new(
+                            Condition::InvalidColumnReference,
+                            format!("{} column \"{name}\" not referenced by COPY", self.name.to_uppercase()),
+                        )
+                    })
+                })
+                .collect(),
+            CopyOptionValue::Absent | CopyOptionValue::Text(_) => {
+                Err(syntax(format!("argument to option \"{}\" must be a list of column names", self.name)))
+            }
+        }
+    }
+}
+
+fn syntax(message: impl Into<String>) -> Error {
+    Error::new(Condition::SyntaxError, message)
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(Condition::InvalidParameterValue, message)
+}
+
+fn unsupported(message: impl Into<String>) -> Error {
+    Error::new(Condition::FeatureNotSupported, message)
+}

@@ -1,0 +1,280 @@
+//! `CREATE TABLE`.
+
+use datafusion::sql::sqlparser::ast;
+use outcrop_engine::{Ddl, NewColumn, NewTable};
+use outcrop_types::schema::COLUMNS_MAX;
+use outcrop_types::{Condition, DataType, Error, Result, TableOptions, Value};
+
+use crate::planning::BindExpression;
+use crate::result::{CommandTag, Execution};
+use crate::session::{Notice, Work};
+use crate::statement::{Outcome, WrittenName, name_of, new_name};
+use crate::types::sql_data_type;
+
+/// Creates a table; with `IF NOT EXISTS` a table of that name is left as it is.
+pub(crate) async fn create_table(work: &Work, create: &ast::CreateTable) -> Result<Outcome> {
+    refuse_variants(create)?;
+    let written = WrittenName::read(&create.name, &work.context.view().database)?;
+    if let Some(ident) = create.name.0.last().and_then(|part| part.as_ident()) {
+        new_name(ident)?;
+    }
+    let name = written.create_in(work.snapshot.catalog(), work.search_path())?;
+    let mut outcome = Outcome::new(Execution::Done(CommandTag::new("CREATE TABLE")));
+    let exists = Notice::notice("42P07", format!("relation \"{}\" already exists, skipping", name.table));
+    if create.if_not_exists && work.snapshot.catalog().table(&name).is_some() {
+        outcome.notices.push(exists);
+        return Ok(outcome);
+    }
+    let mut definition = Definition::default();
+    for column in &create.columns {
+        definition.add_column(work, column)?;
+    }
+    for constraint in &create.constraints {
+        definition.add_constraint(constraint)?;
+    }
+    let options = read_options(&create.table_options)?;
+    let table = definition.finish(name, options)?;
+    let engine = work.engine().clone();
+    match work.commit(move || engine.ddl(Ddl::CreateTable(table))).await {
+        Err(error) if create.if_not_exists && error.condition() == Condition::DuplicateTable => {
+            outcome.notices.push(exists);
+        }
+        other => {
+            other?;
+        }
+    }
+    Ok(outcome)
+}
+
+#[derive(Debug, Default)]
+struct Definition {
+    columns: Vec<NewColumn>,
+    /// Constraint name, if given, and columns.
+    key: Option<(Option<String>, Vec<String>)>,
+}
+
+impl Definition {
+    fn add_column(&mut self, work: &Work, column: &ast::ColumnDef) -> Result<()> {
+        let name = new_name(&column.name)?;
+        if self.columns.iter().any(|other| other.name == name) {
+            return Err(duplicate_column(&name));
+        }
+        if self.columns.len() >= COLUMNS_MAX {
+            return Err(Error::new(Condition::TooManyColumns, format!("tables can have at most {COLUMNS_MAX} columns")));
+        }
+        refuse_serial(&column.data_type, &name)?;
+        let data_type = sql_data_type(&column.data_type)?;
+        let (mut nullable, mut default, mut said_null) = (true, None, false);
+        for option in &column.options {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "everything else is refused")]
+            match &option.option {
+                ast::ColumnOption::Null => said_null = true,
+                ast::ColumnOption::NotNull => nullable = false,
+                ast::ColumnOption::Default(expr) if default.is_some() => {
+                    return Err(Error::new(
+                        Condition::SyntaxError,
+                        format!("multiple default values specified for column \"{name}\", the second is {expr}"),
+                    ));
+                }
+                ast::ColumnOption::Default(expr) => default = Some(check_default(work, expr, &data_type)?),
+                ast::ColumnOption::PrimaryKey(_) => {
+                    self.set_key(option.name.as_ref(), vec![name.clone()])?;
+                }
+                ast::ColumnOption::Collation(collation) if is_bytewise(collation) => {}
+                ast::ColumnOption::Collation(collation) => {
+                    return Err(unsupported(format!("collation {collation} is not supported"))
+                        .with_hint("Text is compared bytewise, which is collation \"C\"."));
+                }
+                other => return Err(unsupported_option(other)),
+            }
+        }
+        if said_null && !nullable {
+            return Err(Error::new(
+                Condition::SyntaxError,
+                format!("conflicting NULL/NOT NULL declarations for column \"{name}\""),
+            ));
+        }
+        self.columns.push(NewColumn { name, data_type, nullable, write_default: default, initial_default: Value::Null });
+        Ok(())
+    }
+
+    fn add_constraint(&mut self, constraint: &ast::TableConstraint) -> Result<()> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "everything else is refused")]
+        match constraint {
+            ast::TableConstraint::PrimaryKey(key) => {
+                let columns = key
+                    .columns
+                    .iter()
+                    .map(|column| match &column.column.expr {
+                        ast::Expr::Identifier(ident) => Ok(name_of(ident)),
+                        other => Err(Error::new(
+                            Condition::SyntaxError,
+                            format!("syntax error in PRIMARY KEY: \"{other}\" is not a column"),
+                        )),
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                self.set_key(key.name.as_ref(), columns)
+            }
+            ast::TableConstraint::Unique(_) => Err(unsupported("UNIQUE constraints are not supported")
+                .with_hint("Make the columns the primary key, if they identify the row.")),
+            ast::TableConstraint::ForeignKey(_) => Err(unsupported("foreign keys are not supported")
+                .with_hint("Leave REFERENCES out; joins need no declaration.")),
+            ast::TableConstraint::Check(_) => Err(unsupported("CHECK constraints are not supported")
+                .with_hint("Check the values before they are written.")),
+            other => Err(unsupported(format!("table constraint {other} is not supported"))),
+        }
+    }
+
+    fn set_key(&mut self, name: Option<&ast::Ident>, columns: Vec<String>) -> Result<()> {
+        if self.key.is_some() {
+            return Err(Error::new(
+                Condition::InvalidTableDefinition,
+                "multiple primary keys for a table are not allowed",
+            ));
+        }
+        self.key = Some((name.map(new_name).transpose()?, columns));
+        Ok(())
+    }
+
+    fn finish(mut self, name: outcrop_types::TableName, options: TableOptions) -> Result<NewTable> {
+        let primary_key = match self.key.take() {
+            None => None,
+            Some((constraint, columns)) => {
+                for (at, key_column) in columns.iter().enumerate() {
+                    if columns.iter().take(at).any(|other| other == key_column) {
+                        return Err(Error::new(
+                            Condition::DuplicateColumn,
+                            format!("column \"{key_column}\" appears twice in primary key constraint"),
+                        ));
+                    }
+                    let column = self.columns.iter_mut().find(|column| column.name == *key_column).ok_or_else(|| {
+                        Error::new(
+                            Condition::UndefinedColumn,
+                            format!("column \"{key_column}\" named in key does not exist"),
+                        )
+                    })?;
+                    if !column.data_type.is_key_type() {
+                        return Err(unsupported(format!(
+                            "column \"{key_column}\" of type {} cannot be part of a key",
+                            column.data_type
+                        )));
+                    }
+                    column.nullable = false;
+                }
+                Some((constraint.unwrap_or_else(|| format!("{}_pkey", name.table)), columns))
+            }
+        };
+        Ok(NewTable { name, columns: self.columns, primary_key, options })
+    }
+}
+
+/// The text of a DEFAULT that evaluates to the column's type from nothing.
+fn check_default(work: &Work, expr: &ast::Expr, data_type: &DataType) -> Result<String> {
+    let bind = BindExpression { expr: expr.clone(), target: Some(data_type.clone()) };
+    match work.context.bind(&[bind], &[], &[]) {
+        Ok(_) => Ok(expr.to_string()),
+        Err(error) if error.condition() == Condition::UndefinedColumn => {
+            Err(unsupported("cannot use column reference in DEFAULT expression"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn read_options(options: &ast::CreateTableOptions) -> Result<TableOptions> {
+    let given = match options {
+        ast::CreateTableOptions::None => return Ok(TableOptions::default()),
+        ast::CreateTableOptions::With(given)
+        | ast::CreateTableOptions::Options(given)
+        | ast::CreateTableOptions::Plain(given)
+        | ast::CreateTableOptions::TableProperties(given) => given,
+    };
+    let mut read = TableOptions::default();
+    for option in given {
+        let (name, value) = match option {
+            ast::SqlOption::KeyValue { key, value } => (name_of(key), value.to_string()),
+            ast::SqlOption::Ident(name) => (name_of(name), "true".to_owned()),
+            other => return Err(unsupported(format!("table option {other} is not supported"))),
+        };
+        match name.as_str() {
+            "append_only" => {
+                read.append_only = crate::settings::parse_bool(value.trim_matches('\'')).ok_or_else(|| {
+                    Error::new(
+                        Condition::InvalidParameterValue,
+                        format!("invalid value for boolean option \"append_only\": {value}"),
+                    )
+                })?;
+            }
+            // What it tunes in PostgreSQL does not exist here; schemas that carry it still load.
+            "fillfactor" => {}
+            _ => {
+                return Err(Error::new(
+                    Condition::InvalidParameterValue,
+                    format!("unrecognized parameter \"{name}\""),
+                )
+                .with_hint("Tables have the option append_only."));
+            }
+        }
+    }
+    Ok(read)
+}
+
+fn refuse_variants(create: &ast::CreateTable) -> Result<()> {
+    if create.temporary {
+        return Err(unsupported("temporary tables are not supported")
+            .with_hint("Create a table in a schema of its own and drop it afterwards."));
+    }
+    if create.query.is_some() {
+        return Err(unsupported("CREATE TABLE … AS is not supported").with_hint("Use CREATE TABLE and INSERT … SELECT."));
+    }
+    if create.like.is_some() || create.clone.is_some() {
+        return Err(unsupported("CREATE TABLE … LIKE is not supported").with_hint("List the columns."));
+    }
+    if create.inherits.is_some() || create.partition_by.is_some() || create.partition_of.is_some() {
+        return Err(unsupported("partitions and inheritance are not supported")
+            .with_hint("One table holds any number of rows; pruning needs no partitions."));
+    }
+    if create.or_replace || create.external {
+        return Err(unsupported("OR REPLACE and EXTERNAL tables are not supported"));
+    }
+    Ok(())
+}
+
+fn refuse_serial(data_type: &ast::DataType, column: &str) -> Result<()> {
+    let name = data_type.to_string().to_lowercase();
+    if matches!(name.as_str(), "serial" | "bigserial" | "smallserial" | "serial2" | "serial4" | "serial8") {
+        return Err(unsupported(format!("type {name} of column \"{column}\" is not supported"))
+            .with_hint("Use uuid DEFAULT gen_random_uuid(), or numbers that the application gives."));
+    }
+    Ok(())
+}
+
+fn unsupported_option(option: &ast::ColumnOption) -> Error {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is named by its own text")]
+    match option {
+        ast::ColumnOption::Unique(_) => unsupported("UNIQUE constraints are not supported")
+            .with_hint("Make the column the primary key, if it identifies the row."),
+        ast::ColumnOption::ForeignKey(_) => unsupported("foreign keys are not supported")
+            .with_hint("Leave REFERENCES out; joins need no declaration."),
+        ast::ColumnOption::Check(_) => {
+            unsupported("CHECK constraints are not supported").with_hint("Check the values before they are written.")
+        }
+        ast::ColumnOption::Generated { .. } | ast::ColumnOption::Identity(_) => {
+            unsupported("generated columns are not supported")
+                .with_hint("Use a DEFAULT, or compute the value in the query.")
+        }
+        other => unsupported(format!("column option {other} is not supported")),
+    }
+}
+
+fn is_bytewise(collation: &ast::ObjectName) -> bool {
+    let name = collation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
+    matches!(name.as_deref(), Some("c" | "posix" | "default" | "ucs_basic"))
+}
+
+fn duplicate_column(name: &str) -> Error {
+    Error::new(Condition::DuplicateColumn, format!("column \"{name}\" specified more than once"))
+}
+
+fn unsupported(message: impl Into<String>) -> Error {
+    Error::new(Condition::FeatureNotSupported, message)
+}

@@ -1,0 +1,9 @@
+//! Definitions: tables and schemas come and go.
+
+mod create_table;
+mod drop;
+mod schema;
+
+pub(crate) use create_table::create_table;
+pub(crate) use drop::{drop_objects, truncate};
+pub(crate) use schema::create_schema;

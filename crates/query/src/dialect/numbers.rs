@@ -1,0 +1,116 @@
+//! Types of integer constants: integer where it fits, else bigint, else numeric.
+
+use datafusion::sql::sqlparser::ast::{
+    CastKind, DataType as SqlType, ExactNumberInfo, Expr, GroupByExpr, LimitClause, OrderByKind, Query, Select,
+    UnaryOperator, Value, WindowFrameBound, WindowType,
+};
+
+/// Wraps an integer constant in the cast that gives it its type. DataFusion reads every integer as bigint.
+pub(super) fn type_integer(expr: &mut Expr) {
+    let typed = match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => integer_type(digits, false).map(|data_type| (expr.clone(), data_type)),
+            _ => None,
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => typed_number(inner).and_then(|number| {
+            let Expr::Value(value) = number else {
+                return None;
+            };
+            let Value::Number(digits, _) = &value.value else {
+                return None;
+            };
+            let data_type = integer_type(digits, true).unwrap_or(SqlType::BigInt(None));
+            let negated = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number.clone()) };
+            Some((negated, data_type))
+        }),
+        _ => None,
+    };
+    if let Some((number, data_type)) = typed {
+        *expr = Expr::Cast { kind: CastKind::Cast, expr: Box::new(number), data_type, array: false, format: None };
+    }
+}
+
+/// Positions and counts stay bare numbers: `LIMIT 5`, `ORDER BY 1`, `GROUP BY 2`.
+pub(super) fn untype_query(query: &mut Query) {
+    match &mut query.limit_clause {
+        Some(LimitClause::LimitOffset { limit, offset, .. }) => {
+            limit.iter_mut().for_each(untype);
+            offset.iter_mut().for_each(|offset| untype(&mut offset.value));
+        }
+        Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
+            untype(offset);
+            untype(limit);
+        }
+        None => {}
+    }
+    if let Some(quantity) = query.fetch.as_mut().and_then(|fetch| fetch.quantity.as_mut()) {
+        untype(quantity);
+    }
+    if let Some(order_by) = &mut query.order_by
+        && let OrderByKind::Expressions(expressions) = &mut order_by.kind
+    {
+        expressions.iter_mut().for_each(|order| untype(&mut order.expr));
+    }
+}
+
+/// See [`untype_query`].
+pub(super) fn untype_select(select: &mut Select) {
+    if let GroupByExpr::Expressions(expressions, _) = &mut select.group_by {
+        expressions.iter_mut().for_each(untype);
+    }
+}
+
+/// Bounds of window frames must be bare numbers.
+pub(super) fn untype_window(expr: &mut Expr) {
+    let Expr::Function(function) = expr else {
+        return;
+    };
+    let Some(WindowType::WindowSpec(window)) = &mut function.over else {
+        return;
+    };
+    if let Some(frame) = &mut window.window_frame {
+        for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten() {
+            match bound {
+                WindowFrameBound::Preceding(Some(rows)) | WindowFrameBound::Following(Some(rows)) => untype(rows),
+                WindowFrameBound::Preceding(None) | WindowFrameBound::Following(None) | WindowFrameBound::CurrentRow => {}
+            }
+        }
+    }
+}
+
+fn untype(expr: &mut Expr) {
+    if let Some(number) = typed_number(expr) {
+        *expr = number.clone();
+    }
+}
+
+/// The constant inside the cast of [`type_integer`], or a bare one.
+fn typed_number(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::Value(value) if matches!(value.value, Value::Number(..)) => Some(expr),
+        Expr::Cast { kind: CastKind::Cast, expr: inner, data_type: SqlType::Int4(None) | SqlType::Numeric(_), .. } => {
+            match inner.as_ref() {
+                Expr::Value(value) if matches!(value.value, Value::Number(..)) => Some(inner),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The type that an integer constant needs told: none for bigint and for what is not an integer.
+fn integer_type(digits: &str, negative: bool) -> Option<SqlType> {
+    let digits: String = digits.chars().filter(|c| *c != '_').collect();
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let signed = if negative { format!("-{digits}") } else { digits.clone() };
+    match signed.parse::<i64>() {
+        Ok(value) if i32::try_from(value).is_ok() => Some(SqlType::Int4(None)),
+        Ok(_) => None,
+        Err(_too_large) => {
+            let precision = u64::try_from(digits.trim_start_matches('0').len()).ok()?;
+            Some(SqlType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, 0)))
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `ON CONFLICT`.
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::sql::sqlparser::ast;
+use outcrop_engine::{ConflictRows, ConflictUpdate, OnConflict};
+use outcrop_types::{Condition, Error, Result};
+
+use super::assignments::{Assignments, BoundChange};
+use super::rows::beside;
+use super::target::Target;
+use crate::session::Work;
+use crate::statement::name_of;
+
+/// The name of the row that could not be inserted.
+pub(super) const EXCLUDED: &str = "excluded";
+
+/// The `ON CONFLICT` clause of an INSERT, checked.
+#[derive(Clone, Debug)]
+pub(super) enum ConflictClause {
+    Absent,
+    Nothing,
+    Update { assignments: Assignments, selection: Option<ast::Expr> },
+}
+
+impl ConflictClause {
+    pub(super) fn read(target: &Target, on: Option<&ast::OnInsert>) -> Result<Self> {
+        let clause = match on {
+            None => return Ok(Self::Absent),
+            Some(ast::OnInsert::OnConflict(clause)) => clause,
+            Some(_) => return Err(Error::new(Condition::SyntaxError, "syntax error at or near \"DUPLICATE\"")),
+        };
+        check_conflict_target(target, clause)?;
+        match &clause.action {
+            ast::OnConflictAction::DoNothing => Ok(Self::Nothing),
+            ast::OnConflictAction::DoUpdate(update) => Ok(Self::Update {
+                assignments: Assignments::read(target, &update.assignments)?,
+                selection: update.selection.clone(),
+            }),
+        }
+    }
+
+    /// What the engine does on a conflict.
+    pub(super) fn bind(&self, work: &Work, target: &Target) -> Result<OnConflict> {
+        match self {
+            Self::Absent => Ok(OnConflict::Error),
+            Self::Nothing => Ok(OnConflict::Nothing),
+            Self::Update { assignments, selection } => {
+                let relations = [target.relation(), target.relation_as(EXCLUDED)];
+                let change = BoundChange::bind(work, target, &relations, Some(assignments), selection.as_ref())
+                    .map_err(|error| match error.condition() {
+                        Condition::FeatureNotSupported => {
+                            error.with_hint("Queries are not supported in ON CONFLICT; use UPDATE … FROM.")
+                        }
+                        _ => error,
+                    })?;
+                Ok(OnConflict::Update(Box::new(Update { change })))
+            }
+        }
+    }
+}
+
+struct Update {
+    change: BoundChange,
+}
+
+impl ConflictUpdate for Update {
+    fn update(&mut self, existing: &RecordBatch, proposed: &RecordBatch) -> Result<ConflictRows> {
+        let (matches, rows) = self.change.judge(existing, &beside(existing, proposed)?)?;
+        Ok(ConflictRows { matches, rows })
+    }
+}
+
+/// The target must be the primary key, in any order of its columns.
+fn check_conflict_target(target: &Target, clause: &ast::OnConflict) -> Result<()> {
+    let key = target.schema.primary_key();
+    match &clause.conflict_target {
+        None => match clause.action {
+            ast::OnConflictAction::DoNothing => Ok(()),
+            ast::OnConflictAction::DoUpdate(_) => Err(Error::new(
+                Condition::SyntaxError,
+                "ON CONFLICT DO UPDATE requires inference specification or constraint name",
+            )
+            .with_hint("For example, ON CONFLICT (column_name).")),
+        },
+        Some(ast::ConflictTarget::Columns(columns)) => {
+            let named = columns.iter().map(|column| target.position(&name_of(column))).collect::<Result<Vec<_>>>()?;
+            let mut wanted: Vec<usize> = key
+                .map(|key| key.columns.iter().filter_map(|id| target.schema.position(*id)).collect())
+                .unwrap_or_default();
+            let mut named = named;
+            named.sort_unstable();
+            named.dedup();
+            wanted.sort_unstable();
+            if key.is_some() && named == wanted {
+                return Ok(());
+            }
+            Err(Error::new(
+                Condition::InvalidColumnReference,
+                "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+            )
+            .with_hint("The conflict target must be the primary key."))
+        }
+        Some(ast::ConflictTarget::OnConstraint(name)) => {
+            let name = name.0.last().and_then(|part| part.as_ident()).map(name_of).unwrap_or_default();
+            if key.is_some_and(|key| key.name == name) {
+                return Ok(());
+            }
+            Err(Error::new(
+                Condition::UndefinedObject,
+                format!("constraint \"{name}\" for table \"{}\" does not exist", target.schema.name.table),
+            ))
+        }
+    }
+}

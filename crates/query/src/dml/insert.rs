@@ -1,0 +1,214 @@
+//! `INSERT`.
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::sql::sqlparser::ast;
+use futures::TryStreamExt;
+use outcrop_engine::WriteMode;
+use outcrop_types::{Condition, DataType, Error, Result};
+
+use super::conflict::ConflictClause;
+use super::returning::Returning;
+use super::rows::{RowMaker, default_expression};
+use super::syntax::{hint, is_default};
+use super::target::Target;
+use super::values::{check_widths, constant_rows, evaluate};
+use super::writer::{Keep, Writer};
+use crate::error::from_datafusion;
+use crate::planning::PlannedQuery;
+use crate::result::{CommandTag, Execution};
+use crate::session::Work;
+use crate::statement::name_of;
+
+/// Rows of a VALUES that become one batch.
+const VALUES_ROWS: usize = 8192;
+
+/// An INSERT whose names are resolved.
+#[derive(Clone, Debug)]
+pub(super) struct InsertPlan {
+    pub(super) target: Target,
+    /// Positions in the table of the columns that the source gives.
+    pub(super) positions: Vec<usize>,
+    pub(super) source: Source,
+    pub(super) conflict: ConflictClause,
+    pub(super) returning: Option<Returning>,
+}
+
+/// Where the rows come from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// `DEFAULT VALUES`: one row.
+    Defaults,
+    /// `VALUES` of constants and expressions.
+    Constants(Box<ast::Query>),
+    /// Any other query.
+    Query(Box<ast::Query>),
+}
+
+impl InsertPlan {
+    pub(super) fn read(work: &Work, insert: &ast::Insert) -> Result<Self> {
+        refuse_variants(insert)?;
+        let ast::TableObject::TableName(name) = &insert.table else {
+            return Err(Error::new(Condition::SyntaxError, "INSERT INTO needs a table"));
+        };
+        let target = Target::resolve(work, name, insert.table_alias.as_ref().map(|alias| &alias.alias))?;
+        let names = insert
+            .columns
+            .iter()
+            .map(|column| match column.0.as_slice() {
+                [part] => Ok(part.as_ident().map(name_of).unwrap_or_default()),
+                _ => Err(Error::new(Condition::SyntaxError, format!("improper column name: {column}"))),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut positions = target.positions(&names)?;
+        let source = match &insert.source {
+            None => {
+                positions.clear();
+                Source::Defaults
+            }
+            Some(query) => match constant_rows(query) {
+                Some(rows) => {
+                    check_widths(&rows, positions.len(), !names.is_empty())?;
+                    positions.truncate(rows.first().map_or(0, |row| row.len()));
+                    Source::Constants(query.clone())
+                }
+                None => Source::Query(Box::new(with_defaults(query, &target, &positions)?)),
+            },
+        };
+        let conflict = ConflictClause::read(&target, insert.on.as_ref())?;
+        let returning = Returning::read(&target, insert.returning.as_deref())?;
+        Ok(Self { target, positions, source, conflict, returning })
+    }
+
+    /// Bare parameters take the types of their columns.
+    pub(super) fn hint(&self, types: &mut [Option<DataType>]) {
+        let mut take = |row: &mut dyn Iterator<Item = &ast::Expr>| {
+            for (expr, position) in row.zip(&self.positions) {
+                if let Some(column) = self.target.schema.columns.get(*position) {
+                    hint(expr, &column.data_type, types);
+                }
+            }
+        };
+        match &self.source {
+            Source::Defaults => {}
+            Source::Constants(query) | Source::Query(query) => match query.body.as_ref() {
+                ast::SetExpr::Values(values) => {
+                    values.rows.iter().for_each(|row| take(&mut row.content.iter()));
+                }
+                ast::SetExpr::Select(select) => take(&mut select.projection.iter().map_while(|item| match item {
+                    ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+                    _ => None,
+                })),
+                _ => {}
+            },
+        }
+        if let ConflictClause::Update { assignments, .. } = &self.conflict {
+            assignments.hint(&self.target, types);
+        }
+    }
+
+    /// The plan of a source that is a query, with assignment casts; the columns that it gives.
+    pub(super) fn plan_source(&self, work: &Work, query: &ast::Query, types: &[Option<DataType>]) -> Result<PlannedQuery> {
+        let planned = work.context.plan_query(query, types)?;
+        let given = planned.columns.len().min(self.positions.len());
+        let columns: Vec<(String, DataType)> = self
+            .positions
+            .iter()
+            .take(given)
+            .filter_map(|position| self.target.schema.columns.get(*position))
+            .map(|column| (column.name.clone(), column.data_type.clone()))
+            .collect();
+        work.context.coerce_assignment(&planned, 0, &columns)
+    }
+}
+
+/// Executes an INSERT.
+pub(crate) async fn insert(work: &Work, insert: &ast::Insert) -> Result<Execution> {
+    let plan = InsertPlan::read(work, insert)?;
+    let on_conflict = plan.conflict.bind(work, &plan.target)?;
+    let keep = if plan.returning.is_some() { Keep::Rows } else { Keep::Counts };
+    // Names in RETURNING must not fail after the commit.
+    if let Some(returning) = &plan.returning {
+        returning.columns(work, &plan.target, &work.types())?;
+    }
+    let mut writer = Writer::begin(work, &plan.target, WriteMode::Insert(on_conflict), keep)?;
+    match &plan.source {
+        Source::Defaults => {
+            let rows = RowMaker::new(work, &plan.target, &[])?.make(&[], 1)?;
+            writer.insert(rows).await?;
+        }
+        Source::Constants(query) => write_constants(work, &plan, query, &mut writer).await?,
+        Source::Query(query) => write_query(work, &plan, query, &mut writer, insert.columns.is_empty()).await?,
+    }
+    let commit = writer.commit(work).await?;
+    match plan.returning {
+        Some(returning) => Ok(Execution::Rows(returning.rows(work, &plan.target, "INSERT", commit)?)),
+        None => Ok(Execution::Done(CommandTag::with_rows("INSERT", commit.inserted + commit.updated))),
+    }
+}
+
+async fn write_constants(work: &Work, plan: &InsertPlan, query: &ast::Query, writer: &mut Writer) -> Result<()> {
+    let maker = RowMaker::new(work, &plan.target, &plan.positions)?;
+    let rows = constant_rows(query).unwrap_or_default();
+    for chunk in rows.chunks(VALUES_ROWS) {
+        let given = evaluate(work, &plan.target.schema, &plan.positions, chunk)?;
+        writer.insert(maker.make(&given, chunk.len())?).await?;
+    }
+    Ok(())
+}
+
+async fn write_query(
+    work: &Work,
+    plan: &InsertPlan,
+    query: &ast::Query,
+    writer: &mut Writer,
+    unlisted: bool,
+) -> Result<()> {
+    let planned = plan.plan_source(work, query, &work.types())?;
+    let width = planned.columns.len();
+    if width < plan.positions.len() && !unlisted {
+        return Err(Error::new(Condition::SyntaxError, "INSERT has more target columns than expressions"));
+    }
+    let positions: Vec<usize> = plan.positions.iter().copied().take(width).collect();
+    let maker = RowMaker::new(work, &plan.target, &positions)?;
+    let mut rows = work.context.execute(&planned, &work.values()).await?;
+    while let Some(batch) = rows.stream.try_next().await.map_err(from_datafusion)? {
+        if batch.num_rows() > 0 {
+            writer.insert(maker.make(batch.columns(), RecordBatch::num_rows(&batch))?).await?;
+        }
+    }
+    Ok(())
+}
+
+/// DEFAULT in a VALUES that must be planned, spelled out.
+fn with_defaults(query: &ast::Query, target: &Target, positions: &[usize]) -> Result<ast::Query> {
+    let mut query = query.clone();
+    if let ast::SetExpr::Values(values) = query.body.as_mut() {
+        for row in &mut values.rows {
+            for (expr, position) in row.content.iter_mut().zip(positions) {
+                if is_default(expr) {
+                    *expr = default_expression(&target.schema, *position)?;
+                }
+            }
+        }
+    }
+    Ok(query)
+}
+
+fn refuse_variants(insert: &ast::Insert) -> Result<()> {
+    let foreign = insert.or.is_some()
+        || insert.ignore
+        || insert.overwrite
+        || insert.partitioned.is_some()
+        || insert.replace_into
+        || insert.priority.is_some()
+        || insert.insert_alias.is_some()
+        || insert.settings.is_some()
+        || insert.format_clause.is_some()
+        || insert.output.is_some()
+        || !insert.assignments.is_empty()
+        || insert.multi_table_insert_type.is_some();
+    if foreign {
+        return Err(Error::new(Condition::SyntaxError, "this form of INSERT is not PostgreSQL's"));
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! `INSERT`, `UPDATE` and `DELETE`.
+//!
+//! All of them make batches in the schema of the table and stream them into a [`outcrop_engine::TableWrite`]. `INSERT` of
+//! constants needs no plan ([`values`]); everything else is a query over the statement's snapshot. Rows that changed since
+//! are judged again by [`recheck`] inside the engine's turn.
+
+mod assignments;
+mod change;
+mod conflict;
+mod describe;
+mod insert;
+mod recheck;
+mod returning;
+mod rows;
+mod syntax;
+mod target;
+mod values;
+mod writer;
+
+pub(crate) use change::{delete, update};
+pub(crate) use describe::{describe_delete, describe_insert, describe_update, explained};
+pub(crate) use insert::insert;
+pub(crate) use rows::RowMaker;
+pub(crate) use syntax::table_query;
+pub(crate) use target::Target;
+pub(crate) use writer::{Keep, Writer};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! A statement's rows on their way to the engine.
+
+use datafusion::arrow::array::RecordBatch;
+use outcrop_engine::{Commit, TableWrite, WriteMode};
+use outcrop_types::{Error, Result, RowAddress};
+
+use super::target::Target;
+use crate::session::{Work, blocking};
+
+/// Feeds a [`TableWrite`] from async code: its calls may wait for disk and for back-pressure.
+///
+/// # Cancel safety
+/// Dropped, also in the middle of a call, the statement is aborted: nothing is applied.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    write: Option<TableWrite>,
+}
+
+impl Writer {
+    /// Begins writing. Keeps the rows if `RETURNING` wants them.
+    pub(crate) fn begin(work: &Work, target: &Target, mode: WriteMode, keep: Keep) -> Result<Self> {
+        let write = work.engine().write(&work.snapshot, target.schema.id, mode)?;
+        let write = match keep {
+            Keep::Counts => write,
+            Keep::Rows => write.keep_rows(),
+        };
+        Ok(Self { write: Some(write) })
+    }
+
+    pub(crate) async fn insert(&mut self, rows: RecordBatch) -> Result<()> {
+        self.call(move |write| write.insert(rows)).await
+    }
+
+    pub(crate) async fn update(&mut self, victims: Vec<RowAddress>, rows: RecordBatch) -> Result<()> {
+        self.call(move |write| write.update(&victims, rows)).await
+    }
+
+    pub(crate) async fn delete(&mut self, victims: Vec<RowAddress>) -> Result<()> {
+        self.call(move |write| write.delete(&victims)).await
+    }
+
+    /// Commits and waits until the answer may leave.
+    pub(crate) async fn commit(mut self, work: &Work) -> Result<Commit> {
+        let write = self.take()?;
+        work.commit(move || write.commit()).await
+    }
+
+    async fn call(&mut self, call: impl FnOnce(&mut TableWrite) -> Result<()> + Send + 'static) -> Result<()> {
+        let mut write = self.take()?;
+        self.write = Some(
+            blocking(move || {
+                call(&mut write)?;
+                Ok(write)
+            })
+            .await?,
+        );
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<TableWrite> {
+        self.write.take().ok_or_else(|| Error::internal("the statement was written after it had failed"))
+    }
+}
+
+/// What a commit hands back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// How many rows.
+    Counts,
+    /// The rows too.
+    Rows,
+}

@@ -1,0 +1,11 @@
+//! Casts as PostgreSQL does them.
+
+mod format;
+mod function;
+mod kernel;
+mod parse;
+
+pub(crate) use function::{CastMode, cast_to, is_arrow_cast};
+pub(crate) use parse::parse_constant;
+pub(super) use format::{format_array, format_scalar};
+pub(super) use parse::parse_json;

@@ -1,0 +1,558 @@
+//! Dates and times: reading them, their parts, zones and formats.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
+use datafusion::arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array};
+use datafusion::arrow::datatypes::{
+    DataType as ArrowType, FieldRef, IntervalMonthDayNano, IntervalMonthDayNanoType, TimestampMicrosecondType,
+};
+use datafusion::common::{Result as PlanResult, ScalarValue};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
+};
+use outcrop_types::data_type::UTC;
+use outcrop_types::{Condition, DataType, Error, Result};
+
+use super::simple::{RowBody, RowFunction, integer_arg, text_arg, text_or_null};
+use crate::error::{from_arrow, to_datafusion};
+
+const US_PER_SECOND: i64 = 1_000_000;
+const US_PER_DAY: i64 = 86_400_000_000;
+
+/// Functions over rows.
+pub(super) fn functions() -> Vec<RowFunction> {
+    let of = |name, returns: DataType, arguments: &[usize], body: RowBody| {
+        let field: FieldRef = Arc::new(returns.to_field("", true));
+        RowFunction::any(name, arguments, field, Volatility::Stable, body)
+    };
+    vec![
+        of("to_char", DataType::Text, &[2], |args, _| {
+            let (Some(us), Some(format)) = (args.first().and_then(micros_of), text_arg(args, 1)) else {
+                return Ok(text_or_null(None));
+            };
+            Ok(text_or_null(DateTime::from_timestamp_micros(us).map(|time| to_char(&time.naive_utc(), format))))
+        }),
+        of("to_timestamp", DataType::TimestampTz, &[1, 2], |args, _| {
+            let us = match args.first() {
+                Some(scalar) if scalar.data_type().is_numeric() => {
+                    let ScalarValue::Float64(seconds) = scalar.cast_to(&ArrowType::Float64).map_err(crate::error::from_datafusion)?
+                    else {
+                        return Ok(ScalarValue::TimestampMicrosecond(None, Some(UTC.into())));
+                    };
+                    seconds.map(seconds_to_micros).transpose()?
+                }
+                _ => text_arg(args, 0).map(|text| parse_timestamp(text, Some("UTC"))).transpose()?,
+            };
+            Ok(ScalarValue::TimestampMicrosecond(us, Some(UTC.into())))
+        }),
+        of("make_date", DataType::Date, &[3], |args, _| {
+            let (Some(year), Some(month), Some(day)) = (integer_arg(args, 0), integer_arg(args, 1), integer_arg(args, 2))
+            else {
+                return Ok(ScalarValue::Date32(None));
+            };
+            civil_days(year, month, day).map(|days| ScalarValue::Date32(Some(days))).ok_or_else(|| {
+                Error::new(
+                    Condition::DatetimeFieldOverflow,
+                    format!("date field value out of range: {year}-{month:02}-{day:02}"),
+                )
+            })
+        }),
+        of("timezone", DataType::Timestamp, &[2], |args, _| {
+            zone_offset(text_arg(args, 0).unwrap_or_default())
+                .map(|offset| {
+                    let us = args.get(1).and_then(micros_of).map(|us| us.saturating_add(offset));
+                    ScalarValue::TimestampMicrosecond(us, None)
+                })
+        }),
+        of("isfinite", DataType::Bool, &[1], |args, _| {
+            let finite = args.first().filter(|scalar| !scalar.is_null()).map(|scalar| match scalar {
+                ScalarValue::Date32(Some(day)) => *day != i32::MIN && *day != i32::MAX,
+                other => micros_of(other).is_none_or(|us| us != i64::MIN && us != i64::MAX),
+            });
+            Ok(ScalarValue::Boolean(finite))
+        }),
+    ]
+}
+
+/// Functions over arrays.
+pub(super) fn kernels() -> Vec<Arc<ScalarUDF>> {
+    vec![Arc::new(ScalarUDF::new_from_impl(DatePart { extract: None, signature: Signature::any(2, Volatility::Immutable) }))]
+}
+
+/// `EXTRACT(field FROM source)`: numeric, with six digits where the field has fractions.
+pub(crate) fn extract(field: &str, source: Expr) -> Expr {
+    let scale = match Part::of_name(field) {
+        Some(Part::Epoch | Part::Second | Part::Milliseconds) => 6,
+        _ => 0,
+    };
+    let function = DatePart { extract: Some(scale), signature: Signature::any(2, Volatility::Immutable) };
+    Expr::ScalarFunction(ScalarFunction::new_udf(
+        Arc::new(ScalarUDF::new_from_impl(function)),
+        vec![lit(field.to_lowercase()), source],
+    ))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Century,
+    Day,
+    Decade,
+    DayOfWeek,
+    DayOfYear,
+    Epoch,
+    Hour,
+    IsoDayOfWeek,
+    IsoYear,
+    Microseconds,
+    Millennium,
+    Milliseconds,
+    Minute,
+    Month,
+    Quarter,
+    Second,
+    Week,
+    Year,
+}
+
+impl Part {
+    fn of_name(name: &str) -> Option<Self> {
+        Some(match name.trim_matches('\'').to_lowercase().as_str() {
+            "century" | "centuries" => Self::Century,
+            "day" | "days" => Self::Day,
+            "decade" | "decades" => Self::Decade,
+            "dow" | "dayofweek" => Self::DayOfWeek,
+            "doy" | "dayofyear" => Self::DayOfYear,
+            "epoch" => Self::Epoch,
+            "hour" | "hours" => Self::Hour,
+            "isodow" => Self::IsoDayOfWeek,
+            "isoyear" => Self::IsoYear,
+            "microsecond" | "microseconds" => Self::Microseconds,
+            "millennium" => Self::Millennium,
+            "millisecond" | "milliseconds" => Self::Milliseconds,
+            "minute" | "minutes" => Self::Minute,
+            "month" | "months" => Self::Month,
+            "quarter" => Self::Quarter,
+            "second" | "seconds" => Self::Second,
+            "week" | "weeks" => Self::Week,
+            "year" | "years" => Self::Year,
+            _ => return None,
+        })
+    }
+
+    /// In millionths.
+    fn of_time(self, us: i64) -> Option<i128> {
+        let time = DateTime::from_timestamp_micros(us)?.naive_utc();
+        let year = i64::from(time.year());
+        let in_minute = us.rem_euclid(60 * US_PER_SECOND);
+        let whole = match self {
+            Self::Epoch => return Some(i128::from(us)),
+            Self::Second => return Some(i128::from(in_minute)),
+            Self::Milliseconds => return Some(i128::from(in_minute) * 1_000),
+            Self::Microseconds => in_minute,
+            Self::Minute => i64::from(time.minute()),
+            Self::Hour => i64::from(time.hour()),
+            Self::Day => i64::from(time.day()),
+            Self::DayOfWeek => i64::from(time.weekday().num_days_from_sunday()),
+            Self::IsoDayOfWeek => i64::from(time.weekday().number_from_monday()),
+            Self::DayOfYear => i64::from(time.ordinal()),
+            Self::Week => i64::from(time.iso_week().week()),
+            Self::Month => i64::from(time.month()),
+            Self::Quarter => i64::from(time.month0() / 3 + 1),
+            Self::Year => if year > 0 { year } else { year - 1 },
+            Self::IsoYear => i64::from(time.iso_week().year()),
+            Self::Decade => year.div_euclid(10),
+            Self::Century => if year > 0 { (year + 99) / 100 } else { year.div_euclid(100) },
+            Self::Millennium => if year > 0 { (year + 999) / 1000 } else { year.div_euclid(1000) },
+        };
+        Some(i128::from(whole) * i128::from(US_PER_SECOND))
+    }
+
+    /// In millionths.
+    fn of_interval(self, interval: IntervalMonthDayNano) -> i128 {
+        let us = i128::from(interval.nanoseconds / 1_000);
+        let second = i128::from(US_PER_SECOND);
+        let (years, months, days) = (i128::from(interval.months / 12), i128::from(interval.months % 12), i128::from(interval.days));
+        let whole = match self {
+            Self::Epoch => {
+                let year = 31_557_600 * second;
+                return years * year + months * 30 * i128::from(US_PER_DAY) + days * i128::from(US_PER_DAY) + us;
+            }
+            Self::Second => return us % (60 * second),
+            Self::Milliseconds => return us % (60 * second) * 1_000,
+            Self::Microseconds => us % (60 * second),
+            Self::Minute => us / (60 * second) % 60,
+            Self::Hour => us / (3_600 * second),
+            Self::Day => days,
+            Self::Month => months,
+            Self::Quarter => months / 3 + 1,
+            Self::Year | Self::IsoYear => years,
+            Self::Decade => years / 10,
+            Self::Century => years / 100,
+            Self::Millennium => years / 1_000,
+            Self::Week | Self::DayOfWeek | Self::IsoDayOfWeek | Self::DayOfYear => 0,
+        };
+        whole * second
+    }
+}
+
+/// `date_part` (double precision), and `EXTRACT` with the scale of its numeric.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct DatePart {
+    extract: Option<i8>,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for DatePart {
+    fn name(&self) -> &'static str {
+        if self.extract.is_some() { "extract" } else { "date_part" }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[ArrowType]) -> PlanResult<ArrowType> {
+        Ok(match self.extract {
+            Some(scale) => ArrowType::Decimal128(20, scale),
+            None => ArrowType::Float64,
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let field = match args.args.first() {
+            Some(ColumnarValue::Scalar(scalar)) => scalar.try_as_str().flatten().unwrap_or_default().to_owned(),
+            _ => return Err(to_datafusion(Error::new(Condition::FeatureNotSupported, "the field of date_part must be a constant"))),
+        };
+        let part = Part::of_name(&field).ok_or_else(|| {
+            to_datafusion(Error::new(Condition::InvalidParameterValue, format!("unit \"{field}\" not recognized for type timestamp")))
+        })?;
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let source = arrays.get(1).ok_or_else(|| to_datafusion(Error::internal("date_part takes two arguments")))?;
+        let parts = millionths(part, source).map_err(to_datafusion)?;
+        let array: ArrayRef = match self.extract {
+            None => {
+                #[expect(clippy::cast_precision_loss, reason = "date_part is a double by definition")]
+                let doubles = parts.into_iter().map(|part| part.map(|part| part as f64 / 1e6)).collect::<Float64Array>();
+                Arc::new(doubles)
+            }
+            Some(scale) => {
+                let unit = if scale == 0 { i128::from(US_PER_SECOND) } else { 1 };
+                let digits = parts.into_iter().map(|part| part.map(|part| part / unit)).collect::<Decimal128Array>();
+                Arc::new(digits.with_precision_and_scale(20, scale)?)
+            }
+        };
+        if is_scalar {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        }
+        Ok(ColumnarValue::Array(array))
+    }
+}
+
+fn millionths(part: Part, source: &ArrayRef) -> Result<Vec<Option<i128>>> {
+    if let ArrowType::Interval(_) = source.data_type() {
+        let intervals = datafusion::arrow::compute::cast(source, &crate::types::INTERVAL).map_err(from_arrow)?;
+        let intervals = intervals.as_primitive::<IntervalMonthDayNanoType>();
+        return Ok(intervals.iter().map(|interval| interval.map(|interval| part.of_interval(interval))).collect());
+    }
+    let times = match source.data_type() {
+        ArrowType::Time32(_) | ArrowType::Time64(_) => {
+            let us = datafusion::arrow::compute::cast(source, &ArrowType::Time64(datafusion::arrow::datatypes::TimeUnit::Microsecond))
+                .and_then(|array| datafusion::arrow::compute::cast(&array, &ArrowType::Int64))
+                .and_then(|array| datafusion::arrow::compute::cast(&array, &crate::types::TIMESTAMP));
+            us.map_err(from_arrow)?
+        }
+        ArrowType::Timestamp(_, _) | ArrowType::Date32 | ArrowType::Date64 => {
+            datafusion::arrow::compute::cast(source, &crate::types::TIMESTAMP).map_err(from_arrow)?
+        }
+        _ => {
+            let text = datafusion::arrow::compute::cast(source, &ArrowType::Utf8).map_err(from_arrow)?;
+            return text
+                .as_string::<i32>()
+                .iter()
+                .map(|text| text.map(|text| parse_timestamp(text, None)).transpose())
+                .map(|us| Ok(us?.and_then(|us| part.of_time(us))))
+                .collect();
+        }
+    };
+    Ok(times.as_primitive::<TimestampMicrosecondType>().iter().map(|us| us.and_then(|us| part.of_time(us))).collect())
+}
+
+/// Reads a date: days since 1970-01-01.
+///
+/// # Errors
+/// 22007 for malformed text, 22008 for a day that does not exist.
+pub(super) fn parse_date(text: &str) -> Result<i32> {
+    match text.to_ascii_lowercase().as_str() {
+        "infinity" => return Ok(i32::MAX),
+        "-infinity" => return Ok(i32::MIN),
+        "epoch" => return Ok(0),
+        _ => {}
+    }
+    let us = parse_timestamp_as(text, None, "date")?;
+    i32::try_from(us.div_euclid(US_PER_DAY)).map_err(|_far| out_of_range("date", text))
+}
+
+/// Reads a time of day: µs since midnight.
+///
+/// # Errors
+/// As [`parse_date`].
+pub(super) fn parse_time(text: &str) -> Result<i64> {
+    let clock = text.split(['+', 'Z']).next().unwrap_or(text).trim();
+    parse_clock(clock).ok_or_else(|| malformed("time", text))?.ok_or_else(|| out_of_range("time", text))
+}
+
+/// Reads a timestamp: µs since 1970-01-01. With a zone the result is in UTC, and text without a zone is local to it.
+///
+/// # Errors
+/// As [`parse_date`].
+pub(super) fn parse_timestamp(text: &str, zone: Option<&str>) -> Result<i64> {
+    match text.to_ascii_lowercase().as_str() {
+        "infinity" => return Ok(i64::MAX),
+        "-infinity" => return Ok(i64::MIN),
+        "epoch" => return Ok(0),
+        _ => {}
+    }
+    parse_timestamp_as(text, zone, if zone.is_some() { "timestamp with time zone" } else { "timestamp" })
+}
+
+fn parse_timestamp_as(text: &str, zone: Option<&str>, type_name: &str) -> Result<i64> {
+    let malformed = || malformed(type_name, text);
+    let trimmed = text.trim();
+    let (trimmed, before_christ) = match trimmed.strip_suffix("BC").or_else(|| trimmed.strip_suffix("bc")) {
+        Some(rest) => (rest.trim_end(), true),
+        None => (trimmed, false),
+    };
+    let (date, rest) = match trimmed.find(['T', 't', ' ']) {
+        Some(at) => {
+            let (date, rest) = trimmed.split_at(at);
+            (date, rest.get(1..).unwrap_or("").trim())
+        }
+        None => (trimmed, ""),
+    };
+    let days = parse_civil(date, before_christ).ok_or_else(malformed)?.ok_or_else(|| out_of_range("date/time field", text))?;
+    let zone_at = rest.find(|c: char| matches!(c, '+' | '-') || c.is_ascii_alphabetic());
+    let (clock, zone_text) = match zone_at {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let clock = if clock.trim().is_empty() {
+        0
+    } else {
+        parse_clock(clock.trim()).ok_or_else(malformed)?.ok_or_else(|| out_of_range("date/time field", text))?
+    };
+    let local = i64::from(days).checked_mul(US_PER_DAY).and_then(|us| us.checked_add(clock));
+    let local = local.ok_or_else(|| out_of_range(type_name, text))?;
+    let Some(session_zone) = zone else {
+        // A zone in the text of a plain timestamp is ignored, as in PostgreSQL.
+        return if zone_text.is_empty() || zone_offset(zone_text.trim()).is_ok() { Ok(local) } else { Err(malformed()) };
+    };
+    let offset = if zone_text.trim().is_empty() {
+        zone_offset(session_zone)?
+    } else {
+        zone_offset(zone_text.trim()).map_err(|_unknown| malformed())?
+    };
+    local.checked_sub(offset).ok_or_else(|| out_of_range(type_name, text))
+}
+
+/// Days of `YYYY-MM-DD` (also `YYYYMMDD` and `YYYY/MM/DD`); the inner `None` is a day that does not exist.
+fn parse_civil(text: &str, before_christ: bool) -> Option<Option<i32>> {
+    let compact = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<&str> = if compact {
+        vec![text.get(0..4)?, text.get(4..6)?, text.get(6..8)?]
+    } else {
+        text.split(['-', '/']).collect()
+    };
+    let [year, month, day] = parts.as_slice() else {
+        return None;
+    };
+    let number = |part: &str| -> Option<i64> {
+        (!part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse().ok()).flatten()
+    };
+    let (year, month, day) = (number(year)?, number(month)?, number(day)?);
+    if year == 0 {
+        return Some(None);
+    }
+    let year = if before_christ { 1 - year } else { year };
+    Some(civil_days(year, month, day))
+}
+
+fn civil_days(year: i64, month: i64, day: i64) -> Option<i32> {
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, u32::try_from(month).ok()?, u32::try_from(day).ok()?)?;
+    let epoch = NaiveDate::from_ymd_opt(1970, 1, 1)?;
+    i32::try_from(date.signed_duration_since(epoch).num_days()).ok()
+}
+
+/// µs of `HH:MM[:SS[.ffffff]]`; the inner `None` is a time that does not exist.
+fn parse_clock(text: &str) -> Option<Option<i64>> {
+    let (text, afternoon) = match text.to_ascii_lowercase() {
+        lower if lower.ends_with("pm") => (text.get(..text.len() - 2)?.trim_end(), Some(true)),
+        lower if lower.ends_with("am") => (text.get(..text.len() - 2)?.trim_end(), Some(false)),
+        _ => (text, None),
+    };
+    let mut parts = text.split(':');
+    let number = |part: &str| -> Option<i64> {
+        (!part.is_empty() && part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse().ok()).flatten()
+    };
+    let mut hour = number(parts.next()?)?;
+    let minute = number(parts.next()?)?;
+    let (second, fraction) = match parts.next() {
+        Some(seconds) => {
+            let (second, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+            (number(second)?, parse_fraction(fraction)?)
+        }
+        None => (0, 0),
+    };
+    if parts.next().is_some() {
+        return None;
+    }
+    match afternoon {
+        Some(true) if hour < 12 => hour += 12,
+        Some(false) if hour == 12 => hour = 0,
+        _ => {}
+    }
+    let valid = minute < 60 && second <= 60 && (hour < 24 || (hour == 24 && minute == 0 && second == 0 && fraction == 0));
+    Some(valid.then(|| ((hour * 60 + minute) * 60 + second) * US_PER_SECOND + fraction))
+}
+
+/// µs of the digits behind the point, rounded.
+fn parse_fraction(digits: &str) -> Option<i64> {
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let padded = format!("{digits:0<7}");
+    let seven: i64 = padded.get(..7)?.parse().ok()?;
+    Some((seven + 5) / 10)
+}
+
+/// µs east of UTC of `Z`, `UTC`, `+02`, `-03:30`, `Etc/UTC`.
+fn zone_offset(zone: &str) -> Result<i64> {
+    let unknown = || {
+        Error::new(Condition::InvalidParameterValue, format!("time zone \"{zone}\" not recognized"))
+            .with_hint("UTC and offsets such as +02:00 are supported.")
+    };
+    match zone.to_ascii_uppercase().as_str() {
+        "" | "Z" | "UTC" | "GMT" | "ETC/UTC" | "ETC/GMT" | "UCT" | "ZULU" => return Ok(0),
+        _ => {}
+    }
+    let (sign, digits) = match zone.split_at_checked(1) {
+        Some(("+", rest)) => (1, rest),
+        Some(("-", rest)) => (-1, rest),
+        _ => return Err(unknown()),
+    };
+    let (hours, minutes) = match digits.split_once(':') {
+        Some((hours, minutes)) => (hours, minutes.split(':').next().unwrap_or("0")),
+        None if digits.len() == 4 => digits.split_at(2),
+        None => (digits, "0"),
+    };
+    let number = |part: &str| part.parse::<i64>().ok().filter(|_| part.len() <= 2);
+    match (number(hours), number(minutes)) {
+        (Some(hours @ 0..=15), Some(minutes @ 0..=59)) => Ok(sign * (hours * 60 + minutes) * 60 * US_PER_SECOND),
+        _ => Err(unknown()),
+    }
+}
+
+fn seconds_to_micros(seconds: f64) -> Result<i64> {
+    if seconds.is_infinite() {
+        return Ok(if seconds > 0.0 { i64::MAX } else { i64::MIN });
+    }
+    let us = (seconds * 1e6).round();
+    if !(us.abs() < 9.0e18) {
+        return Err(Error::new(Condition::DatetimeFieldOverflow, format!("timestamp out of range: \"{seconds}\"")));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be in range")]
+    Ok(us as i64)
+}
+
+fn micros_of(scalar: &ScalarValue) -> Option<i64> {
+    match scalar {
+        ScalarValue::TimestampMicrosecond(us, _) => *us,
+        ScalarValue::Date32(days) => days.and_then(|days| i64::from(days).checked_mul(US_PER_DAY)),
+        ScalarValue::Time64Microsecond(us) => *us,
+        other => match other.cast_to(&crate::types::TIMESTAMP) {
+            Ok(ScalarValue::TimestampMicrosecond(us, _)) => us,
+            _ => None,
+        },
+    }
+}
+
+/// Template patterns of `to_char`, longest first.
+const PATTERNS: &[(&str, fn(&NaiveDateTime) -> String)] = &[
+    ("YYYY", |time| format!("{:04}", time.year())),
+    ("HH24", |time| format!("{:02}", time.hour())),
+    ("HH12", |time| format!("{:02}", time.hour12().1)),
+    ("Month", |time| format!("{:<9}", time.format("%B").to_string())),
+    ("MONTH", |time| format!("{:<9}", time.format("%B").to_string().to_uppercase())),
+    ("month", |time| format!("{:<9}", time.format("%B").to_string().to_lowercase())),
+    ("DDD", |time| format!("{:03}", time.ordinal())),
+    ("Day", |time| format!("{:<9}", time.format("%A").to_string())),
+    ("DAY", |time| format!("{:<9}", time.format("%A").to_string().to_uppercase())),
+    ("day", |time| format!("{:<9}", time.format("%A").to_string().to_lowercase())),
+    ("Mon", |time| time.format("%b").to_string()),
+    ("MON", |time| time.format("%b").to_string().to_uppercase()),
+    ("mon", |time| time.format("%b").to_string().to_lowercase()),
+    ("YY", |time| format!("{:02}", time.year().rem_euclid(100))),
+    ("MM", |time| format!("{:02}", time.month())),
+    ("DD", |time| format!("{:02}", time.day())),
+    ("Dy", |time| time.format("%a").to_string()),
+    ("DY", |time| time.format("%a").to_string().to_uppercase()),
+    ("dy", |time| time.format("%a").to_string().to_lowercase()),
+    ("HH", |time| format!("{:02}", time.hour12().1)),
+    ("MI", |time| format!("{:02}", time.minute())),
+    ("SS", |time| format!("{:02}", time.second())),
+    ("MS", |time| format!("{:03}", time.nanosecond() / 1_000_000)),
+    ("US", |time| format!("{:06}", time.nanosecond() / 1_000)),
+    ("AM", |time| meridiem(time).to_uppercase()),
+    ("PM", |time| meridiem(time).to_uppercase()),
+    ("am", |time| meridiem(time).to_owned()),
+    ("pm", |time| meridiem(time).to_owned()),
+    ("IW", |time| format!("{:02}", time.iso_week().week())),
+    ("Q", |time| (time.month0() / 3 + 1).to_string()),
+    ("D", |time| (time.weekday().num_days_from_sunday() + 1).to_string()),
+];
+
+fn meridiem(time: &NaiveDateTime) -> &'static str {
+    if time.hour12().0 { "pm" } else { "am" }
+}
+
+fn to_char(time: &NaiveDateTime, format: &str) -> String {
+    let mut text = String::new();
+    let mut rest = format;
+    let mut unpadded = false;
+    while let Some(first) = rest.chars().next() {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let (literal, after) = quoted.split_once('"').unwrap_or((quoted, ""));
+            text.push_str(literal);
+            rest = after;
+            continue;
+        }
+        if let Some(after) = rest.strip_prefix("FM") {
+            unpadded = true;
+            rest = after;
+            continue;
+        }
+        match PATTERNS.iter().find_map(|(pattern, value)| Some((rest.strip_prefix(pattern)?, value))) {
+            Some((after, value)) => {
+                let value = value(time);
+                text.push_str(if unpadded { value.trim_end().trim_start_matches('0') } else { &value });
+                unpadded = false;
+                rest = after;
+            }
+            None => {
+                text.push(first);
+                rest = rest.get(first.len_utf8()..).unwrap_or("");
+            }
+        }
+    }
+    text
+}
+
+fn malformed(type_name: &str, text: &str) -> Error {
+    Error::new(Condition::InvalidDatetimeFormat, format!("invalid input syntax for type {type_name}: \"{text}\""))
+}
+
+fn out_of_range(what: &str, text: &str) -> Error {
+    Error::new(Condition::DatetimeFieldOverflow, format!("{what} value out of range: \"{text}\""))
+}

@@ -1,0 +1,19 @@
+//! Functions that PostgreSQL has and DataFusion lacks, or means otherwise.
+
+mod arithmetic;
+mod cast;
+mod catalog;
+mod dates;
+mod json;
+mod register;
+mod session;
+mod simple;
+mod sums;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use arithmetic::{ArithmeticOp, arithmetic};
+pub(crate) use cast::{CastMode, cast_to, is_arrow_cast, parse_constant};
+pub(crate) use dates::extract;
+pub(crate) use json::json_operator;
+pub(crate) use register::register;

@@ -1,0 +1,33 @@
+//! Which functions a session has.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::execution::{FunctionRegistry, SessionState};
+
+use super::{catalog, dates, json, session, sums};
+
+/// Names of DataFusion's functions that PostgreSQL has under another name.
+const ALIASES: &[(&str, &str)] = &[("char_length", "character_length")];
+
+/// Adds our functions; they replace those of DataFusion with the same name.
+pub(crate) fn register(state: &mut SessionState) -> Result<()> {
+    let rows = [session::functions(), json::functions(), catalog::functions(), dates::functions()];
+    for function in rows.into_iter().flatten() {
+        state.register_udf(function.into_udf())?;
+    }
+    for function in dates::kernels() {
+        state.register_udf(function)?;
+    }
+    for function in sums::functions() {
+        state.register_udaf(function)?;
+    }
+    for (alias, name) in ALIASES {
+        if let Ok(function) = state.udf(name)
+            && !state.scalar_functions().contains_key(*alias)
+        {
+            state.register_udf(Arc::new(function.as_ref().clone().with_aliases([*alias])))?;
+        }
+    }
+    Ok(())
+}

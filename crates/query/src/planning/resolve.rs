@@ -1,0 +1,222 @@
+//! Names in SQL: tables of the snapshot, system catalogs, functions.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, UInt64Array};
+use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
+use datafusion::catalog::default_table_source::{DefaultTableSource, provider_as_source};
+use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::catalog::{TableFunctionArgs, TableProvider};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DataFusionError, TableReference};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use outcrop_types::schema::DEFAULT_SCHEMA;
+use outcrop_types::{Condition, Error, TableName, TableSchema};
+
+use super::statement::{StatementContext, TARGET};
+use crate::catalog;
+use crate::error::{from_arrow, to_datafusion};
+use crate::provider::{RowsTable, SnapshotTable};
+
+/// Looks names up for one statement.
+pub(super) struct Names<'a> {
+    context: &'a StatementContext,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn new(context: &'a StatementContext) -> Self {
+        Self { context }
+    }
+
+    /// The table that a scan of an older plan meant, at this snapshot; `None` for what is not a table of the engine.
+    pub(super) fn rebound(&self, source: &Arc<dyn TableSource>) -> datafusion::common::Result<Option<Arc<dyn TableSource>>> {
+        let Some(old) = source
+            .downcast_ref::<DefaultTableSource>()
+            .and_then(|source| source.table_provider.downcast_ref::<SnapshotTable>())
+        else {
+            return Ok(None);
+        };
+        let wanted = old.table().schema();
+        let table = self.context.snapshot.as_ref().and_then(|snapshot| snapshot.table(wanted.id));
+        let Some(table) = table.filter(|table| table.schema().version == wanted.version) else {
+            return Err(to_datafusion(Error::new(
+                Condition::ObjectNotInPrerequisiteState,
+                format!("table \"{}\" changed since the statement was prepared", wanted.name.table),
+            )));
+        };
+        let access_path = self.context.view.access_path;
+        let provider = if old.has_addresses() {
+            SnapshotTable::with_addresses(table, access_path)
+        } else {
+            SnapshotTable::new(table, access_path)
+        };
+        Ok(Some(provider_as_source(Arc::new(provider))))
+    }
+
+    fn provider(&self, name: &TableReference) -> datafusion::common::Result<Arc<dyn TableProvider>> {
+        if let Some(catalog) = name.catalog()
+            && catalog != self.context.view.database
+            && catalog != "outcrop"
+        {
+            return Err(to_datafusion(Error::new(
+                Condition::FeatureNotSupported,
+                format!("cross-database references are not implemented: {name}"),
+            )));
+        }
+        if let Some(schema) = name.schema() {
+            if let Some(provider) = self.system_table(schema, name.table())? {
+                return Ok(provider);
+            }
+            return self
+                .user_table(schema, name.table())?
+                .ok_or_else(|| undefined_table(&format!("{schema}.{}", name.table())));
+        }
+        if name.table() == TARGET
+            && let Some(provider) = self.target()?
+        {
+            return Ok(provider);
+        }
+        // As in PostgreSQL, the system catalog comes first unless the search path says otherwise.
+        if let Some(provider) = self.system_table("pg_catalog", name.table())? {
+            return Ok(provider);
+        }
+        let default = [DEFAULT_SCHEMA.to_owned()];
+        let path = &self.context.view.search_path;
+        let path = if path.is_empty() { default.as_slice() } else { path.as_slice() };
+        for schema in path {
+            if let Some(provider) = self.user_table(schema, name.table())? {
+                return Ok(provider);
+            }
+        }
+        Err(undefined_table(name.table()))
+    }
+
+    fn system_table(&self, schema: &str, table: &str) -> datafusion::common::Result<Option<Arc<dyn TableProvider>>> {
+        let rows = catalog::system_table(schema, table, self.context.snapshot.as_ref(), &self.context.view)
+            .map_err(to_datafusion)?;
+        Ok(rows.map(|rows| Arc::new(RowsTable::new(rows)) as Arc<dyn TableProvider>))
+    }
+
+    fn user_table(&self, schema: &str, table: &str) -> datafusion::common::Result<Option<Arc<dyn TableProvider>>> {
+        let Some(snapshot) = self.context.snapshot.as_ref() else {
+            return Ok(None);
+        };
+        let schema = if schema == "public" { DEFAULT_SCHEMA } else { schema };
+        let Some(found) = snapshot.catalog().table(&TableName::new(schema, table)) else {
+            return Ok(None);
+        };
+        let Some(table) = snapshot.table(found.id) else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(SnapshotTable::new(table, self.context.view.access_path))))
+    }
+
+    /// What [`TARGET`] means: the given rows of the table, or the table with addresses.
+    fn target(&self) -> datafusion::common::Result<Option<Arc<dyn TableProvider>>> {
+        let Some(snapshot) = self.context.snapshot.as_ref() else {
+            return Ok(None);
+        };
+        if let Some((id, rows)) = &self.context.rows_of {
+            let schema = snapshot.catalog().table_by_id(*id);
+            let schema = schema.ok_or_else(|| to_datafusion(Error::internal("the target table is not in the snapshot")))?;
+            return Ok(Some(Arc::new(RowsTable::new(with_row_numbers(rows, schema)?))));
+        }
+        let table = self.context.addresses_of.and_then(|id| snapshot.table(id));
+        Ok(table.map(|table| {
+            Arc::new(SnapshotTable::with_addresses(table, self.context.view.access_path)) as Arc<dyn TableProvider>
+        }))
+    }
+}
+
+/// Rows under judgement, with addresses that number them.
+fn with_row_numbers(rows: &RecordBatch, schema: &TableSchema) -> datafusion::common::Result<RecordBatch> {
+    let count = u32::try_from(rows.num_rows())
+        .map_err(|_many| DataFusionError::Internal("more rows than a unit holds".to_owned()))?;
+    let mut fields = schema.to_arrow().fields().to_vec();
+    let mut columns = rows.columns().to_vec();
+    fields.push(Arc::new(Field::new("__unit", ArrowType::UInt64, false)));
+    columns.push(Arc::new(UInt64Array::from(vec![0; rows.num_rows()])) as ArrayRef);
+    fields.push(Arc::new(Field::new("__row", ArrowType::UInt32, false)));
+    columns.push(Arc::new(UInt32Array::from_iter_values(0..count)));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| to_datafusion(from_arrow(error)))
+}
+
+fn undefined_table(name: &str) -> DataFusionError {
+    to_datafusion(Error::new(Condition::UndefinedTable, format!("relation \"{name}\" does not exist")))
+}
+
+impl ContextProvider for Names<'_> {
+    fn get_table_source(&self, name: TableReference) -> datafusion::common::Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(self.provider(&name)?))
+    }
+
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<Expr>,
+    ) -> datafusion::common::Result<Arc<dyn TableSource>> {
+        let function = self.context.state.table_functions().get(name).ok_or_else(|| {
+            to_datafusion(Error::new(Condition::UndefinedFunction, format!("function {name} does not exist")))
+        })?;
+        let provider =
+            function.create_table_provider_with_args(TableFunctionArgs::new(&args, self.context.state.as_ref()))?;
+        Ok(provider_as_source(provider))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> datafusion::common::Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.context.state.expr_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(crate::types::SqlTypes))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.context.state.scalar_functions().get(function_name(name)).cloned()
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.context.state.higher_order_functions().get(function_name(name)).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.context.state.aggregate_functions().get(function_name(name)).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.context.state.window_functions().get(function_name(name)).cloned()
+    }
+
+    fn get_variable_type(&self, _variable_names: &[String]) -> Option<ArrowType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.context.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.context.state.scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.context.state.higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.context.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.context.state.window_functions().keys().cloned().collect()
+    }
+}
+
+fn function_name(name: &str) -> &str {
+    name.strip_prefix("pg_catalog.").unwrap_or(name)
+}

@@ -1,0 +1,7 @@
+//! What the planner sees of tables: one snapshot for the whole statement (architecture Q1).
+
+mod rows;
+mod table;
+
+pub(crate) use rows::RowsTable;
+pub(crate) use table::{SnapshotTable, hidden_column};

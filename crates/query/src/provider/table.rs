@@ -1,0 +1,113 @@
+//! A table of a snapshot.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{Constraint, Constraints, DataFusionError};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use outcrop_engine::{ScanColumn, TableSnapshot};
+use outcrop_types::TableSchema;
+
+use crate::access::TableScanSource;
+use crate::planning::AccessPath;
+
+/// Columns that statements of ours may ask for by name and users never see.
+const HIDDEN: &[(&str, ScanColumn, ArrowType)] = &[
+    ("__unit", ScanColumn::Unit, ArrowType::UInt64),
+    ("__row", ScanColumn::Row, ArrowType::UInt32),
+    ("__seq", ScanColumn::CommitSeq, ArrowType::UInt64),
+];
+
+/// Whether a column name belongs to the hidden ones.
+pub(crate) fn hidden_column(name: &str) -> bool {
+    HIDDEN.iter().any(|(hidden, _, _)| *hidden == name)
+}
+
+/// A table at the snapshot of the statement.
+#[derive(Debug)]
+pub(crate) struct SnapshotTable {
+    table: TableSnapshot,
+    schema: SchemaRef,
+    columns: Vec<ScanColumn>,
+    constraints: Constraints,
+    access_path: AccessPath,
+}
+
+impl SnapshotTable {
+    /// The columns that users see.
+    pub(crate) fn new(table: TableSnapshot, access_path: AccessPath) -> Self {
+        let schema = table.schema().to_arrow();
+        let columns = table.schema().columns.iter().map(|column| ScanColumn::Column(column.id)).collect();
+        let constraints = key_constraint(table.schema());
+        Self { table, schema, columns, constraints, access_path }
+    }
+
+    /// Also the hidden columns, last.
+    pub(crate) fn with_addresses(table: TableSnapshot, access_path: AccessPath) -> Self {
+        let mut this = Self::new(table, access_path);
+        let mut fields = this.schema.fields().to_vec();
+        for (name, column, arrow) in HIDDEN {
+            fields.push(Arc::new(Field::new(*name, arrow.clone(), false)));
+            this.columns.push(*column);
+        }
+        this.schema = Arc::new(Schema::new(fields));
+        this
+    }
+
+    /// The rows.
+    pub(crate) fn table(&self) -> &TableSnapshot {
+        &self.table
+    }
+
+    /// Whether the hidden columns are there.
+    pub(crate) fn has_addresses(&self) -> bool {
+        self.columns.len() > self.table.schema().columns.len()
+    }
+}
+
+#[async_trait]
+impl TableProvider for SnapshotTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.constraints)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        let (columns, schema) = match projection {
+            None => (self.columns.clone(), Arc::clone(&self.schema)),
+            Some(positions) => {
+                let columns = positions.iter().map(|at| self.columns.get(*at).copied()).collect::<Option<Vec<_>>>();
+                let columns =
+                    columns.ok_or_else(|| DataFusionError::Internal("projection outside of the table".to_owned()))?;
+                (columns, Arc::new(self.schema.project(positions)?))
+            }
+        };
+        let partitions = state.config().target_partitions().min(crate::access::useful_partitions(&self.table));
+        let source = TableScanSource::new(self.table.clone(), columns, schema, self.access_path, partitions);
+        Ok(DataSourceExec::from_data_source(source.with_limit(limit)))
+    }
+}
+
+fn key_constraint(schema: &TableSchema) -> Constraints {
+    let positions = schema
+        .primary_key()
+        .and_then(|key| key.columns.iter().map(|id| schema.position(*id)).collect::<Option<Vec<_>>>());
+    Constraints::new_unverified(positions.map(Constraint::PrimaryKey).into_iter().collect())
+}

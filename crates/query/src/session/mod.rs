@@ -1,0 +1,23 @@
+//! Sessions: what one connection may do, one statement at a time.
+
+mod cancel;
+mod control;
+mod database;
+mod notice;
+mod position;
+mod session;
+mod sql_prepare;
+mod transaction;
+mod work;
+
+pub use cancel::CancellationHandle;
+pub(crate) use cancel::{Cancellation, StatementGuard};
+pub use database::{Database, DatabaseOptions};
+pub use notice::{Notice, Severity};
+pub use position::Position;
+pub use session::{ExecuteOptions, Session, SessionInfo};
+pub(crate) use control::{text_rows, unsupported};
+pub(crate) use sql_prepare::{one_row, rows_without_columns};
+pub(crate) use transaction::Transaction;
+pub use transaction::TransactionStatus;
+pub(crate) use work::{Newest, Owned, Work, blocking};

@@ -1,0 +1,132 @@
+//! What one statement works with, apart from its session.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use outcrop_engine::{Commit, CommitHandle, Engine, Snapshot};
+use outcrop_types::{CommitSeq, DataType, Error, Result, Value};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::planning::{SessionView, StatementContext};
+use crate::session::{Cancellation, Database};
+
+/// One statement's snapshot, parameters and rights. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pub(crate) database: Database,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) context: StatementContext,
+    /// Type and value of each `$n`.
+    pub(crate) parameters: Arc<[(DataType, Value)]>,
+    pub(crate) cancellation: Cancellation,
+    pub(crate) newest: Newest,
+}
+
+impl Work {
+    pub(crate) fn new(
+        database: &Database,
+        snapshot: Snapshot,
+        view: SessionView,
+        cancellation: Cancellation,
+        newest: Newest,
+    ) -> Result<Self> {
+        newest.saw(snapshot.commit_seq());
+        let context = StatementContext::new(database.runtime(), Some(snapshot.clone()), view)?;
+        Ok(Self { database: database.clone(), snapshot, context, parameters: Arc::new([]), cancellation, newest })
+    }
+
+    /// With parameter values.
+    #[must_use]
+    pub(crate) fn with_parameters(mut self, types: &[DataType], values: &[Value]) -> Self {
+        self.parameters = types.iter().cloned().zip(values.iter().cloned()).collect();
+        self
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.database.engine()
+    }
+
+    /// The schemas of names without schema.
+    pub(crate) fn search_path(&self) -> &[String] {
+        &self.context.view().search_path
+    }
+
+    /// The values of the parameters.
+    pub(crate) fn values(&self) -> Vec<Value> {
+        self.parameters.iter().map(|(_, value)| value.clone()).collect()
+    }
+
+    /// The types of the parameters, all known.
+    pub(crate) fn types(&self) -> Vec<Option<DataType>> {
+        self.parameters.iter().map(|(data_type, _)| Some(data_type.clone())).collect()
+    }
+
+    /// Commits off the query threads and waits until the answer may leave.
+    ///
+    /// # Cancel safety
+    /// A commit that has begun goes on without its caller.
+    pub(crate) async fn commit(&self, begin: impl FnOnce() -> CommitHandle + Send + 'static) -> Result<Commit> {
+        let (done, answer) = oneshot::channel();
+        blocking(move || {
+            begin().on_done(move |result| {
+                // Nobody waits any more when the client went away.
+                drop(done.send(result));
+            });
+            Ok(())
+        })
+        .await?;
+        let commit = answer.await.map_err(|error| Error::internal("a commit was lost").with_source(error))??;
+        self.newest.saw(commit.seq);
+        Ok(commit)
+    }
+}
+
+/// Runs what may block on a thread made for it.
+///
+/// # Cancel safety
+/// Dropped, the work goes on to its end and its result is dropped.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(joined)?
+}
+
+/// A task of the query runtime that ends when its owner drops it.
+pub(crate) struct Owned<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> Owned<T> {
+    pub(crate) fn spawn(runtime: &tokio::runtime::Handle, work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(runtime.spawn(work))
+    }
+
+    pub(crate) async fn join(mut self) -> Result<T> {
+        (&mut self.0).await.map_err(joined)
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn joined(error: tokio::task::JoinError) -> Error {
+    if error.is_cancelled() {
+        return Error::new(outcrop_types::Condition::AdminShutdown, "terminating because the server is stopping");
+    }
+    Error::internal("a task of this statement failed").with_source(error)
+}
+
+/// The newest commit that a session made or saw; shared with its streams.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Newest(Arc<AtomicU64>);
+
+impl Newest {
+    pub(crate) fn saw(&self, seq: CommitSeq) {
+        self.0.fetch_max(seq.get(), Ordering::AcqRel);
+    }
+
+    pub(crate) fn get(&self) -> CommitSeq {
+        CommitSeq::new(self.0.load(Ordering::Acquire))
+    }
+}

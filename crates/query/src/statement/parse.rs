@@ -1,0 +1,227 @@
+//! From text to statements, with positions in errors.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError};
+use outcrop_types::{Condition, Error, Result};
+
+use crate::copy::parse_copy;
+use crate::settings::parse_setting_command;
+use crate::statement::{Body, Statement};
+
+/// Longest text of a Query or Parse message, in bytes.
+const STATEMENT_BYTES_MAX: usize = 16 << 20;
+/// Most `$n` of a statement: the protocol counts them with 16 bits.
+const PARAMETERS_MAX: u16 = u16::MAX;
+/// Deepest nesting of expressions and queries.
+const NESTING_MAX: usize = 200;
+
+/// Splits and parses. Empty statements are left out.
+pub(crate) fn parse_statements(sql: &str) -> Result<Vec<Statement>> {
+    if sql.len() > STATEMENT_BYTES_MAX {
+        return Err(Error::new(
+            Condition::ProgramLimitExceeded,
+            format!("statement text of {} bytes is longer than {STATEMENT_BYTES_MAX}", sql.len()),
+        ));
+    }
+    if let Some(place) = sql.find('\0') {
+        return Err(Error::new(Condition::CharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\": 0x00")
+            .with_position(characters(sql.get(..place).unwrap_or_default())));
+    }
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| tokenizer_error(sql, &error))?;
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
+    let lines = Lines::new(sql);
+    let source: Arc<str> = sql.into();
+    let mut statements = Vec::new();
+    loop {
+        while parser.consume_token(&Token::SemiColon) {}
+        let start = parser.peek_token_ref().clone();
+        if start.token == Token::EOF {
+            return Ok(statements);
+        }
+        statements.push(parse_one(&mut parser, &lines, &source, &start)?);
+    }
+}
+
+/// An expression that the catalog holds as text, such as a DEFAULT.
+pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr> {
+    let parsed = Parser::new(&PostgreSqlDialect {})
+        .with_recursion_limit(NESTING_MAX)
+        .try_with_sql(text)
+        .and_then(|mut parser| parser.parse_expr());
+    parsed.map_err(|error| Error::internal(format!("stored expression does not parse: {text}")).with_source(error))
+}
+
+fn parse_one(
+    parser: &mut Parser<'_>,
+    lines: &Lines<'_>,
+    source: &Arc<str>,
+    start: &TokenWithSpan,
+) -> Result<Statement> {
+    let parsed = parse_body(parser);
+    let end = parser.peek_token_ref().clone();
+    let body = parsed.map_err(|error| parser_error(lines, &error, &end))?;
+    if !matches!(end.token, Token::SemiColon | Token::EOF) {
+        return Err(near(lines, &end));
+    }
+    let from = lines.offset(start.span.start);
+    let to = if end.token == Token::EOF { lines.sql.len() } else { lines.offset(end.span.start) };
+    let text = lines.sql.get(from..to).unwrap_or_default().trim_end();
+    let parameters = highest_parameter(&body)?;
+    Ok(Statement::new(text, source, body, parameters))
+}
+
+fn parse_body(parser: &mut Parser<'_>) -> Result<Body, ParserError> {
+    if let Some(command) = parse_setting_command(parser)? {
+        return Ok(Body::Setting(command));
+    }
+    if parser.parse_keyword(Keyword::COPY) {
+        return parse_copy(parser).map(Body::Copy);
+    }
+    if parser.parse_keyword(Keyword::ABORT) {
+        parser.parse_one_of_keywords(&[Keyword::WORK, Keyword::TRANSACTION]);
+        return Ok(Body::Sql(ast::Statement::Rollback { chain: false, savepoint: None }));
+    }
+    if parser.peek_keyword(Keyword::TABLE) {
+        return parser.parse_query().map(|query| Body::Sql(ast::Statement::Query(query)));
+    }
+    parser.parse_statement().map(Body::Sql)
+}
+
+/// The highest `$n`, which is how many parameters the statement has.
+fn highest_parameter(body: &Body) -> Result<u16> {
+    let mut highest = 0;
+    let mut visit = |expr: &ast::Expr| match placeholder(expr) {
+        Some(text) => match text.get(1..).and_then(|digits| digits.parse::<u32>().ok()) {
+            Some(number) if (1..=u32::from(PARAMETERS_MAX)).contains(&number) => {
+                highest = highest.max(u16::try_from(number).unwrap_or(PARAMETERS_MAX));
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(
+                Error::new(Condition::UndefinedParameter, format!("there is no parameter {text}")),
+            ),
+        },
+        None => ControlFlow::Continue(()),
+    };
+    let flow = match body {
+        Body::Sql(statement) => ast::visit_expressions(statement, &mut visit),
+        Body::Copy(copy) => copy.visit_query(&mut visit),
+        Body::Setting(_) => ControlFlow::Continue(()),
+    };
+    match flow {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(highest),
+    }
+}
+
+/// The `$n` that an expression is.
+fn placeholder(expr: &ast::Expr) -> Option<&str> {
+    match expr {
+        ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(text), .. }) => Some(text),
+        _ => None,
+    }
+}
+
+/// PostgreSQL's message, with what the parser expected as detail.
+fn parser_error(lines: &Lines<'_>, error: &ParserError, at: &TokenWithSpan) -> Error {
+    let message = match error {
+        ParserError::RecursionLimitExceeded => {
+            return Error::new(Condition::StatementTooComplex, "statement is nested too deeply")
+                .with_detail(format!("The limit is {NESTING_MAX} levels."));
+        }
+        ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
+    };
+    let (text, location) = split_location(message);
+    let position = location.map(|location| lines.position(location));
+    let (expected, found) = match text.rsplit_once(", found: ") {
+        Some((expected, found)) => (expected, Some(found.trim())),
+        None => (text, None),
+    };
+    let error = match found {
+        Some("EOF") => Error::new(Condition::SyntaxError, "syntax error at end of input"),
+        Some(found) => Error::new(Condition::SyntaxError, format!("syntax error at or near \"{found}\"")),
+        None => near(lines, at),
+    };
+    let error = error.with_detail(sentence(expected));
+    match (position, found) {
+        (Some(position), Some(found)) if found != "EOF" => error.with_position(position),
+        (_, Some(_)) => error.with_position(characters(lines.sql)),
+        _ => error,
+    }
+}
+
+fn tokenizer_error(sql: &str, error: &TokenizerError) -> Error {
+    let lines = Lines::new(sql);
+    Error::new(Condition::SyntaxError, sentence_start(&error.message)).with_position(lines.position(error.location))
+}
+
+fn near(lines: &Lines<'_>, at: &TokenWithSpan) -> Error {
+    if at.token == Token::EOF {
+        return Error::new(Condition::SyntaxError, "syntax error at end of input").with_position(characters(lines.sql));
+    }
+    Error::new(Condition::SyntaxError, format!("syntax error at or near \"{}\"", at.token))
+        .with_position(lines.position(at.span.start))
+}
+
+/// Takes ` at Line: 1, Column: 8` off a message.
+fn split_location(message: &str) -> (&str, Option<Location>) {
+    let Some((text, place)) = message.rsplit_once(" at Line: ") else {
+        return (message, None);
+    };
+    let location = place.split_once(", Column: ").and_then(|(line, column)| {
+        Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+    });
+    (text, location)
+}
+
+fn sentence(text: &str) -> String {
+    let mut sentence = text.replacen("Expected: ", "Expected ", 1);
+    if !sentence.ends_with('.') {
+        sentence.push('.');
+    }
+    sentence
+}
+
+fn sentence_start(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+fn characters(text: &str) -> u32 {
+    u32::try_from(text.chars().count()).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// Turns the parser's lines and columns into offsets.
+struct Lines<'a> {
+    sql: &'a str,
+    /// Byte offset at which each line starts.
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(sql: &'a str) -> Self {
+        let starts = std::iter::once(0).chain(sql.match_indices('\n').map(|(place, _)| place + 1)).collect();
+        Self { sql, starts }
+    }
+
+    /// Byte offset of a place; lines and columns count from 1, columns count characters.
+    fn offset(&self, location: Location) -> usize {
+        let line = usize::try_from(location.line.saturating_sub(1)).unwrap_or(usize::MAX);
+        let column = usize::try_from(location.column.saturating_sub(1)).unwrap_or(usize::MAX);
+        let start = self.starts.get(line).copied().unwrap_or(self.sql.len());
+        let rest = self.sql.get(start..).unwrap_or_default();
+        start + rest.char_indices().nth(column).map_or(rest.len(), |(place, _)| place)
+    }
+
+    /// Characters from the beginning, from 1.
+    fn position(&self, location: Location) -> u32 {
+        characters(self.sql.get(..self.offset(location)).unwrap_or_default())
+    }
+}

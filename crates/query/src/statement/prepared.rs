@@ -1,0 +1,77 @@
+//! A planned statement.
+
+use std::sync::Arc;
+
+use outcrop_types::DataType;
+
+use crate::planning::PlannedQuery;
+use crate::result::ResultColumn;
+use crate::statement::{Statement, StatementKind};
+
+/// A statement whose names and types are known. Holds no snapshot: each execution sees the newest data. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    statement: Statement,
+    parameters: Vec<DataType>,
+    columns: Option<Vec<ResultColumn>>,
+    plan: Plan,
+}
+
+/// What preparing left for the execution.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// The statement is executed from its text form.
+    Direct,
+    /// A query, bound again to each execution's snapshot.
+    Query(PlannedQuery),
+}
+
+impl Prepared {
+    pub(crate) fn new(
+        statement: Statement,
+        parameters: Vec<DataType>,
+        columns: Option<Vec<ResultColumn>>,
+        plan: Plan,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { statement, parameters, columns, plan }) }
+    }
+
+    /// Types of `$1`, `$2`, …
+    pub fn parameters(&self) -> &[DataType] {
+        &self.inner.parameters
+    }
+
+    /// What rows have, or `None` for statements without rows.
+    pub fn columns(&self) -> Option<&[ResultColumn]> {
+        self.inner.columns.as_deref()
+    }
+
+    /// Whether it changes tables or the catalog.
+    pub fn writes(&self) -> bool {
+        self.inner.statement.writes()
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> StatementKind {
+        self.inner.statement.kind()
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        self.inner.statement.text()
+    }
+
+    /// The statement that was prepared.
+    pub fn statement(&self) -> &Statement {
+        &self.inner.statement
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.inner.plan
+    }
+}

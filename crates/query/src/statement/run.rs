@@ -1,0 +1,215 @@
+//! What runs on the query runtime: planning and executing statements over one snapshot.
+
+use datafusion::sql::sqlparser::ast;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use outcrop_types::{Condition, DataType, Error, Result};
+use tokio::sync::mpsc;
+
+use crate::copy::{begin_copy_in, copy_columns, plan_copy_out, run_copy_out};
+use crate::ddl;
+use crate::dml;
+use crate::error::from_datafusion;
+use crate::explain;
+use crate::planning::{PlannedQuery, QueryRows};
+use crate::result::{Execution, RowStream};
+use crate::session::{Notice, Owned, Work, unsupported};
+use crate::statement::{Body, Plan, Prepared, Statement};
+
+/// Batches that wait for a slow reader, beside the one that it reads.
+const BATCHES_AHEAD: usize = 2;
+
+/// What a run leaves.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) execution: Execution,
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl Outcome {
+    pub(crate) fn new(execution: Execution) -> Self {
+        Self { execution, notices: Vec::new() }
+    }
+}
+
+/// Plans a statement that reads or writes tables.
+pub(crate) async fn prepare(work: &Work, statement: Statement, given: &[Option<DataType>]) -> Result<Prepared> {
+    let mut types = given.to_vec();
+    types.resize(types.len().max(usize::from(statement.parameter_count())), None);
+    match statement.body() {
+        Body::Copy(copy) if copy.is_input() => {
+            copy_columns(work, copy)?;
+            Ok(Prepared::new(statement, Vec::new(), None, Plan::Direct))
+        }
+        Body::Copy(copy) => {
+            let planned = plan_copy_out(work, copy, &types)?;
+            Ok(Prepared::new(statement, planned.parameters, None, Plan::Direct))
+        }
+        Body::Setting(_) => Err(Error::internal("settings have no plan")),
+        Body::Sql(sql) => prepare_sql(work, &statement, sql, &types),
+    }
+}
+
+fn prepare_sql(
+    work: &Work,
+    statement: &Statement,
+    sql: &ast::Statement,
+    types: &[Option<DataType>],
+) -> Result<Prepared> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "everything else is refused by name")]
+    match sql {
+        ast::Statement::Query(query) => {
+            refuse_writing_query(query)?;
+            let planned = work.context.plan_query(query, types)?;
+            let (parameters, columns) = (planned.parameters.clone(), planned.columns.clone());
+            Ok(Prepared::new(statement.clone(), parameters, Some(columns), Plan::Query(planned)))
+        }
+        ast::Statement::Insert(insert) => {
+            let described = dml::describe_insert(work, insert, types)?;
+            Ok(Prepared::new(statement.clone(), described.parameters, described.columns, Plan::Direct))
+        }
+        ast::Statement::Update(update) => {
+            let described = dml::describe_update(work, update, types)?;
+            let plan = described.plan.map_or(Plan::Direct, Plan::Query);
+            Ok(Prepared::new(statement.clone(), described.parameters, described.columns, plan))
+        }
+        ast::Statement::Delete(delete) => {
+            let described = dml::describe_delete(work, delete, types)?;
+            let plan = described.plan.map_or(Plan::Direct, Plan::Query);
+            Ok(Prepared::new(statement.clone(), described.parameters, described.columns, plan))
+        }
+        ast::Statement::Explain { .. } => {
+            let parameters = explain::check(work, sql, types)?;
+            Ok(Prepared::new(statement.clone(), parameters, Some(explain::columns()), Plan::Direct))
+        }
+        ast::Statement::CreateTable(_)
+        | ast::Statement::CreateSchema { .. }
+        | ast::Statement::Drop { .. }
+        | ast::Statement::Truncate(_) => {
+            if statement.parameter_count() > 0 {
+                return Err(Error::new(Condition::UndefinedParameter, "a definition takes no parameters"));
+            }
+            Ok(Prepared::new(statement.clone(), Vec::new(), None, Plan::Direct))
+        }
+        _ => Err(unsupported(statement)),
+    }
+}
+
+/// Executes a statement that reads or writes tables.
+pub(crate) async fn run(work: Work, prepared: &Prepared) -> Result<Outcome> {
+    let statement = prepared.statement();
+    match statement.body() {
+        Body::Copy(copy) if copy.is_input() => {
+            begin_copy_in(&work, copy).map(|copy| Outcome::new(Execution::CopyIn(copy)))
+        }
+        Body::Copy(copy) => run_copy_out(&work, copy).await.map(|copy| Outcome::new(Execution::CopyOut(copy))),
+        Body::Setting(_) => Err(Error::internal("settings are not run")),
+        Body::Sql(sql) => run_sql(work, prepared, sql).await,
+    }
+}
+
+async fn run_sql(work: Work, prepared: &Prepared, sql: &ast::Statement) -> Result<Outcome> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "everything else is refused by name")]
+    match sql {
+        ast::Statement::Query(query) => {
+            let planned = planned_now(&work, prepared, query)?;
+            let rows = work.context.execute(&planned, &work.values()).await?;
+            Ok(Outcome::new(Execution::Rows(stream("SELECT", &work, rows))))
+        }
+        ast::Statement::Insert(insert) => dml::insert(&work, insert).await.map(Outcome::new),
+        ast::Statement::Update(update) => dml::update(&work, update, prepared.plan()).await.map(Outcome::new),
+        ast::Statement::Delete(delete) => dml::delete(&work, delete, prepared.plan()).await.map(Outcome::new),
+        ast::Statement::Explain { .. } => explain::run(&work, sql).await.map(Outcome::new),
+        ast::Statement::CreateTable(create) => ddl::create_table(&work, create).await,
+        ast::Statement::CreateSchema { .. } => ddl::create_schema(&work, sql).await,
+        ast::Statement::Drop { .. } => ddl::drop_objects(&work, sql).await,
+        ast::Statement::Truncate(truncate) => ddl::truncate(&work, truncate).await,
+        _ => Err(unsupported(prepared.statement())),
+    }
+}
+
+/// The prepared plan at this snapshot; planned again if a table changed, as long as the result stays what it was.
+fn planned_now(work: &Work, prepared: &Prepared, query: &ast::Query) -> Result<PlannedQuery> {
+    let Plan::Query(planned) = prepared.plan() else {
+        return work.context.plan_query(query, &work.types());
+    };
+    match work.context.rebind(planned) {
+        Err(error) if error.condition() == Condition::ObjectNotInPrerequisiteState => {
+            let again = work.context.plan_query(query, &work.types())?;
+            let same = again.columns.len() == planned.columns.len()
+                && again
+                    .columns
+                    .iter()
+                    .zip(&planned.columns)
+                    .all(|(new, old)| (&new.name, &new.data_type) == (&old.name, &old.data_type));
+            if same {
+                return Ok(again);
+            }
+            Err(Error::new(Condition::FeatureNotSupported, "cached plan must not change result type")
+                .with_hint("Prepare the statement again."))
+        }
+        other => other,
+    }
+}
+
+/// Rows of a query as a stream that its reader may leave at any time.
+pub(crate) fn stream(command: &'static str, work: &Work, rows: QueryRows) -> RowStream {
+    let batches = rows.stream.map_err(from_datafusion).boxed();
+    RowStream::new(command, rows.columns, pumped(work, batches))
+}
+
+/// Runs a stream on the query runtime, a few batches ahead of its reader. Dropping the result ends it.
+pub(crate) fn pumped<T: Send + 'static>(
+    work: &Work,
+    mut items: BoxStream<'static, Result<T>>,
+) -> BoxStream<'static, Result<T>> {
+    let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let failed = sender.clone();
+    let task = Owned::spawn(work.database.queries(), async move {
+        while let Some(item) = items.next().await {
+            if sender.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+    // A panic of the task must end the stream with an error, not like an end of rows.
+    let task = Owned::spawn(work.database.queries(), async move {
+        if let Err(error) = task.join().await {
+            drop(failed.send(Err(error)).await);
+        }
+    });
+    futures::stream::unfold((receiver, task), |(mut receiver, task)| async move {
+        receiver.recv().await.map(|item| (item, (receiver, task)))
+    })
+    .boxed()
+}
+
+/// Writes inside of WITH, and SELECT INTO, would be writes that nobody expects of a query.
+fn refuse_writing_query(query: &ast::Query) -> Result<()> {
+    let inner = query.with.iter().flat_map(|with| with.cte_tables.iter().map(|cte| cte.query.body.as_ref()));
+    for body in std::iter::once(query.body.as_ref()).chain(inner) {
+        match body {
+            ast::SetExpr::Insert(_) | ast::SetExpr::Update(_) | ast::SetExpr::Delete(_) | ast::SetExpr::Merge(_) => {
+                return Err(Error::new(
+                    Condition::FeatureNotSupported,
+                    "INSERT, UPDATE and DELETE inside of WITH are not supported",
+                )
+                .with_hint("Send the write as a statement of its own, with RETURNING."));
+            }
+            ast::SetExpr::Select(select) if select.into.is_some() => {
+                return Err(Error::new(Condition::FeatureNotSupported, "SELECT INTO is not supported")
+                    .with_hint("Use CREATE TABLE and INSERT … SELECT."));
+            }
+            ast::SetExpr::Select(_)
+            | ast::SetExpr::Query(_)
+            | ast::SetExpr::SetOperation { .. }
+            | ast::SetExpr::Values(_)
+            | ast::SetExpr::Table(_) => {}
+        }
+    }
+    if !query.locks.is_empty() {
+        return Err(Error::new(Condition::FeatureNotSupported, "SELECT … FOR UPDATE and FOR SHARE are not supported")
+            .with_hint("Readers never wait for writers; drop the clause."));
+    }
+    Ok(())
+}

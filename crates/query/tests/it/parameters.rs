@@ -1,0 +1,89 @@
+//! Prepared statements and their parameters.
+
+use outcrop_types::{Condition, DataType, Value};
+
+use crate::support::{TestDatabase, TestSession};
+
+async fn prepare(session: &mut TestSession, sql: &str) -> outcrop_query::Prepared {
+    let statement = session.session.parse(sql).unwrap().remove(0);
+    session.session.prepare(statement, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_are_inferred_from_the_place() {
+    use DataType as T;
+    let database = TestDatabase::new();
+    let mut session = database.session();
+    session.tag("create table t (id bigint primary key, name varchar(5), at timestamptz, tags text[], n numeric(8,2))").await;
+    for (sql, expected) in [
+        ("insert into t values ($1, $2, $3, $4, $5)",
+            vec![T::Int8, T::Varchar { length: 5 }, T::TimestampTz, T::Array(Box::new(T::Text)), T::Numeric { precision: 8, scale: 2 }]),
+        ("insert into t (name, id) values ($2, $1)", vec![T::Int8, T::Varchar { length: 5 }]),
+        ("insert into t (id, name) select $1, $2", vec![T::Int8, T::Varchar { length: 5 }]),
+        ("update t set name = $2 where id = $1", vec![T::Int8, T::Varchar { length: 5 }]),
+        ("delete from t where id = $1", vec![T::Int8]),
+        ("insert into t (id) values ($1) on conflict (id) do update set name = $2 where t.id > $3",
+            vec![T::Int8, T::Varchar { length: 5 }, T::Int8]),
+        ("select id from t where id = $1 limit $2", vec![T::Int8, T::Int8]),
+        ("select id from t where id = any($1)", vec![T::Array(Box::new(T::Int8))]),
+        ("select $1::int + 1", vec![T::Int4]),
+        ("select name from t where at > $1", vec![T::TimestampTz]),
+    ] {
+        assert_eq!(prepare(&mut session, sql).await.parameters(), expected, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_statement_sees_the_newest_rows_and_tables() {
+    let database = TestDatabase::new();
+    let mut session = database.session();
+    session.tag("create table t (id int primary key, v text)").await;
+    let count = prepare(&mut session, "select count(*) from t").await;
+    let insert = prepare(&mut session, "insert into t values ($1, $2) returning id, v || '!' as loud").await;
+    assert_eq!(insert.columns().unwrap().iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["id", "loud"]);
+    for id in 1..=3 {
+        let answer = session.execute(&insert, &[Value::Int(id), Value::Text("x".into())]).await.unwrap();
+        assert_eq!((answer.tag.as_str(), answer.rows), ("INSERT 0 1", vec![vec![id.to_string(), "x!".to_owned()]]));
+        assert_eq!(session.execute(&count, &[]).await.unwrap().rows, [[id.to_string()]]);
+    }
+    session.tag("drop table t").await;
+    session.tag("create table t (id int primary key, v text)").await;
+    assert_eq!(session.execute(&count, &[]).await.unwrap().rows, [["0"]]);
+    session.tag("drop table t").await;
+    assert_eq!(session.execute(&count, &[]).await.unwrap_err().condition(), Condition::UndefinedTable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_parameters_are_refused() {
+    let database = TestDatabase::new();
+    let mut session = database.session();
+    session.tag("create table t (id smallint primary key)").await;
+    let insert = prepare(&mut session, "insert into t values ($1)").await;
+    let error = session.execute(&insert, &[]).await.unwrap_err();
+    assert_eq!(error.condition(), Condition::ProtocolViolation);
+    let error = session.execute(&insert, &[Value::Int(70_000)]).await.unwrap_err();
+    assert_eq!(error.condition(), Condition::NumericValueOutOfRange);
+    let statement = session.session.parse("insert into t values ($1)").unwrap().remove(0);
+    let typed = session.session.prepare(statement, &[Some(DataType::Int8)]).await.unwrap();
+    assert_eq!(typed.parameters(), [DataType::Int8]);
+    let error = session.execute(&typed, &[Value::Int(70_000)]).await.unwrap_err();
+    assert_eq!(error.condition(), Condition::NumericValueOutOfRange);
+    assert_eq!(session.execute(&typed, &[Value::Int(7)]).await.unwrap().tag, "INSERT 0 1");
+    assert_eq!(session.error("insert into t values ($2)").await.condition(), Condition::IndeterminateDatatype);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_and_deletes_take_parameters() {
+    let database = TestDatabase::new();
+    let mut session = database.session();
+    session.tag("create table t (id int primary key, n int)").await;
+    session.tag("insert into t values (1, 10), (2, 20), (3, 30)").await;
+    let update = prepare(&mut session, "update t set n = n + $1 where id = $2 returning n").await;
+    for _ in 0..2 {
+        session.execute(&update, &[Value::Int(5), Value::Int(2)]).await.unwrap();
+    }
+    assert_eq!(session.rows("select n from t where id = 2").await, ["30"]);
+    let delete = prepare(&mut session, "delete from t where id = any($1)").await;
+    let ids = Value::Array(vec![Value::Int(1), Value::Int(3), Value::Int(9)]);
+    assert_eq!(session.execute(&delete, &[ids]).await.unwrap().tag, "DELETE 2");
+}

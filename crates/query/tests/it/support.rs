@@ -1,0 +1,174 @@
+//! A database in a temporary directory, and sessions that answer in text.
+
+use arrow_array::RecordBatch;
+use futures::StreamExt;
+use outcrop_engine::{Engine, EngineOptions};
+use outcrop_env::Env;
+use outcrop_ingest::{Cells, TextSettings};
+use outcrop_query::{Database, DatabaseOptions, Execution, ExecuteOptions, ResultType, RowStream, Session, SessionInfo};
+use outcrop_types::{Condition, Error, Result, Value};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+/// A database of its own for a test.
+pub struct TestDatabase {
+    pub database: Database,
+    dir: TempDir,
+}
+
+/// What a statement answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+    pub tag: String,
+    pub count: Option<u64>,
+}
+
+impl TestDatabase {
+    pub fn new() -> Self {
+        Self::with_options(EngineOptions::default())
+    }
+
+    pub fn with_options(options: EngineOptions) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::real(dir.path()).unwrap();
+        let engine = Engine::open(&env, options).unwrap();
+        let query = DatabaseOptions { target_partitions: 2, memory_bytes: 256 << 20, ..DatabaseOptions::default() };
+        let database = Database::new(engine, env, query, Handle::current()).unwrap();
+        Self { database, dir }
+    }
+
+    pub fn session(&self) -> TestSession {
+        let info = SessionInfo {
+            user: "tester".to_owned(),
+            database: "outcrop".to_owned(),
+            application_name: "test".to_owned(),
+            process_id: 42,
+            client_addr: None,
+        };
+        TestSession { session: self.database.session(info) }
+    }
+
+    /// Closes and opens again, as after a clean stop.
+    pub async fn reopened(self) -> Self {
+        let Self { database, dir } = self;
+        let engine = database.engine().clone();
+        drop(database);
+        tokio::task::spawn_blocking(move || engine.close()).await.unwrap().unwrap();
+        let env = Env::real(dir.path()).unwrap();
+        let engine = Engine::open(&env, EngineOptions::default()).unwrap();
+        let query = DatabaseOptions { target_partitions: 2, memory_bytes: 256 << 20, ..DatabaseOptions::default() };
+        Self { database: Database::new(engine, env, query, Handle::current()).unwrap(), dir }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        self.database.engine().close().ok();
+    }
+}
+
+/// A session that speaks text.
+pub struct TestSession {
+    pub session: Session,
+}
+
+impl TestSession {
+    /// Runs the statements of a message; answers for the last.
+    pub async fn run(&mut self, sql: &str) -> Result<Answer> {
+        let statements = self.session.parse(sql)?;
+        self.session.check_batch(&statements)?;
+        let mut answer = Answer { columns: Vec::new(), rows: Vec::new(), tag: String::new(), count: None };
+        for statement in statements {
+            let prepared = self.session.prepare(statement, &[]).await?;
+            answer = self.execute(&prepared, &[]).await?;
+        }
+        Ok(answer)
+    }
+
+    pub async fn execute(&mut self, prepared: &outcrop_query::Prepared, values: &[Value]) -> Result<Answer> {
+        match self.session.execute(prepared, values, ExecuteOptions::default()).await? {
+            Execution::Rows(rows) => match drain(rows).await {
+                Ok(answer) => Ok(answer),
+                Err(error) => {
+                    self.session.fail_transaction();
+                    Err(error)
+                }
+            },
+            Execution::Done(tag) => {
+                Ok(Answer { columns: Vec::new(), rows: Vec::new(), tag: tag.to_string(), count: tag.rows() })
+            }
+            Execution::CopyIn(_) | Execution::CopyOut(_) => {
+                Err(Error::new(Condition::FeatureNotSupported, "COPY in a text session"))
+            }
+            Execution::Empty => Ok(Answer { columns: Vec::new(), rows: Vec::new(), tag: String::new(), count: None }),
+        }
+    }
+
+    /// Rows of a query, columns joined by `|`.
+    pub async fn rows(&mut self, sql: &str) -> Vec<String> {
+        let answer = self.run(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        answer.rows.iter().map(|row| row.join("|")).collect()
+    }
+
+    /// The tag of a statement.
+    pub async fn tag(&mut self, sql: &str) -> String {
+        self.run(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).tag
+    }
+
+    /// The error of a statement.
+    pub async fn error(&mut self, sql: &str) -> Error {
+        match self.run(sql).await {
+            Ok(answer) => panic!("{sql} succeeded: {answer:?}"),
+            Err(error) => error,
+        }
+    }
+}
+
+/// All rows of a stream as text.
+pub async fn drain(mut rows: RowStream) -> Result<Answer> {
+    let columns = rows.columns().to_vec();
+    let mut text = Vec::new();
+    while let Some(batch) = rows.next().await {
+        text_rows(&batch?, &columns, &mut text)?;
+    }
+    let tag = rows.tag();
+    Ok(Answer {
+        columns: columns.iter().map(|column| column.name.clone()).collect(),
+        rows: text,
+        tag: tag.to_string(),
+        count: tag.rows(),
+    })
+}
+
+fn text_rows(batch: &RecordBatch, columns: &[outcrop_query::ResultColumn], out: &mut Vec<Vec<String>>) -> Result<()> {
+    assert_eq!(batch.num_columns(), columns.len());
+    let settings = TextSettings::default();
+    let cells = batch
+        .columns()
+        .iter()
+        .zip(columns)
+        .map(|(array, column)| match &column.data_type {
+            ResultType::Data(data_type) => {
+                assert_eq!(*array.data_type(), data_type.to_arrow(), "column {} is not what it says", column.name);
+                Cells::of_type(array.as_ref(), data_type)
+            }
+            ResultType::Interval | ResultType::Unknown | ResultType::Catalog(_) => Cells::try_new(array.as_ref()),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    for row in 0..batch.num_rows() {
+        let mut values = Vec::with_capacity(cells.len());
+        for cell in &cells {
+            if cell.is_null(row) {
+                values.push("NULL".to_owned());
+                continue;
+            }
+            let mut value = Vec::new();
+            cell.write_text(row, &settings, &mut value);
+            values.push(if value.is_empty() { "(empty)".to_owned() } else { String::from_utf8(value).unwrap() });
+        }
+        out.push(values);
+    }
+    Ok(())
+}

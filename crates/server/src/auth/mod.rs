@@ -1,0 +1,11 @@
+//! Who may connect: SCRAM-SHA-256 verifiers and API keys, kept in one text file. No password is ever stored.
+
+mod scram;
+mod users;
+
+pub(crate) use scram::{ScramFailure, ScramServer};
+pub use scram::Verifier;
+pub use users::{ApiKey, Authentication, User, Users};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! The settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use outcrop_engine::EngineOptions;
+use outcrop_query::DatabaseOptions;
+use serde::{Deserialize, Serialize};
+
+use super::{ByteSize, Period};
+
+/// All settings of `outcrop serve`. Empty text means "not set" where a setting may be absent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Directory of the database. Default `./outcrop-data`.
+    pub data: PathBuf,
+    /// Address of the PostgreSQL protocol. Default `127.0.0.1:5433`.
+    pub pg_listen: String,
+    /// Address of the REST interface; `off` for none. Default `127.0.0.1:8090`.
+    pub http_listen: String,
+    /// Host names that HTTP requests may name, beside addresses and `localhost`. With authentication and without names
+    /// here any name will do. Default none.
+    pub http_hosts: Vec<String>,
+    /// File of users and API keys. Default `users.toml` in the data directory. If it exists, clients must authenticate.
+    pub users_file: PathBuf,
+    /// PostgreSQL sessions at once. Default 1,000.
+    pub connections_max: usize,
+    /// Longest message of the PostgreSQL protocol. Default 64 MiB.
+    pub message_bytes_max: ByteSize,
+    /// Longest body of an HTTP request. Default 64 MiB.
+    pub body_bytes_max: ByteSize,
+    /// Memory for all bodies of HTTP requests at once. Default 256 MiB.
+    pub body_memory_bytes: ByteSize,
+    /// Time from a client's first byte to the end of its authentication. Default 60 s.
+    pub startup_timeout: Period,
+    /// How long running statements may go on once the server was told to stop. Default 30 s.
+    pub drain_timeout: Period,
+    /// Threads for network connections. Default 2.
+    pub network_threads: usize,
+    /// Encryption.
+    pub tls: TlsSection,
+    /// Storage.
+    pub engine: EngineSection,
+    /// Queries.
+    pub query: QuerySection,
+    /// Log output.
+    pub log: LogSection,
+}
+
+/// Encryption by certificate files; both or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSection {
+    /// Certificate chain in PEM, leaf first. Default none.
+    pub certificate: PathBuf,
+    /// Private key in PEM. Default none.
+    pub key: PathBuf,
+}
+
+/// Limits of the storage engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineSection {
+    /// Rows in memory are flushed to a segment at this size. Default 64 MiB.
+    pub flush_bytes_max: ByteSize,
+    /// Rows in memory are flushed to a segment at this number. Default 1,000,000.
+    pub flush_rows_max: u32,
+    /// Rows in memory are flushed at this age, however few. Default 10 min.
+    pub flush_age_max: Period,
+    /// Memory for rows before writes are delayed, then refused. Default 512 MiB.
+    pub memtable_bytes_max: ByteSize,
+    /// Log kept before the oldest rows are flushed. Default 1 GiB.
+    pub log_bytes_max: ByteSize,
+    /// Size of one log file. Default 64 MiB.
+    pub log_file_bytes: ByteSize,
+    /// Larger commits are staged in segments. Default 8 MiB.
+    pub commit_inline_bytes_max: ByteSize,
+    /// Memory for pages of segment files. Default 256 MiB.
+    pub page_cache_bytes: ByteSize,
+    /// Longest that a write waits for memory before it is refused. Default 10 s.
+    pub stall_max: Period,
+}
+
+/// Limits of queries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuerySection {
+    /// Memory that all queries share. Default 1 GiB.
+    pub memory_bytes: ByteSize,
+    /// Where queries spill what memory does not hold. Default `spill` in the data directory.
+    pub spill_dir: PathBuf,
+    /// Most bytes spilled at once. Default 64 GiB.
+    pub spill_bytes_max: ByteSize,
+    /// Threads for queries; 0 is one for each processor. Default 0.
+    pub threads: usize,
+    /// Longest that a statement may run; `0s` is for ever. Default `0s`.
+    pub statement_timeout: Period,
+}
+
+/// Log output, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,outcrop_engine=debug`. Default `info`.
+    pub level: String,
+    /// `full` or `compact`. Default `compact`.
+    pub format: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: "./outcrop-data".into(),
+            pg_listen: "127.0.0.1:5433".to_owned(),
+            http_listen: "127.0.0.1:8090".to_owned(),
+            http_hosts: Vec::new(),
+            users_file: PathBuf::new(),
+            connections_max: 1_000,
+            message_bytes_max: ByteSize(64 << 20),
+            body_bytes_max: ByteSize(64 << 20),
+            body_memory_bytes: ByteSize(256 << 20),
+            startup_timeout: Period(Duration::from_secs(60)),
+            drain_timeout: Period(Duration::from_secs(30)),
+            network_threads: 2,
+            tls: TlsSection::default(),
+            engine: EngineSection::default(),
+            query: QuerySection::default(),
+            log: LogSection::default(),
+        }
+    }
+}
+
+impl Default for EngineSection {
+    fn default() -> Self {
+        let options = EngineOptions::default();
+        Self {
+            flush_bytes_max: ByteSize(options.flush_bytes_max),
+            flush_rows_max: options.flush_rows_max,
+            flush_age_max: Period(options.flush_age_max),
+            memtable_bytes_max: ByteSize(options.memtable_bytes_max),
+            log_bytes_max: ByteSize(options.log_bytes_max),
+            log_file_bytes: ByteSize(options.log_file_bytes),
+            commit_inline_bytes_max: ByteSize(options.commit_inline_bytes_max),
+            page_cache_bytes: ByteSize(options.page_cache_bytes),
+            stall_max: Period(options.stall_max),
+        }
+    }
+}
+
+impl Default for QuerySection {
+    fn default() -> Self {
+        let options = DatabaseOptions::default();
+        Self {
+            memory_bytes: ByteSize(options.memory_bytes),
+            spill_dir: PathBuf::new(),
+            spill_bytes_max: ByteSize(options.spill_bytes_max),
+            threads: 0,
+            statement_timeout: Period(options.statement_timeout.unwrap_or_default()),
+        }
+    }
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: "compact".to_owned() }
+    }
+}

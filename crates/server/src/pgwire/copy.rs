@@ -1,0 +1,111 @@
+//! COPY over the wire: CopyData in both directions, as fast as the other side takes it.
+
+use futures::StreamExt as _;
+use outcrop_ingest::copy::{CopyDecoder, CopyEncoder, Header, Layout, Style};
+use outcrop_query::{CopyFormat, CopyHeader, CopyIn, CopyOptions, CopyOut};
+use outcrop_types::{Condition, Error, Result};
+use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
+
+use super::connection::{Connection, Stop, watched};
+use super::frame::Incoming;
+use super::frontend::Frontend;
+use super::wire_type::cells;
+
+impl Connection {
+    /// Takes the rows of `COPY … FROM STDIN`. The next piece is read when the last one is with the engine.
+    pub(super) async fn copy_in(&mut self, mut copy: CopyIn) -> Result<(), Stop> {
+        let settings = self.text_settings();
+        let layout = layout(copy.options());
+        let mut decoder = CopyDecoder::new("stdin", copy.columns(), layout, settings);
+        let (count, formats) = text_formats(copy.columns().len())?;
+        self.outbox.put(&CopyInResponse::new(0, count, formats))?;
+        self.outbox.flush().await?;
+        let body_max = self.services.limits.message_bytes_max;
+        loop {
+            let incoming = self.reader.next(body_max).await.map_err(Stop::Fatal)?;
+            let Incoming::Message(frame) = incoming else { return Err(Stop::Closed) };
+            match Frontend::parse(&frame)? {
+                Frontend::CopyData(data) => decoder.push(&data),
+                Frontend::CopyDone => break,
+                Frontend::CopyFail(reason) => {
+                    let message = format!("COPY from stdin failed: {reason}");
+                    return Err(Error::new(Condition::QueryCanceled, message).into());
+                }
+                // As PostgreSQL: clients may send these by habit.
+                Frontend::Flush | Frontend::Sync => {}
+                Frontend::Terminate => return Err(Stop::Closed),
+                Frontend::Bind(_)
+                | Frontend::Close(_)
+                | Frontend::Describe(_)
+                | Frontend::Execute { .. }
+                | Frontend::Parse { .. }
+                | Frontend::Query(_) => {
+                    let message = format!("unexpected message type 0x{:02X} during COPY from stdin", frame.kind);
+                    return Err(Stop::Fatal(Error::new(Condition::ProtocolViolation, message)));
+                }
+            }
+            while let Some(batch) = decoder.next_batch()? {
+                Box::pin(watched(&mut self.reader, copy.push(batch))).await??;
+            }
+        }
+        if let Some(batch) = decoder.finish()? {
+            Box::pin(watched(&mut self.reader, copy.push(batch))).await??;
+        }
+        let tag = Box::pin(watched(&mut self.reader, copy.finish())).await??;
+        self.complete(tag.to_string())
+    }
+
+    /// Sends the rows of `COPY … TO STDOUT`, one message for each.
+    pub(super) async fn copy_out(&mut self, mut copy: CopyOut) -> Result<(), Stop> {
+        let (count, formats) = text_formats(copy.rows.columns().len())?;
+        self.outbox.put(&CopyOutResponse::new(0, count, formats))?;
+        let mut encoder = CopyEncoder::new(layout(&copy.options), self.text_settings());
+        let mut header = Vec::new();
+        encoder.write_header(copy.rows.columns().iter().map(|column| column.name.as_str()), &mut header);
+        if !header.is_empty() {
+            self.outbox.put_raw(b'd', |out| out.extend_from_slice(&header));
+        }
+        while let Some(batch) = watched(&mut self.reader, copy.rows.next()).await? {
+            let batch = batch?;
+            let columns = batch.columns().iter().zip(copy.rows.columns());
+            let columns = columns.map(|(array, column)| cells(array.as_ref(), column)).collect::<Result<Vec<_>>>()?;
+            for row in 0..batch.num_rows() {
+                self.outbox.put_raw(b'd', |out| encoder.write_row(&columns, row, out));
+                if self.outbox.is_full() {
+                    self.outbox.flush().await?;
+                }
+            }
+        }
+        self.outbox.put(&CopyDone::new())?;
+        self.complete(copy.rows.tag().to_string())
+    }
+}
+
+/// The layout that the statement asked for, in the words of the codec.
+fn layout(options: &CopyOptions) -> Layout {
+    Layout {
+        style: match options.format {
+            CopyFormat::Text => Style::Text,
+            CopyFormat::Csv => Style::Csv,
+        },
+        delimiter: options.delimiter,
+        null: options.null.clone(),
+        header: match options.header {
+            CopyHeader::Absent => Header::Absent,
+            CopyHeader::Present => Header::Present,
+            CopyHeader::Match => Header::Match,
+        },
+        quote: options.quote,
+        escape: options.escape,
+        force_quote: options.force_quote.clone(),
+        force_not_null: options.force_not_null.clone(),
+        force_null: options.force_null.clone(),
+    }
+}
+
+/// All columns in text.
+fn text_formats(columns: usize) -> Result<(i16, Vec<i16>)> {
+    let count = i16::try_from(columns)
+        .map_err(|_too_many| Error::new(Condition::TooManyColumns, "a COPY has too many columns"))?;
+    Ok((count, vec![0; columns]))
+}

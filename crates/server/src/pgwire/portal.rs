@@ -1,0 +1,42 @@
+//! Portals: statements with their parameters, executed once, read in pieces.
+
+use arrow_array::RecordBatch;
+use outcrop_query::{CommandTag, Prepared, RowStream};
+use outcrop_types::Value;
+
+use super::frontend::Format;
+
+/// A bound statement.
+#[derive(Debug)]
+pub(super) struct Portal {
+    /// `None` for a statement without text.
+    pub(super) prepared: Option<Prepared>,
+    pub(super) formats: Vec<Format>,
+    pub(super) state: PortalState,
+}
+
+/// How far a portal is.
+#[derive(Debug)]
+pub(super) enum PortalState {
+    /// Not executed yet.
+    Bound(Vec<Value>),
+    /// Rows are left.
+    Suspended(Box<Reading>),
+    /// Executed to its end.
+    Done(Option<CommandTag>),
+}
+
+/// A result that is being read, with the batch that was begun.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) rows: RowStream,
+    pub(super) batch: Option<RecordBatch>,
+    /// The first row of `batch` that was not sent.
+    pub(super) next_row: usize,
+}
+
+impl Reading {
+    pub(super) fn new(rows: RowStream) -> Self {
+        Self { rows, batch: None, next_row: 0 }
+    }
+}

@@ -1,0 +1,71 @@
+//! `GET /metrics`: counters and gauges in Prometheus' text format.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use outcrop_engine::EngineStatus;
+
+use super::service::RestServices;
+
+/// What Prometheus expects of text.
+const FORMAT: &str = "text/plain; version=0.0.4";
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// One metric: name, help, kind, and where its value is.
+struct Metric(&'static str, &'static str, Kind, fn(&EngineStatus) -> u64);
+
+/// Every metric of the engine (style rule 57).
+const METRICS: &[Metric] = &[
+    Metric("outcrop_commits_total", "Commits since the start.", Kind::Counter, |s| s.commits),
+    Metric("outcrop_log_groups_total", "Log groups synced since the start.", Kind::Counter, |s| s.groups),
+    Metric("outcrop_flushes_total", "Flushes installed since the start.", Kind::Counter, |s| s.flushes),
+    Metric("outcrop_published_commit_seq", "Newest commit that readers see.", Kind::Gauge, |s| s.published.get()),
+    Metric("outcrop_live_rows", "Rows alive in all tables.", Kind::Gauge, |s| s.live_rows),
+    Metric("outcrop_memtable_bytes", "Memory of memtables.", Kind::Gauge, |s| s.memtable_bytes),
+    Metric("outcrop_key_index_bytes", "Memory of key indexes.", Kind::Gauge, |s| s.key_index_bytes),
+    Metric("outcrop_segments", "Segments of all tables.", Kind::Gauge, |s| s.segments),
+    Metric("outcrop_segment_bytes", "Bytes of segment files.", Kind::Gauge, |s| s.segment_bytes),
+    Metric("outcrop_log_bytes", "Log that a recovery would read.", Kind::Gauge, |s| s.log_bytes),
+    Metric("outcrop_poisoned", "1 if writes are refused until a restart.", Kind::Gauge, |s| {
+        u64::from(s.poisoned.is_some())
+    }),
+];
+
+/// Reasons that [`EngineStatus::stall_reason`] gives become a label of this metric.
+const STALL: &str = "outcrop_stalled";
+const CONNECTIONS: &str = "outcrop_pg_connections";
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(services): State<Arc<RestServices>>) -> impl IntoResponse {
+    let connections = u64::try_from(services.registry.len()).unwrap_or(u64::MAX);
+    ([(CONTENT_TYPE, FORMAT)], render(&services.database.engine().status(), connections))
+}
+
+pub(super) fn render(status: &EngineStatus, connections: u64) -> String {
+    let mut text = String::new();
+    for Metric(name, help, kind, value) in METRICS {
+        put(&mut text, name, help, *kind, "", value(status));
+    }
+    put(&mut text, CONNECTIONS, "Sessions of the PostgreSQL protocol.", Kind::Gauge, "", connections);
+    let label = status.stall_reason.map(|reason| format!("{{reason=\"{}\"}}", reason.replace('"', "'")));
+    let stalled = u64::from(label.is_some());
+    put(&mut text, STALL, "1 while writes are delayed.", Kind::Gauge, &label.unwrap_or_default(), stalled);
+    text
+}
+
+fn put(text: &mut String, name: &str, help: &str, kind: Kind, label: &str, value: u64) {
+    let kind = match kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+    };
+    // Writing to a string cannot fail.
+    write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{label} {value}\n").unwrap_or_default();
+}
