@@ -39,7 +39,9 @@ pub(crate) fn python() -> Result<PathBuf> {
         command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
     }
     command::run(
-        Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&requirements),
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(&requirements),
     )?;
     std::fs::write(&marker, wanted).with_context(|| format!("write {}", marker.display()))?;
     Ok(python)

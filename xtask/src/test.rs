@@ -110,6 +110,7 @@ fn built_binary() -> Result<PathBuf> {
     command::run(cargo().args(["build", "--workspace", "--quiet"]))?;
     let metadata = command::output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata).context("read cargo metadata")?;
-    let target = metadata.get("target_directory").and_then(|dir| dir.as_str()).context("cargo metadata: target_directory")?;
+    let target =
+        metadata.get("target_directory").and_then(|dir| dir.as_str()).context("cargo metadata: target_directory")?;
     Ok(PathBuf::from(target).join("debug/outcrop"))
 }

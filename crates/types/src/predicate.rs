@@ -106,3 +106,6 @@ impl Predicate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

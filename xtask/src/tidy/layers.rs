@@ -45,9 +45,12 @@ pub(super) fn check(root: &Path, report: &mut Report) -> Result<()> {
     let path = Path::new("xtask/layers.toml");
     let text = std::fs::read_to_string(root.join(path)).context("read xtask/layers.toml")?;
     let rules: Rules = toml::from_str(&text).context("parse xtask/layers.toml")?;
-    let json = command::output(
-        Command::new("cargo").current_dir(root).args(["metadata", "--format-version", "1", "--no-deps"]),
-    )?;
+    let json = command::output(Command::new("cargo").current_dir(root).args([
+        "metadata",
+        "--format-version",
+        "1",
+        "--no-deps",
+    ]))?;
     let metadata: Metadata = serde_json::from_str(&json).context("parse cargo metadata")?;
     for package in &metadata.packages {
         check_package(package, &rules, path, report);
@@ -80,7 +83,10 @@ fn check_package(package: &Package, rules: &Rules, path: &Path, report: &mut Rep
             report.add(
                 path,
                 0,
-                format!("{} (L{own}) uses {} (L{other}); a crate uses lower layers only", package.name, dependency.name),
+                format!(
+                    "{} (L{own}) uses {} (L{other}); a crate uses lower layers only",
+                    package.name, dependency.name
+                ),
             );
         }
     }

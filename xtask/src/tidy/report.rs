@@ -41,9 +41,12 @@ pub(crate) fn run() -> Result<()> {
 
 /// Files that git knows, and new ones it does not ignore.
 fn tracked_files(root: &Path) -> Result<Vec<PathBuf>> {
-    let list = command::output(
-        Command::new("git").current_dir(root).args(["ls-files", "--cached", "--others", "--exclude-standard"]),
-    )
+    let list = command::output(Command::new("git").current_dir(root).args([
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]))
     .context("list the files of the repository")?;
     let mut files: Vec<PathBuf> = list.lines().map(PathBuf::from).filter(|file| root.join(file).is_file()).collect();
     files.sort();

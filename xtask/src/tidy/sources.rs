@@ -20,7 +20,17 @@ const NAMES: [&str; 8] = ["common", "helper", "helpers", "manager", "misc", "sha
 
 /// Text that production code must not hold, where it may all the same, and what to use.
 const BANNED: [(&str, &[&str], &str); 9] = [
-    ("std::fs", &["crates/env/", "crates/outcrop/", "crates/server/src/tls", "crates/server/src/config", "crates/server/src/auth"], "use env.disk"),
+    (
+        "std::fs",
+        &[
+            "crates/env/",
+            "crates/outcrop/",
+            "crates/server/src/tls",
+            "crates/server/src/config",
+            "crates/server/src/auth",
+        ],
+        "use env.disk",
+    ),
     ("std::thread", &["crates/env/", "crates/outcrop/"], "use env.tasks"),
     ("Instant::now", &["crates/env/", "crates/outcrop/"], "use env.clock"),
     ("SystemTime::now", &["crates/env/", "crates/outcrop/"], "use env.clock"),
@@ -94,7 +104,10 @@ fn check_index_page(file: &Path, text: &str, report: &mut Report) {
     }
     for (number, line) in text.lines().enumerate() {
         let code = line.trim_start();
-        if ["fn ", "pub fn ", "pub(crate) fn ", "impl ", "impl<", "struct ", "pub struct "].iter().any(|start| code.starts_with(start)) {
+        if ["fn ", "pub fn ", "pub(crate) fn ", "impl ", "impl<", "struct ", "pub struct "]
+            .iter()
+            .any(|start| code.starts_with(start))
+        {
             report.add(file, number + 1, "logic in mod.rs; give it a named file");
             return;
         }
@@ -123,7 +136,11 @@ fn check_headings(file: &Path, text: &str, report: &mut Report) {
         let line = format!("//! {heading}\n");
         match text.get(from..).and_then(|rest| rest.find(&line)) {
             Some(at) => from += at,
-            None => report.add(file, 0, format!("the crate's docs lack the heading `{heading}` (in this order: {})", HEADINGS.join(", "))),
+            None => report.add(
+                file,
+                0,
+                format!("the crate's docs lack the heading `{heading}` (in this order: {})", HEADINGS.join(", ")),
+            ),
         }
     }
 }
@@ -131,19 +148,18 @@ fn check_headings(file: &Path, text: &str, report: &mut Report) {
 /// A file that no `mod` line names is dead.
 fn check_alive(root: &Path, file: &Path, known: &BTreeSet<&Path>, report: &mut Report) -> Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };
-    let (name, parent) = if file.ends_with("mod.rs") {
-        (folder.file_name(), folder.parent())
-    } else {
-        (file.file_stem(), Some(folder))
-    };
+    let (name, parent) =
+        if file.ends_with("mod.rs") { (folder.file_name(), folder.parent()) } else { (file.file_stem(), Some(folder)) };
     let (Some(name), Some(parent)) = (name.and_then(|name| name.to_str()), parent) else { return Ok(()) };
     if name == "build" {
         return Ok(());
     }
-    let candidates = [parent.join("mod.rs"), parent.join("lib.rs"), parent.join("main.rs"), parent.with_extension("rs")];
+    let candidates =
+        [parent.join("mod.rs"), parent.join("lib.rs"), parent.join("main.rs"), parent.with_extension("rs")];
     let wanted = format!("mod {name};");
     for candidate in candidates.iter().filter(|candidate| known.contains(candidate.as_path())) {
-        let text = std::fs::read_to_string(root.join(candidate)).with_context(|| format!("read {}", candidate.display()))?;
+        let text =
+            std::fs::read_to_string(root.join(candidate)).with_context(|| format!("read {}", candidate.display()))?;
         if text.contains(&wanted) {
             return Ok(());
         }
