@@ -1,15 +1,64 @@
 //! The engine: one log, its tables, and the workers that keep them.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use outcrop_env::Env;
-use outcrop_types::{CommitSeq, LogId, Result, TableId};
+use outcrop_env::{DirLock, Env, TaskHandle};
+use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId};
+use parking_lot::Mutex;
 
-use crate::{CommitHandle, Ddl, EngineOptions, Snapshot, TableWrite, WriteMode};
+use crate::catalog::undefined_table;
+use crate::commit::{CommitHandle, LogWorker, only_shard};
+use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
+use crate::node::Node;
+use crate::recovery::{self, Start};
+use crate::snapshot::Snapshot;
+use crate::write::{TableWrite, Target, WriteMode};
+use crate::{Ddl, EngineOptions};
 
 /// An open database directory. Clones share it; the last clone, or [`Engine::close`], stops the workers.
 #[derive(Clone, Debug)]
-pub struct Engine {}
+pub struct Engine {
+    owner: Arc<Owner>,
+}
+
+/// What lives as long as the engine is open.
+#[derive(Debug)]
+struct Owner {
+    node: Arc<Node>,
+    running: Mutex<Option<Running>>,
+}
+
+/// The workers, stopped in the order of the fields, and the directory's lock, given back last.
+#[derive(Debug)]
+struct Running {
+    _flush: TaskHandle,
+    _log: TaskHandle,
+    _lock: Box<dyn DirLock>,
+}
+
+impl Owner {
+    /// Waits until everything that has a place in the log is durable, or never will be.
+    fn drain(&self) {
+        let node = &self.node;
+        let last = node.tail.lock().version().seq;
+        node.log_signal.notify();
+        node.env.tasks.wait_until(&node.progress, None, &mut || {
+            node.published_seq() >= last || node.tail.lock().poisoned().is_some()
+        });
+    }
+}
+
+impl Drop for Owner {
+    /// Whoever waits for a commit gets an answer, also when the engine goes without [`Engine::close`].
+    fn drop(&mut self) {
+        if self.running.get_mut().is_some() {
+            self.node.tail.lock().close();
+            self.drain();
+        }
+    }
+}
 
 /// Counters and gauges of an engine, read at one moment. Sizes in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,13 +97,22 @@ impl Engine {
     /// `ObjectInUse` if another process has it, `UnsupportedVersion` for a directory of another format, `DataCorrupted`
     /// with file and offset, `IoError`.
     pub fn open(env: &Env, options: EngineOptions) -> Result<Self> {
-        let _ = (env, options);
-        todo!()
+        let Start { node, log, checkpoints, lock } = recovery::open(env, options.checked())?;
+        let log_worker = LogWorker::new(Arc::clone(&node), log);
+        let log = env.tasks.start("log", Arc::clone(&node.log_signal), Box::new(log_worker));
+        let flush_worker = FlushWorker::new(Arc::clone(&node), checkpoints);
+        let flush = env.tasks.start("flush", Arc::clone(&node.flush_signal), Box::new(flush_worker));
+        for task in [&log, &flush] {
+            let node = Arc::clone(&node);
+            task.on_panic(move |message| node.poison(&format!("a background task panicked: {message}")));
+        }
+        let running = Running { _flush: flush, _log: log, _lock: lock };
+        Ok(Self { owner: Arc::new(Owner { node, running: Mutex::new(Some(running)) }) })
     }
 
     /// The newest published snapshot. Lock-free; never waits.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        self.node().snapshot()
     }
 
     /// A snapshot that includes `seq`; waits up to `timeout` for it. Blocks the calling thread.
@@ -62,14 +120,18 @@ impl Engine {
     /// # Errors
     /// `QueryCanceled` when the time is over.
     pub fn snapshot_at_least(&self, seq: CommitSeq, timeout: Duration) -> Result<Snapshot> {
-        let _ = (seq, timeout);
-        todo!()
+        let node = self.node();
+        if node.env.tasks.wait_until(&node.progress, Some(timeout), &mut || node.published_seq() >= seq) {
+            return Ok(node.snapshot());
+        }
+        Err(Error::new(Condition::QueryCanceled, format!("commit {seq} is not visible yet"))
+            .with_detail(format!("The newest visible commit is {}.", node.published_seq())))
     }
 
     /// Changes the catalog.
+    #[expect(clippy::needless_pass_by_value, reason = "a request is handed over")]
     pub fn ddl(&self, change: Ddl) -> CommitHandle {
-        let _ = change;
-        todo!()
+        self.node().commit_ddl(&change)
     }
 
     /// Begins a statement that writes to one table. `snapshot` is what the statement read; addresses given later are of it.
@@ -77,33 +139,135 @@ impl Engine {
     /// # Errors
     /// `UndefinedTable`; `FeatureNotSupported` for UPDATE or DELETE of an `append_only` table; `Poisoned`.
     pub fn write(&self, snapshot: &Snapshot, table: TableId, mode: WriteMode) -> Result<TableWrite> {
-        let _ = (snapshot, table, mode);
-        todo!()
+        let node = self.node();
+        node.tail.lock().check_open()?;
+        let found = snapshot.version().tables.get(&table).ok_or_else(|| undefined_table(table))?;
+        let schema = Arc::clone(&found.schema);
+        if schema.options.append_only && !matches!(mode, WriteMode::Insert(_)) {
+            return Err(Error::new(
+                Condition::FeatureNotSupported,
+                format!("table \"{}\" is append-only", schema.name.table),
+            )
+            .with_hint("Rows of an append-only table cannot be updated or deleted; TRUNCATE removes all of them."));
+        }
+        let target = Target {
+            node: Arc::clone(node),
+            shard: node.shard(table).map_err(|_gone| undefined_table(&schema.name))?,
+            arrow: schema.to_arrow(),
+            keys: only_shard(found)?.keys().map(Arc::clone),
+            table: snapshot.table(table).ok_or_else(|| undefined_table(&schema.name))?,
+            schema,
+        };
+        Ok(TableWrite::new(target, mode))
     }
 
     /// Seals and flushes the open generations of one table or of all, and waits. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// `DiskFull`, after which the rows stay in memory and in the log; `Poisoned`.
     pub fn flush(&self, table: Option<TableId>) -> Result<()> {
-        let _ = table;
-        todo!()
+        let node = self.node();
+        node.tail.lock().check_durable()?;
+        let tables: Vec<TableId> = match table {
+            Some(table) => vec![table],
+            None => node.tail.lock().version().tables.keys().copied().collect(),
+        };
+        tables.into_iter().try_for_each(|table| seal(node, table))?;
+        let waiting = sealed_generations(node, table);
+        let failures = node.flushes.failures();
+        node.flush_signal.notify();
+        node.env.tasks.wait_until(&node.progress, None, &mut || {
+            let gone = || sealed_generations(node, table);
+            let done = !waiting.iter().any(|sealed| still_there(node, sealed))
+                && !gone().iter().any(|left| waiting.iter().any(|sealed| sealed.unit == left.unit));
+            done || self.is_stopped(failures)
+        });
+        self.check_stopped(failures)
     }
 
     /// Writes a manifest checkpoint and drops log files that it makes needless. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// `DiskFull`; `Poisoned`.
     pub fn checkpoint(&self) -> Result<()> {
-        todo!()
+        let node = self.node();
+        node.tail.lock().check_durable()?;
+        let failures = node.flushes.failures();
+        let number = node.flushes.want_checkpoint();
+        node.flush_signal.notify();
+        node.env.tasks.wait_until(&node.progress, None, &mut || {
+            (node.flushes.checkpoints_done() >= number && node.log_requests.is_done()) || self.is_stopped(failures)
+        });
+        self.check_stopped(failures)
     }
 
     /// Counters and gauges.
     pub fn status(&self) -> EngineStatus {
-        todo!()
+        let node = self.node();
+        let version = node.published.load_full();
+        let mut status = EngineStatus {
+            published: version.seq,
+            memtable_bytes: node.pressure.memtable_bytes(),
+            log_bytes: node.counters.log_bytes.load(Ordering::Relaxed),
+            commits: node.counters.commits.load(Ordering::Relaxed),
+            groups: node.counters.groups.load(Ordering::Relaxed),
+            flushes: node.counters.flushes.load(Ordering::Relaxed),
+            stall_reason: node.pressure.reason(node.options.memtable_bytes_max),
+            poisoned: node.tail.lock().poisoned().map(str::to_owned),
+            ..EngineStatus::default()
+        };
+        for shard in version.tables.values().flat_map(|table| &table.shards) {
+            status.live_rows += shard.live_rows();
+            status.key_index_bytes += shard.keys().map_or(0, |keys| keys.bytes());
+            for view in shard.segments() {
+                status.segments += 1;
+                status.segment_bytes += view.segment.bytes();
+            }
+        }
+        status
     }
 
     /// Identity of the log; part of opaque positions (F7).
     pub fn log_id(&self) -> LogId {
-        todo!()
+        self.node().log_id
     }
 
     /// Refuses new writes, syncs what was accepted, checkpoints and stops the workers. Idempotent.
+    ///
+    /// # Errors
+    /// `Poisoned` and `DiskFull` when the last checkpoint could not be written; the workers are stopped all the same, and
+    /// the log holds every acknowledged commit.
     pub fn close(&self) -> Result<()> {
-        todo!()
+        let node = self.node();
+        node.tail.lock().close();
+        let mut running = self.owner.running.lock();
+        if running.is_none() {
+            return Ok(());
+        }
+        self.owner.drain();
+        let outcome = self.checkpoint();
+        *running = None;
+        outcome
+    }
+
+    fn node(&self) -> &Arc<Node> {
+        &self.owner.node
+    }
+
+    /// Whether something that waits for the flush worker waits for nothing.
+    fn is_stopped(&self, failures: u64) -> bool {
+        let node = self.node();
+        node.flushes.failures() > failures || node.tail.lock().poisoned().is_some()
+    }
+
+    fn check_stopped(&self, failures: u64) -> Result<()> {
+        let node = self.node();
+        node.tail.lock().check_durable()?;
+        if node.flushes.failures() > failures
+            && let Some(error) = node.flushes.last_failure()
+        {
+            return Err(error);
+        }
+        Ok(())
     }
 }

@@ -22,9 +22,18 @@
 //! [`Engine`], then [`Snapshot`], then [`TableWrite`].
 
 pub mod catalog;
+mod commit;
 mod engine;
+mod files;
+mod flush;
+mod key_index;
+mod manifest;
+mod memtable;
+mod node;
 pub mod options;
+mod recovery;
 pub mod snapshot;
+mod stage;
 pub mod write;
 
 pub use catalog::{Catalog, Ddl, NewColumn, NewTable};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use outcrop_segment::SEGMENT_ROWS_MAX;
+
 /// Sizes and limits of an engine. All have defaults that suit a laptop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,3 +43,17 @@ impl Default for EngineOptions {
         }
     }
 }
+
+impl EngineOptions {
+    /// The options with limits that the formats set: a generation becomes one segment, and a log holds a few files.
+    #[must_use]
+    pub(crate) fn checked(mut self) -> Self {
+        self.flush_rows_max = self.flush_rows_max.clamp(1, SEGMENT_ROWS_MAX / 2);
+        self.commit_inline_bytes_max = self.commit_inline_bytes_max.min(COMMIT_INLINE_BYTES_LIMIT);
+        self.log_bytes_max = self.log_bytes_max.max(self.log_file_bytes.saturating_mul(2));
+        self
+    }
+}
+
+/// Above this a commit would hold up the ones behind it.
+const COMMIT_INLINE_BYTES_LIMIT: u64 = 64 << 20;

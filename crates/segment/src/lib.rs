@@ -1,14 +1,50 @@
-//! Skeleton until the merge.
-use outcrop_types::ColumnId;
-/// A column of a scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScanColumn {
-    /// A column of the table.
-    Column(ColumnId),
-    /// `__unit`, UInt64: the row's unit.
-    Unit,
-    /// `__row`, UInt32: the row's number in its unit.
-    Row,
-    /// `__seq`, UInt64: the commit that inserted the row.
-    CommitSeq,
-}
+//! Immutable segments: the columns of a table's settled rows, their metadata, and which of them are dead.
+//!
+//! # What it is not
+//! It does not decide when to flush or merge, which segments a table has, or which rows are dead: `outcrop-engine` does.
+//! It answers no query; it narrows rows by predicate where that is free, and its caller evaluates the predicate again.
+//! It keeps no key index and no search index yet; those will be files of their own beside the data file.
+//!
+//! # Flow
+//! ```text
+//! RecordBatch + CommitSeqs ─▶ SegmentWriter ─┬▶ columns: Vortex pipeline ─▶ pages with CRC32C ─▶ <log>-<unit>.vortex
+//!                                            └▶ predicate: zone maps ─────▶ SegmentMeta ──────▶ <log>-<unit>.meta
+//!
+//! rows, DeleteVector::live_mask, Predicate ─▶ Segment::scan ─▶ zone maps ─▶ filter on compressed data
+//!                                                       ─▶ columns under the mask ─▶ RecordBatch
+//!                                             every byte ◀─ PagedFile ◀─ PageCache ◀─ env::Disk
+//! ```
+//!
+//! # Invariants
+//! - G1. A row keeps its number for ever: it is the index at which it was written, in every file of the segment.
+//! - G2. No byte of a data file is believed before the checksum of its page was verified (architecture S3).
+//! - G3. A scan never loses a row for which the predicate is true, and never invents one.
+//! - G4. The data file is a standard Vortex file in a frozen edition: what we add is in the meta file.
+//! - G5. A file has its final name only after its bytes are durable; the meta file comes last (S5).
+//! - G6. A delete vector never forgets: rows die and stay dead. Clones share chunks until one of them changes.
+//! - G7. Damage on disk is an error with file and offset, never a panic and never other rows.
+//!
+//! # Start reading at
+//! [`segment`], then [`writer`], then [`deletes`].
+
+#![forbid(unsafe_code)]
+
+mod columns;
+pub mod deletes;
+mod failure;
+mod files;
+mod meta;
+mod pages;
+mod predicate;
+pub mod segment;
+mod verify;
+pub mod writer;
+
+pub use deletes::DeleteVector;
+pub use meta::{data_file_name, meta_checksum, meta_file_name, orphans, read_meta};
+pub use pages::{PageCache, PageCacheStats};
+pub use segment::{ScanBatch, ScanColumn, Segment};
+pub use writer::{SEGMENT_ROWS_MAX, SegmentOptions, SegmentWriter};
+
+#[cfg(test)]
+mod tests;

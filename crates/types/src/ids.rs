@@ -165,7 +165,6 @@ impl Slot {
     /// The slot of a key whose 128-bit hash is `hash`.
     pub const fn of_hash(hash: u128) -> Self {
         // The shift leaves 12 bits, so the cast keeps every one of them.
-        #[expect(clippy::cast_possible_truncation, reason = "12 bits are left")]
         Self((hash >> 116) as u16)
     }
 

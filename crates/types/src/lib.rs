@@ -30,6 +30,6 @@ pub use error::{Condition, Error, ErrorKind, Result};
 pub use ids::{
     ColumnId, CommitSeq, Epoch, IndexId, LogId, RowAddress, RowOrdinal, SchemaVersion, ShardId, Slot, TableId, UnitId,
 };
-pub use predicate::{CompareOp, Predicate};
+pub use predicate::{Bounds, CompareOp, Predicate};
 pub use schema::{Column, KeyIndex, TableName, TableOptions, TableSchema};
 pub use value::Value;

@@ -1,5 +1,6 @@
 //! A single value: column defaults, predicate constants, keys in error messages.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// One value of a [`crate::DataType`], in the physical form that Arrow batches hold.
@@ -31,6 +32,42 @@ pub enum Value {
     Uuid([u8; 16]),
     /// `T[]`
     Array(Vec<Value>),
+}
+
+impl Value {
+    /// Compares two values of one type as SQL does: text bytewise, NaN equal to itself and greatest, the zeros equal.
+    /// `None` when they have no common order: NULLs, arrays, different types, decimals of different scale.
+    pub fn compare(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Bool(a), Self::Bool(b)) => Some(a.cmp(b)),
+            (Self::Int(a), Self::Int(b)) => Some(a.cmp(b)),
+            (Self::Float(a), Self::Float(b)) => Some(a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))),
+            (Self::Decimal(a, scale_a), Self::Decimal(b, scale_b)) if scale_a == scale_b => Some(a.cmp(b)),
+            (Self::Text(a), Self::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
+            (Self::Bytes(a), Self::Bytes(b)) => Some(a.cmp(b)),
+            (Self::Date(a), Self::Date(b)) => Some(a.cmp(b)),
+            (Self::Time(a), Self::Time(b))
+            | (Self::Timestamp(a), Self::Timestamp(b))
+            | (Self::TimestampTz(a), Self::TimestampTz(b)) => Some(a.cmp(b)),
+            (Self::Uuid(a), Self::Uuid(b)) => Some(a.cmp(b)),
+            (
+                Self::Null
+                | Self::Bool(_)
+                | Self::Int(_)
+                | Self::Float(_)
+                | Self::Decimal(..)
+                | Self::Text(_)
+                | Self::Bytes(_)
+                | Self::Date(_)
+                | Self::Time(_)
+                | Self::Timestamp(_)
+                | Self::TimestampTz(_)
+                | Self::Uuid(_)
+                | Self::Array(_),
+                _,
+            ) => None,
+        }
+    }
 }
 
 /// As `psql` shows it, near enough for error messages such as `Key (id)=(1) already exists.`

@@ -1,9 +1,11 @@
-//! Writing: one statement on one table, atomic, committed once.
+//! What a statement says and what it is told: modes, callbacks, outcomes.
 
 use std::fmt;
 
 use arrow_array::{BooleanArray, RecordBatch};
-use outcrop_types::{CommitSeq, Result, RowAddress};
+use outcrop_types::{CommitSeq, Result};
+
+use super::applied::AppliedRows;
 
 /// What a statement does with rows and keys.
 pub enum WriteMode {
@@ -57,77 +59,6 @@ pub struct Rechecked {
     pub rows: Option<RecordBatch>,
 }
 
-/// A statement that is being written. Dropped without [`TableWrite::commit`] it leaves nothing behind.
-///
-/// Batches have the columns of the table's schema at the snapshot, in declaration order. Small statements stay in memory;
-/// above `commit_inline_bytes_max` rows go to staged segments as they arrive (W10).
-pub struct TableWrite {}
-
-impl TableWrite {
-    /// Adds rows. `Insert` and `Upsert` mode.
-    ///
-    /// # Errors
-    /// `NotNullViolation`, `DiskFull`, and in staged statements `UniqueViolation` already here.
-    pub fn insert(&mut self, rows: RecordBatch) -> Result<()> {
-        let _ = rows;
-        todo!()
-    }
-
-    /// Deletes by primary key: key columns in key order. `Upsert` mode.
-    pub fn delete_keys(&mut self, keys: &RecordBatch) -> Result<()> {
-        let _ = keys;
-        todo!()
-    }
-
-    /// Replaces the row at `victims[i]` by row i. `Change` mode. A victim given twice counts once (the first).
-    pub fn update(&mut self, victims: &[RowAddress], rows: RecordBatch) -> Result<()> {
-        let _ = (victims, rows);
-        todo!()
-    }
-
-    /// Deletes rows. `Change` mode. A victim given twice counts once.
-    pub fn delete(&mut self, victims: &[RowAddress]) -> Result<()> {
-        let _ = victims;
-        todo!()
-    }
-
-    /// Asks for [`Commit::rows`] (`RETURNING`) and [`Commit::outcomes`]. Before the first row.
-    #[must_use]
-    pub fn keep_rows(self) -> Self {
-        self
-    }
-
-    /// Decides, writes the record and hands back a handle that is done when the answer may leave (W3). May block for the
-    /// turn and for back-pressure, not for the sync.
-    pub fn commit(self) -> CommitHandle {
-        todo!()
-    }
-}
-
-impl fmt::Debug for TableWrite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableWrite").finish_non_exhaustive()
-    }
-}
-
-/// A commit, or a refusal, on its way to durability. Dropping it does not undo the commit.
-#[must_use]
-#[derive(Debug)]
-pub struct CommitHandle {}
-
-impl CommitHandle {
-    /// Waits until the answer may leave. Blocks the calling thread.
-    pub fn wait(self) -> Result<Commit> {
-        todo!()
-    }
-
-    /// Calls `done` once, from an engine thread or at once, when the answer may leave. `done` must not block.
-    pub fn on_done(self, done: impl FnOnce(Result<Commit>) + Send + 'static) {
-        let _ = done;
-        todo!()
-    }
-}
-
 /// What became of one row of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowOutcome {
@@ -158,14 +89,14 @@ pub struct Commit {
     pub rows: AppliedRows,
 }
 
-/// Rows that a statement wrote, for `RETURNING`: from memory or from its staged segments, one batch at a time.
-#[derive(Debug)]
-pub struct AppliedRows {}
-
-impl Iterator for AppliedRows {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+impl fmt::Debug for WriteMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Insert(OnConflict::Error) => "Insert",
+            Self::Insert(OnConflict::Nothing) => "Insert(DoNothing)",
+            Self::Insert(OnConflict::Update(_)) => "Insert(DoUpdate)",
+            Self::Upsert => "Upsert",
+            Self::Change(_) => "Change",
+        })
     }
 }

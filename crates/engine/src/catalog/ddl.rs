@@ -1,42 +1,6 @@
-//! The catalog: which schemas and tables exist at one `CommitSeq`, and how they change.
+//! Changes of the catalog, as callers ask for them.
 
-use std::sync::Arc;
-
-use outcrop_types::{DataType, TableId, TableName, TableOptions, TableSchema, Value};
-
-/// Schemas and tables at one `CommitSeq`. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Catalog {}
-
-impl Catalog {
-    /// Names of all schemas, sorted. `commons` always exists.
-    pub fn schemas(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
-    }
-
-    /// Whether a schema exists.
-    pub fn has_schema(&self, name: &str) -> bool {
-        let _ = name;
-        todo!()
-    }
-
-    /// The table of this name.
-    pub fn table(&self, name: &TableName) -> Option<&Arc<TableSchema>> {
-        let _ = name;
-        todo!()
-    }
-
-    /// The table with this id.
-    pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableSchema>> {
-        let _ = id;
-        todo!()
-    }
-
-    /// All tables, sorted by name.
-    pub fn tables(&self) -> impl Iterator<Item = &Arc<TableSchema>> {
-        std::iter::empty()
-    }
-}
+use outcrop_types::{DataType, TableName, TableOptions, Value};
 
 /// A column of a table to be created; ids are given by the engine.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,133 @@
+//! The log worker: writes a group, syncs it, publishes it, answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use outcrop_env::{Step, Worker};
+use outcrop_log::Log;
+use outcrop_types::{CommitSeq, Result};
+
+use super::tail::Group;
+use crate::node::Node;
+
+/// What others ask of the log worker, because only it may touch the log.
+#[derive(Debug, Default)]
+pub(crate) struct LogRequests {
+    /// No record before this commit is needed any more.
+    truncate_before: AtomicU64,
+    /// The newest such request that was looked after.
+    truncated_before: AtomicU64,
+}
+
+impl LogRequests {
+    /// Asks to drop log files whose records are all before `seq`.
+    pub(crate) fn truncate_before(&self, seq: CommitSeq) {
+        self.truncate_before.fetch_max(seq.get(), Ordering::AcqRel);
+    }
+
+    /// Whether nothing is left to do.
+    pub(crate) fn is_done(&self) -> bool {
+        self.truncated_before.load(Ordering::Acquire) >= self.truncate_before.load(Ordering::Acquire)
+    }
+}
+
+/// Owns the log. One sync is in flight at most; what comes meanwhile is the next group.
+pub(crate) struct LogWorker {
+    node: Arc<Node>,
+    log: Log,
+    /// When the synced mark is due (W11).
+    mark_at: Option<Duration>,
+}
+
+impl LogWorker {
+    pub(crate) fn new(node: Arc<Node>, log: Log) -> Self {
+        node.counters.log_bytes.store(log.bytes(), Ordering::Relaxed);
+        Self { node, log, mark_at: None }
+    }
+
+    fn write(&mut self, group: &Group) -> Result<()> {
+        self.log.write_group(&group.records)?;
+        self.log.sync()
+    }
+
+    /// Makes a group durable, then visible, then answers. An error poisons: its commits have their place in the tail, so
+    /// none of them can be refused any more, not even for lack of space.
+    fn commit(&mut self, mut group: Group) {
+        if !group.records.is_empty()
+            && let Err(error) = self.write(&group)
+        {
+            self.node.poison(error.message());
+            for answer in group.answers {
+                answer.ticket.complete(Err(super::tail::poisoned(error.message())));
+            }
+            return;
+        }
+        if let Some(version) = group.version.take() {
+            let version = self.node.live.publish(&version);
+            self.node.published.store(version);
+        }
+        let records = group.records.len() as u64;
+        if records > 0 {
+            let counters = &self.node.counters;
+            counters.commits.fetch_add(records, Ordering::Relaxed);
+            counters.groups.fetch_add(1, Ordering::Relaxed);
+            counters.log_bytes.store(self.log.bytes(), Ordering::Relaxed);
+            self.mark_at = Some(self.node.env.clock.monotonic() + MARK_DELAY);
+        }
+        drop(group.permits);
+        for answer in group.answers {
+            answer.ticket.complete(answer.result);
+        }
+        self.node.progress.notify();
+    }
+
+    /// Writes the synced mark when it is due; says how long to wait for it otherwise.
+    fn mark(&mut self) -> Step {
+        let Some(at) = self.mark_at else { return Step::Wait };
+        let now = self.node.env.clock.monotonic();
+        if now < at {
+            return Step::WaitAtMost(at - now);
+        }
+        self.mark_at = None;
+        if let Err(error) = self.log.write_synced_mark() {
+            self.node.poison(error.message());
+        }
+        Step::Wait
+    }
+
+    fn truncate(&mut self) {
+        let requests = &self.node.log_requests;
+        if requests.is_done() {
+            return;
+        }
+        let before = requests.truncate_before.load(Ordering::Acquire);
+        match self.log.truncate_before(CommitSeq::new(before)) {
+            Ok(()) => self.node.counters.log_bytes.store(self.log.bytes(), Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "old log files stay until the next checkpoint"),
+        }
+        requests.truncated_before.fetch_max(before, Ordering::AcqRel);
+        self.node.progress.notify();
+    }
+}
+
+impl Worker for LogWorker {
+    fn step(&mut self) -> Step {
+        let (group, poisoned) = {
+            let mut tail = self.node.tail.lock();
+            (tail.take_group(), tail.poisoned().is_some())
+        };
+        if !group.answers.is_empty() || !group.records.is_empty() {
+            self.commit(group);
+            return Step::Again;
+        }
+        if poisoned {
+            return Step::Wait;
+        }
+        self.truncate();
+        self.mark()
+    }
+}
+
+/// Within 10 ms after the last sync the log says what is durable; half of that leaves time to wake up.
+const MARK_DELAY: Duration = Duration::from_millis(5);

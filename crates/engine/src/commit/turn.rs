@@ -1,0 +1,415 @@
+//! A turn: one statement looks at the tail, decides, and gets its place in the log.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use outcrop_format::record::{Change, RowChange, StagedCommit};
+use outcrop_format::{SegmentMeta, encode_batch};
+use outcrop_log::{Permit, SpaceClass};
+use outcrop_segment::{DeleteVector, Segment};
+use outcrop_types::{ColumnId, CommitSeq, Condition, Error, Result, RowAddress, RowOrdinal, ShardId, TableSchema};
+
+use super::remap::Remaps;
+use super::shard::{Journal, Shard, Turn};
+use super::tail::{Answer, Sequenced, Tail};
+use super::ticket::{CommitHandle, Ticket};
+use crate::catalog::undefined_table;
+use crate::key_index::KeyHash;
+use crate::node::{Node, SEGMENT_DIR};
+use crate::snapshot::{ShardState, TableSnapshot, TableState, Version};
+use crate::write::{AppliedRows, Commit, Decision, RowOutcome, TailView};
+
+/// A statement that is ready to be decided.
+pub(crate) trait Proposal {
+    /// One round of Q7 outside of the turn: brings what changed since the statement read it up to `view`.
+    fn settle(&mut self, view: &TailView<'_>) -> Result<()>;
+
+    /// Whether [`Proposal::settle`] would find nothing to do.
+    fn is_settled(&self, view: &TailView<'_>) -> bool;
+
+    /// Judges the statement inside the turn. The outcome is applied to exactly the state of `view`.
+    fn decide(&mut self, view: &TailView<'_>) -> Result<Applied>;
+
+    /// About the bytes that its record will have.
+    fn record_bytes(&self) -> u64;
+
+    /// Whether it adds rows, so that it needs memory and ordinary space in the log.
+    fn adds_rows(&self) -> bool;
+
+    /// Whether its keys are resolved off the turn, so that keys written meanwhile must be kept for it (W10).
+    fn resolves_off_turn(&self) -> bool {
+        false
+    }
+
+    /// Its record has its place in the log.
+    fn sequenced(&mut self, _seq: CommitSeq) {}
+}
+
+/// What a turn applies.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// Rows through the memtable.
+    pub(crate) decision: Decision,
+    /// Rows in staged segments, with their place in the record.
+    pub(crate) staged: Option<StagedPart>,
+    /// Staged rows to return, before those of the decision.
+    pub(crate) returning_staged: Vec<RowAddress>,
+    /// Rows that die, to return before those of the decision.
+    pub(crate) returning_deleted: Vec<RowAddress>,
+    /// Outcomes of staged rows, before those of the decision.
+    pub(crate) staged_outcomes: Vec<RowOutcome>,
+}
+
+/// The staged half of a commit (W10).
+#[derive(Debug)]
+pub(crate) struct StagedPart {
+    pub(crate) segments: Vec<(Arc<Segment>, DeleteVector)>,
+    pub(crate) victims: Vec<RowAddress>,
+    pub(crate) record: StagedCommit,
+    /// Keys of the staged rows that are alive, for statements that resolve theirs at the same time.
+    pub(crate) keys: Vec<KeyHash>,
+}
+
+impl Applied {
+    /// Only rows through the memtable.
+    pub(crate) fn inline(decision: Decision) -> Self {
+        Self {
+            decision,
+            staged: None,
+            returning_staged: Vec::new(),
+            returning_deleted: Vec::new(),
+            staged_outcomes: Vec::new(),
+        }
+    }
+}
+
+/// Commits a statement: rounds off the turn, then the turn. Blocks for back-pressure and the turn, not for the sync.
+pub(crate) fn commit_statement(
+    node: &Arc<Node>,
+    shard: &Shard,
+    schema: &Arc<TableSchema>,
+    proposal: &mut dyn Proposal,
+    keep: Keep,
+) -> CommitHandle {
+    let permit = match Admitted::of(node, proposal) {
+        Ok(permit) => permit,
+        Err(error) => return CommitHandle::ready(Err(error), &node.env.tasks),
+    };
+    if !proposal.resolves_off_turn() {
+        return decide_and_sequence(node, shard, schema, proposal, permit, keep);
+    }
+    shard.turn().journal.open();
+    let handle = decide_and_sequence(node, shard, schema, proposal, permit, keep);
+    shard.turn().journal.close();
+    handle
+}
+
+fn decide_and_sequence(
+    node: &Arc<Node>,
+    shard: &Shard,
+    schema: &Arc<TableSchema>,
+    proposal: &mut dyn Proposal,
+    permit: Admitted,
+    keep: Keep,
+) -> CommitHandle {
+    for _ in 0..ROUNDS_OFF_TURN {
+        match settle_off_turn(node, shard, schema, proposal) {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err((seq, error)) => return node.answer_after(seq, Err(error)),
+        }
+    }
+    let mut turn = shard.turn();
+    let seq = node.tail.lock().version().seq;
+    let handle = match take_turn(node, &mut turn, schema, proposal, permit, keep) {
+        Ok(Outcome::Sequenced(ticket, seq)) => {
+            proposal.sequenced(seq);
+            Ok(CommitHandle::new(&ticket, &node.env.tasks))
+        }
+        Ok(Outcome::Nothing(commit)) => Err(Ok(commit)),
+        Err(error) => Err(Err(error)),
+    };
+    drop(turn);
+    match handle {
+        Ok(handle) => {
+            node.log_signal.notify();
+            handle
+        }
+        Err(answer) => node.answer_after(seq, answer),
+    }
+}
+
+/// Whether the caller wants rows and outcomes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Rows,
+    Counts,
+}
+
+enum Outcome {
+    Sequenced(Arc<Ticket>, CommitSeq),
+    Nothing(Commit),
+}
+
+/// Space in the log, and for how much it was asked.
+struct Admitted {
+    permit: Permit,
+    bytes: u64,
+    class: SpaceClass,
+}
+
+impl Admitted {
+    fn of(node: &Node, proposal: &dyn Proposal) -> Result<Self> {
+        let class = if proposal.adds_rows() {
+            node.wait_for_memory()?;
+            SpaceClass::Ordinary
+        } else {
+            SpaceClass::Reserve
+        };
+        let bytes = proposal.record_bytes();
+        Ok(Self { permit: node.admit(bytes, class)?, bytes, class })
+    }
+
+    /// A permit for at least `needed` bytes: estimates can be too low.
+    fn enough_for(self, node: &Node, needed: u64) -> Result<Permit> {
+        if needed <= self.bytes { Ok(self.permit) } else { node.admit(needed, self.class) }
+    }
+}
+
+/// The tail of a table, if it is still the table that the statement was made for.
+fn tail_state(tail: &Tail, schema: &TableSchema) -> Result<TailState> {
+    let table = tail.table(schema.id).ok_or_else(|| undefined_table(&schema.name))?;
+    if table.schema.version != schema.version {
+        let message = format!("table \"{}\" was altered while the statement ran", schema.name);
+        return Err(Error::new(Condition::SerializationFailure, message)
+            .with_hint("Nothing was applied; repeat the statement."));
+    }
+    Ok(TailState { table: Arc::clone(table), state: only_shard(table)?, seq: tail.version().seq })
+}
+
+/// The tail of one table at one moment.
+struct TailState {
+    table: Arc<TableState>,
+    state: Arc<ShardState>,
+    seq: CommitSeq,
+}
+
+impl TailState {
+    fn view<'a>(&'a self, remaps: &'a Remaps, journal: Option<&'a Journal>) -> TailView<'a> {
+        TailView { schema: &self.table.schema, state: &self.state, remaps, journal, seq: self.seq }
+    }
+}
+
+/// Tables have one shard today.
+pub(crate) fn only_shard(table: &TableState) -> Result<Arc<ShardState>> {
+    table
+        .shards
+        .first()
+        .map(Arc::clone)
+        .ok_or_else(|| Error::internal(format!("table {} has no shard", table.schema.id)))
+}
+
+fn settle_off_turn(
+    node: &Node,
+    shard: &Shard,
+    schema: &Arc<TableSchema>,
+    proposal: &mut dyn Proposal,
+) -> std::result::Result<bool, (CommitSeq, Error)> {
+    // The turn is held for as long as it takes to see which rows are where they were, not for the rechecks.
+    let turn = shard.turn();
+    let seen = {
+        let tail = node.tail.lock();
+        (tail.version().seq, tail_state(&tail, schema))
+    };
+    let (seq, state) = match seen {
+        (seq, Ok(state)) => (seq, state),
+        (seq, Err(error)) => return Err((seq, error)),
+    };
+    if proposal.is_settled(&state.view(&turn.remaps, Some(&turn.journal))) {
+        return Ok(true);
+    }
+    let remaps = turn.remaps.clone();
+    drop(turn);
+    proposal.settle(&state.view(&remaps, None)).map(|()| false).map_err(|error| (seq, error))
+}
+
+fn take_turn(
+    node: &Node,
+    turn: &mut Turn,
+    schema: &Arc<TableSchema>,
+    proposal: &mut dyn Proposal,
+    permit: Admitted,
+    keep: Keep,
+) -> Result<Outcome> {
+    let tail = {
+        let tail = node.tail.lock();
+        tail.check_open()?;
+        tail_state(&tail, schema)?
+    };
+    turn.remaps.trim(node.live.oldest_seq());
+    let applied = proposal.decide(&tail.view(&turn.remaps, Some(&turn.journal)))?;
+    let commit = answer(&applied, &tail, keep)?;
+    if applied.decision.is_empty() && applied.staged.is_none() {
+        return Ok(Outcome::Nothing(Commit { seq: tail.seq, ..commit }));
+    }
+    apply(node, turn, &tail, applied, permit, commit).map(|(ticket, seq)| Outcome::Sequenced(ticket, seq))
+}
+
+/// The answer to a decision, but for its place in the order.
+fn answer(applied: &Applied, tail: &TailState, keep: Keep) -> Result<Commit> {
+    let outcomes = applied.staged_outcomes.iter().chain(&applied.decision.outcomes);
+    let count = |wanted: RowOutcome| outcomes.clone().filter(|outcome| **outcome == wanted).count() as u64;
+    let mut rows = AppliedRows::default();
+    if keep == Keep::Rows {
+        if let Some(staged) = &applied.staged {
+            let mut after = ShardState::clone(&tail.state);
+            after.install(&[], staged.segments.clone())?;
+            let after = TableSnapshot::of_state(Arc::clone(&tail.table.schema), after, tail.seq);
+            rows.push_stored(after, applied.returning_staged.clone());
+        }
+        let before = TableSnapshot::of_state(Arc::clone(&tail.table.schema), ShardState::clone(&tail.state), tail.seq);
+        rows.push_stored(before.clone(), applied.returning_deleted.clone());
+        rows.append(AppliedRows::of_decision(&applied.decision, &before));
+    }
+    Ok(Commit {
+        seq: CommitSeq::ZERO,
+        inserted: count(RowOutcome::Inserted),
+        updated: count(RowOutcome::Updated),
+        deleted: count(RowOutcome::Deleted),
+        rows,
+        outcomes: if keep == Keep::Rows { outcomes.copied().collect() } else { Vec::new() },
+    })
+}
+
+/// Applies a decision to the tail and puts its record in the group.
+fn apply(
+    node: &Node,
+    turn: &mut Turn,
+    seen: &TailState,
+    applied: Applied,
+    permit: Admitted,
+    commit: Commit,
+) -> Result<(Arc<Ticket>, CommitSeq)> {
+    let Applied { decision, staged, .. } = applied;
+    let (schema, state) = (&seen.table.schema, &seen.state);
+    let mut next = ShardState::clone(state);
+    next.delete(&decision.victims())?;
+    let mut changes = Vec::with_capacity(2);
+    if let Some(staged) = &staged {
+        next.delete(&staged.victims)?;
+    }
+    let rows = encode_rows(schema, &decision)?;
+    let needed = rows.len() as u64 + decision.victims().len() as u64 * VICTIM_BYTES;
+    if needed > RECORD_BYTES_MAX {
+        return Err(Error::new(Condition::ProgramLimitExceeded, "a statement changes too many rows at once")
+            .with_detail(format!("Its log record would have {needed} bytes.")));
+    }
+    let permit = permit.enough_for(node, needed)?;
+
+    let mut tail = node.tail.lock();
+    tail.check_open()?;
+    let seq = tail.next_seq()?;
+    if let Some(staged) = staged {
+        next.install(&[], with_commit(node, staged.segments, seq)?)?;
+        changes.push(Change::Staged(staged.record));
+        turn.journal.record(seq, &staged.keys);
+    }
+    if !decision.is_empty() {
+        changes.push(Change::Rows(append_rows(&mut next, schema, decision, rows, seq, turn)?));
+    }
+    node.pressure.resize(state.memtable_bytes(), next.memtable_bytes());
+    note_open_rows(node, turn, &mut next);
+    let version = with_shard(tail.version(), schema, next, seq);
+    tail.push(Sequenced { version, changes, permit }, node.env.clock.wall_us());
+    let ticket = Ticket::new();
+    tail.answer(Answer { ticket: Arc::clone(&ticket), result: Ok(Commit { seq, ..commit }) });
+    Ok((ticket, seq))
+}
+
+/// Staged segments, now that their commit has its number.
+fn with_commit(
+    node: &Node,
+    segments: Vec<(Arc<Segment>, DeleteVector)>,
+    seq: CommitSeq,
+) -> Result<Vec<(Arc<Segment>, DeleteVector)>> {
+    segments
+        .into_iter()
+        .map(|(segment, deletes)| {
+            let meta = SegmentMeta { min_seq: seq, max_seq: seq, ..segment.meta().clone() };
+            Ok((Segment::open(&node.env, SEGMENT_DIR, Arc::new(meta), &node.cache)?, deletes))
+        })
+        .collect()
+}
+
+/// Puts new rows in the open generation and their keys in the index, and describes them for the record.
+fn append_rows(
+    next: &mut ShardState,
+    schema: &TableSchema,
+    decision: Decision,
+    rows: Bytes,
+    seq: CommitSeq,
+    turn: &mut Turn,
+) -> Result<RowChange> {
+    let row_count = crate::write::row_count(&decision.rows)?;
+    let generation = next.open_unit();
+    let first_row = if row_count > 0 { next.append(decision.rows, seq)? } else { RowOrdinal::new(next.open_rows()) };
+    if let Some(keys) = next.keys() {
+        keys.insert(&decision.row_keys, generation, first_row, seq);
+        turn.journal.record(seq, &decision.row_keys);
+    }
+    Ok(RowChange {
+        table: schema.id,
+        shard: ShardId::new(0),
+        schema_version: schema.version,
+        generation,
+        first_row,
+        rows,
+        row_count,
+        ops: decision.ops,
+    })
+}
+
+/// Seals the open generation when it is large enough; otherwise remembers since when it has rows.
+fn note_open_rows(node: &Node, turn: &mut Turn, next: &mut ShardState) {
+    if next.open_rows() == 0 {
+        return;
+    }
+    let bytes = next.generations().last().map_or(0, |open| open.bytes);
+    if next.open_rows() >= node.options.flush_rows_max || bytes >= node.options.flush_bytes_max {
+        next.seal(node.ids.unit());
+        turn.open_since = None;
+        node.flush_signal.notify();
+    } else if turn.open_since.is_none() {
+        turn.open_since = Some(node.env.clock.monotonic());
+    }
+}
+
+/// `version` with another state of one table's shard, as commit `seq`.
+pub(crate) fn with_shard(version: &Version, schema: &Arc<TableSchema>, state: ShardState, seq: CommitSeq) -> Version {
+    let tables = version.tables.update(schema.id, one_shard(schema, state));
+    Version::new(seq, Arc::clone(&version.catalog), tables)
+}
+
+/// A table of one shard.
+pub(crate) fn one_shard(schema: &Arc<TableSchema>, state: ShardState) -> Arc<TableState> {
+    Arc::new(TableState { schema: Arc::clone(schema), shards: vec![Arc::new(state)] })
+}
+
+fn encode_rows(schema: &TableSchema, decision: &Decision) -> Result<Bytes> {
+    if decision.rows.num_rows() == 0 {
+        return Ok(Bytes::new());
+    }
+    let columns: Vec<ColumnId> = schema.columns.iter().map(|column| column.id).collect();
+    let mut bytes = Vec::new();
+    encode_batch(&decision.rows, &columns, &mut bytes)?;
+    Ok(Bytes::from(bytes))
+}
+
+/// Rounds of Q7 outside of the turn; the third and last one is inside.
+const ROUNDS_OFF_TURN: usize = 2;
+
+/// Largest record: a length is stored in 32 bits, and the rest of the record needs some of them.
+const RECORD_BYTES_MAX: u64 = 1 << 31;
+
+/// Most bytes that a victim takes in a record.
+pub(crate) const VICTIM_BYTES: u64 = 16;

@@ -1,0 +1,196 @@
+//! The flush worker: seals, flushes, checkpoints.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use outcrop_env::{Step, Worker};
+use outcrop_types::{CommitSeq, Error, Result};
+
+use super::install::{Installed, Sealed, is_published, seal, sealed_generations};
+use super::job::{FlushJob, JobStep, is_harmless};
+use super::plan::{Load, OpenGeneration, generations_to_seal, next_due};
+use crate::commit::only_shard;
+use crate::manifest::Checkpoints;
+use crate::node::Node;
+
+/// Flushes one generation at a time, and writes the checkpoints.
+pub(crate) struct FlushWorker {
+    node: Arc<Node>,
+    job: Option<FlushJob>,
+    /// Commit of an install that is not published yet.
+    installing: Option<CommitSeq>,
+    /// Newest install that no checkpoint holds.
+    checkpoint_due: Option<CommitSeq>,
+    checkpoints: Checkpoints,
+    /// Not before this time is anything tried again.
+    retry_at: Option<Duration>,
+}
+
+impl FlushWorker {
+    pub(crate) fn new(node: Arc<Node>, checkpoints: Checkpoints) -> Self {
+        Self { node, job: None, installing: None, checkpoint_due: None, checkpoints, retry_at: None }
+    }
+
+    fn try_step(&mut self) -> Result<Step> {
+        if let Some(job) = &mut self.job {
+            match job.step()? {
+                JobStep::More => {}
+                JobStep::Abandoned => {
+                    self.job = None;
+                    self.node.progress.notify();
+                }
+                JobStep::Installed(installed) => self.installed(installed),
+            }
+            return Ok(Step::Again);
+        }
+        let published = self.node.published_seq();
+        if self.installing.is_some_and(|seq| published < seq) {
+            return Ok(Step::Wait);
+        }
+        self.installing = None;
+        if self.checkpoint_if_due(published)? {
+            return Ok(Step::Again);
+        }
+        let waiting = sealed_generations(&self.node, None);
+        let open = self.open_generations()?;
+        let tables = generations_to_seal(&open, self.load(!waiting.is_empty()), &self.node.options);
+        if !tables.is_empty() {
+            tables.into_iter().try_for_each(|table| seal(&self.node, table))?;
+            return Ok(Step::Again);
+        }
+        if let Some(next) = self.first_published(&waiting)? {
+            self.job = Some(FlushJob::new(&self.node, &self.node.snapshot(), next.table, next.unit)?);
+            return Ok(Step::Again);
+        }
+        if self.trim_log(published, waiting.is_empty() && open.is_empty()) {
+            return Ok(Step::Again);
+        }
+        if !waiting.is_empty() {
+            // Its rows are being synced; whoever publishes them does not know about this worker.
+            return Ok(Step::WaitAtMost(PUBLISH_POLL));
+        }
+        let due = next_due(&open, &self.node.options).unwrap_or(IDLE_POLL);
+        Ok(Step::WaitAtMost(due.clamp(PUBLISH_POLL, IDLE_POLL)))
+    }
+
+    fn installed(&mut self, installed: Installed) {
+        let Installed { seq, handle } = installed;
+        self.job = None;
+        self.installing = Some(seq);
+        self.checkpoint_due = Some(seq);
+        self.node.pressure.set_flush_disk_full(false);
+        let node = Arc::clone(&self.node);
+        handle.on_done(move |outcome| {
+            if outcome.is_ok() {
+                node.counters.flushes.fetch_add(1, Ordering::Relaxed);
+            }
+            node.flush_signal.notify();
+            node.progress.notify();
+        });
+    }
+
+    /// Writes the checkpoint that an install made due, or that somebody asked for.
+    fn checkpoint_if_due(&mut self, published: CommitSeq) -> Result<bool> {
+        let wanted = self.node.flushes.checkpoints_wanted();
+        let asked = wanted > self.node.flushes.checkpoints_done();
+        if !asked && self.checkpoint_due.is_none_or(|due| due > published) {
+            return Ok(false);
+        }
+        self.checkpoints.write(&self.node)?;
+        self.checkpoint_due = self.checkpoint_due.filter(|due| *due > published);
+        self.node.flushes.finish_checkpoints(wanted);
+        self.node.progress.notify();
+        Ok(true)
+    }
+
+    /// A log that is long although nothing waits for a flush holds only what a checkpoint makes needless.
+    fn trim_log(&mut self, published: CommitSeq, nothing_unflushed: bool) -> bool {
+        let long = self.node.counters.log_bytes.load(Ordering::Relaxed) > self.node.options.log_bytes_max;
+        if long && nothing_unflushed && self.checkpoints.newest() < published {
+            self.checkpoint_due = Some(published);
+            return true;
+        }
+        false
+    }
+
+    fn first_published(&self, waiting: &[Sealed]) -> Result<Option<Sealed>> {
+        for sealed in waiting {
+            if is_published(&self.node, sealed)? {
+                return Ok(Some(*sealed));
+            }
+        }
+        Ok(None)
+    }
+
+    fn load(&self, flush_waits: bool) -> Load {
+        Load {
+            memtable_bytes: self.node.pressure.memtable_bytes(),
+            log_bytes: self.node.counters.log_bytes.load(Ordering::Relaxed),
+            flush_waits,
+        }
+    }
+
+    fn open_generations(&self) -> Result<Vec<OpenGeneration>> {
+        let version = self.node.tail.lock().version().clone();
+        let now = self.node.env.clock.monotonic();
+        let mut open = Vec::new();
+        for (id, table) in version.tables.iter() {
+            let state = only_shard(table)?;
+            let Some(generation) = state.generations().last().filter(|generation| generation.rows > 0) else {
+                continue;
+            };
+            let since = self.node.shard(*id).ok().and_then(|shard| shard.turn().open_since).unwrap_or(now);
+            open.push(OpenGeneration {
+                table: *id,
+                bytes: generation.bytes,
+                first_seq: generation.first_seq.unwrap_or_default(),
+                age: now.saturating_sub(since),
+            });
+        }
+        Ok(open)
+    }
+
+    /// A full disk is waited for; anything else stops writes (W9).
+    fn fail(&mut self, error: &Error) -> Step {
+        if let Some(mut job) = self.job.take() {
+            job.give_up();
+        }
+        self.node.flushes.fail(error);
+        if is_harmless(error) {
+            tracing::warn!(%error, "a flush or checkpoint found the disk full");
+            self.node.pressure.set_flush_disk_full(true);
+            self.retry_at = Some(self.node.env.clock.monotonic() + RETRY_DELAY);
+        } else {
+            self.node.poison(error.message());
+        }
+        self.node.progress.notify();
+        Step::Again
+    }
+}
+
+impl Worker for FlushWorker {
+    fn step(&mut self) -> Step {
+        if self.node.tail.lock().poisoned().is_some() {
+            return Step::Wait;
+        }
+        if let Some(at) = self.retry_at {
+            let now = self.node.env.clock.monotonic();
+            if now < at {
+                return Step::WaitAtMost(at - now);
+            }
+            self.retry_at = None;
+        }
+        match self.try_step() {
+            Ok(step) => step,
+            Err(error) => self.fail(&error),
+        }
+    }
+}
+
+/// How often a flush looks whether the rows of its generation are synced.
+const PUBLISH_POLL: Duration = Duration::from_millis(2);
+/// How often an idle worker looks at ages and at the log.
+const IDLE_POLL: Duration = Duration::from_secs(5);
+/// How long after a full disk it tries again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);

@@ -1,0 +1,86 @@
+//! The checkpoints of a running log.
+
+use outcrop_env::FileName;
+use outcrop_types::{CommitSeq, Result};
+
+use super::build::{Stamp, build};
+use super::retire::retire;
+use super::store::publish_manifest;
+use crate::files::remove_if_there;
+use crate::node::{MANIFEST_DIR, Node};
+
+/// A manifest file that recovery could start from.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) number: u64,
+    pub(crate) name: FileName,
+    pub(crate) checkpoint: CommitSeq,
+    pub(crate) log_start: CommitSeq,
+}
+
+/// Writes checkpoints and removes what they make needless.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    newest: Kept,
+    /// The one before, if there is one.
+    older: Option<Kept>,
+    /// Manifests to remove.
+    outdated: Vec<FileName>,
+}
+
+impl Checkpoints {
+    pub(crate) fn new(newest: Kept, older: Option<Kept>, outdated: Vec<FileName>) -> Self {
+        Self { newest, older, outdated }
+    }
+
+    /// The commit that the newest checkpoint holds.
+    pub(crate) fn newest(&self) -> CommitSeq {
+        self.newest.checkpoint
+    }
+
+    /// Writes a manifest of the published version, unless the newest one has it, and drops what nobody needs any more.
+    ///
+    /// # Errors
+    /// `DiskFull`; `IoError`, after which it is unknown which manifest a restart finds (W9).
+    pub(crate) fn write(&mut self, node: &Node) -> Result<()> {
+        let version = node.published.load_full();
+        if version.seq > self.newest.checkpoint {
+            let epoch = node.tail.lock().epoch();
+            let stamp = Stamp {
+                log_id: node.log_id,
+                epoch,
+                wall_us: node.env.clock.wall_us(),
+                next_unit: node.ids.next_unit(),
+                next_table: node.ids.next_table(),
+            };
+            let manifest = build(&version, stamp)?;
+            let number = self.newest.number.saturating_add(1);
+            let name = publish_manifest(&node.env, number, &manifest)?;
+            let kept = Kept { number, name, checkpoint: manifest.checkpoint, log_start: manifest.log_start };
+            let before = std::mem::replace(&mut self.newest, kept);
+            self.outdated.extend(self.older.replace(before).map(|older| older.name));
+            tracing::debug!(number, checkpoint = %version.seq, log_start = %self.newest.log_start, "checkpoint written");
+        }
+        drop(version);
+        self.tidy(node);
+        Ok(())
+    }
+
+    /// Removes what neither of the two manifests needs. What cannot be removed now stays for the next time.
+    fn tidy(&mut self, node: &Node) {
+        let oldest = self.older.as_ref().unwrap_or(&self.newest);
+        self.outdated.retain(|name| match remove_if_there(&node.env, name) {
+            Ok(()) => false,
+            Err(error) => {
+                tracing::debug!(file = %name, %error, "an old manifest stays");
+                true
+            }
+        });
+        if let Err(error) = node.env.disk.sync_dir(MANIFEST_DIR) {
+            tracing::debug!(%error, "the manifest directory could not be synced after a removal");
+        }
+        retire(node, oldest);
+        node.log_requests.truncate_before(oldest.log_start);
+        node.log_signal.notify();
+    }
+}

@@ -1,0 +1,59 @@
+//! Removing files that no manifest and no version needs.
+
+use outcrop_env::FileName;
+use outcrop_segment::{data_file_name, meta_file_name};
+use outcrop_types::UnitId;
+
+use super::checkpoints::Kept;
+use crate::files::{file_name, remove_if_there};
+use crate::node::{Node, RetiredSegment, SEGMENT_DIR};
+
+/// Removes retired segments and victims files that recovery from `oldest`, the older of the kept manifests, does not need.
+///
+/// A segment goes when it left before that manifest, so that no replay meets its name, and when nobody reads it any more.
+pub(super) fn retire(node: &Node, oldest: &Kept) {
+    let gone: Vec<RetiredSegment> = {
+        let mut retired = node.retired.lock();
+        retired.extract_if(.., |entry| entry.at <= oldest.checkpoint && entry.segment.strong_count() == 0).collect()
+    };
+    gone.iter().for_each(|entry| remove_segment_files(node, entry.unit));
+
+    let files: Vec<String> = {
+        let mut files = node.victims_files.lock();
+        files.extract_if(.., |(seq, _)| *seq < oldest.log_start).map(|(_, name)| name).collect()
+    };
+    files.iter().for_each(|name| remove_staged_file(node, name));
+    collect_keys(node);
+}
+
+/// Removes the files of a segment that no manifest and no record names. What cannot be removed is an orphan, which the next
+/// start removes.
+pub(crate) fn remove_segment_files(node: &Node, unit: UnitId) {
+    // The meta file first: without it the data file means nothing.
+    remove(node, file_name(SEGMENT_DIR, &meta_file_name(node.log_id, unit)));
+    remove(node, file_name(SEGMENT_DIR, &data_file_name(node.log_id, unit)));
+}
+
+/// Removes a victims file, given its name from the root.
+pub(crate) fn remove_staged_file(node: &Node, name: &str) {
+    remove(node, file_name("", name));
+}
+
+fn remove(node: &Node, name: outcrop_types::Result<FileName>) {
+    let outcome = name.map(|name| (remove_if_there(&node.env, &name), name));
+    match outcome {
+        Ok((Ok(()), _)) => {}
+        Ok((Err(error), name)) => tracing::debug!(file = %name, %error, "a retired file stays"),
+        Err(error) => tracing::debug!(%error, "a retired file has no name"),
+    }
+}
+
+/// Lets the key indexes drop entries of units that only old readers needed.
+fn collect_keys(node: &Node) {
+    let version = node.published.load();
+    for shard in version.tables.values().flat_map(|table| &table.shards) {
+        if let Some(keys) = shard.keys() {
+            keys.collect();
+        }
+    }
+}

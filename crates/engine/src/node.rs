@@ -1,0 +1,167 @@
+//! The node: what the handles and workers of one open database share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
+use outcrop_env::{Env, Signal};
+use outcrop_log::{LogSpace, Permit, SpaceClass};
+use outcrop_segment::{PageCache, Segment};
+use outcrop_types::{CommitSeq, LogId, Result, TableId, UnitId};
+use parking_lot::{Mutex, RwLock};
+
+use crate::EngineOptions;
+use crate::catalog::undefined_table;
+use crate::commit::{Answer, CommitHandle, LogRequests, Pressure, Shard, Tail, Ticket};
+use crate::flush::FlushState;
+use crate::snapshot::{LiveVersions, Snapshot, Version};
+use crate::write::Commit;
+
+/// Everything of an open database that is not a worker's own.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) env: Env,
+    pub(crate) options: EngineOptions,
+    pub(crate) log_id: LogId,
+    pub(crate) cache: Arc<PageCache>,
+    /// Space of the log, asked for before a commit is sequenced (W9).
+    pub(crate) space: LogSpace,
+    /// What readers see: swapped by the log worker only.
+    pub(crate) published: ArcSwap<Version>,
+    /// Which published versions are still held.
+    pub(crate) live: Arc<LiveVersions>,
+    pub(crate) tail: Mutex<Tail>,
+    pub(crate) shards: RwLock<HashMap<TableId, Arc<Shard>>>,
+    pub(crate) pressure: Pressure,
+    pub(crate) log_requests: LogRequests,
+    pub(crate) flushes: FlushState,
+    pub(crate) counters: Counters,
+    /// Segments that no version from some commit on has.
+    pub(crate) retired: Mutex<Vec<RetiredSegment>>,
+    /// Victims files by the commit whose record names them.
+    pub(crate) victims_files: Mutex<Vec<(CommitSeq, String)>>,
+    pub(crate) ids: Ids,
+    /// Wakes the log worker.
+    pub(crate) log_signal: Arc<Signal>,
+    /// Wakes the flush worker.
+    pub(crate) flush_signal: Arc<Signal>,
+    /// Notified after each publication, flush, failure: for those who wait for a state of the node.
+    pub(crate) progress: Signal,
+}
+
+/// A segment that left, with the commit that took it out.
+#[derive(Debug)]
+pub(crate) struct RetiredSegment {
+    pub(crate) at: CommitSeq,
+    pub(crate) unit: UnitId,
+    pub(crate) segment: Weak<Segment>,
+}
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) groups: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+    pub(crate) log_bytes: AtomicU64,
+}
+
+/// The counters of the log from which ids come (F1); never reused.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    next_unit: AtomicU64,
+    next_table: AtomicU32,
+}
+
+impl Ids {
+    pub(crate) fn new(next_unit: UnitId, next_table: TableId) -> Self {
+        Self { next_unit: AtomicU64::new(next_unit.get()), next_table: AtomicU32::new(next_table.get()) }
+    }
+
+    pub(crate) fn unit(&self) -> UnitId {
+        UnitId::new(self.next_unit.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn table(&self) -> TableId {
+        TableId::new(self.next_table.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn next_unit(&self) -> UnitId {
+        UnitId::new(self.next_unit.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn next_table(&self) -> TableId {
+        TableId::new(self.next_table.load(Ordering::Relaxed))
+    }
+}
+
+impl Node {
+    /// The newest published snapshot.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.published.load_full())
+    }
+
+    /// The newest published commit.
+    pub(crate) fn published_seq(&self) -> CommitSeq {
+        self.published.load().seq
+    }
+
+    /// The writer of a table's shard.
+    pub(crate) fn shard(&self, table: TableId) -> Result<Arc<Shard>> {
+        self.shards.read().get(&table).map(Arc::clone).ok_or_else(|| undefined_table(table))
+    }
+
+    /// Space in the log for a record of about `bytes`, before anything is sequenced.
+    pub(crate) fn admit(&self, bytes: u64, class: SpaceClass) -> Result<Permit> {
+        self.tail.lock().check_open()?;
+        self.space.admit(bytes.saturating_add(RECORD_OVERHEAD_BYTES), class)
+    }
+
+    /// An answer that depends on the tail at `seq`: it leaves when that commit is durable (W3).
+    pub(crate) fn answer_after(&self, seq: CommitSeq, result: Result<Commit>) -> CommitHandle {
+        let mut tail = self.tail.lock();
+        if self.published_seq() >= seq {
+            drop(tail);
+            return CommitHandle::ready(result, &self.env.tasks);
+        }
+        if let Err(poisoned) = tail.check_durable() {
+            drop(tail);
+            return CommitHandle::ready(Err(poisoned), &self.env.tasks);
+        }
+        let ticket = Ticket::new();
+        tail.answer(Answer { ticket: Arc::clone(&ticket), result });
+        drop(tail);
+        self.log_signal.notify();
+        CommitHandle::new(&ticket, &self.env.tasks)
+    }
+
+    /// Stops all commits for good (W9). Reads go on; whoever waits for durability learns it.
+    pub(crate) fn poison(&self, reason: &str) {
+        let mut tail = self.tail.lock();
+        if tail.poisoned().is_none() {
+            tracing::error!(reason, "writes stop: the durability of a write is unknown");
+        }
+        tail.poison(reason);
+        let group = tail.take_group();
+        drop(tail);
+        for answer in group.answers {
+            answer.ticket.complete(Err(crate::commit::poisoned(reason)));
+        }
+        self.log_signal.notify();
+        self.flush_signal.notify();
+        self.progress.notify();
+    }
+}
+
+/// What a record needs beside its rows and victims.
+const RECORD_OVERHEAD_BYTES: u64 = 256;
+
+/// Directory of the commit log.
+pub(crate) const LOG_DIR: &str = "log";
+/// Directory of segments and their meta files.
+pub(crate) const SEGMENT_DIR: &str = "segments";
+/// Directory of manifests.
+pub(crate) const MANIFEST_DIR: &str = "manifest";
+/// Directory of victims files of staged commits.
+pub(crate) const STAGED_DIR: &str = "staged";

@@ -1,0 +1,37 @@
+//! Files that belong to nothing: what a crash left of segments, victims and manifests that never became part of the log.
+
+use std::collections::{BTreeSet, HashSet};
+
+use outcrop_env::{Env, FileName};
+use outcrop_segment::orphans;
+use outcrop_types::{LogId, Result, UnitId};
+
+use crate::files::{FileError, TEMPORARY};
+use crate::node::{MANIFEST_DIR, SEGMENT_DIR, STAGED_DIR};
+
+/// What manifests and records name.
+pub(crate) struct Claimed<'a> {
+    pub(crate) log_id: LogId,
+    /// Units whose files stay.
+    pub(crate) units: &'a BTreeSet<UnitId>,
+    /// Victims files that stay, by name from the root.
+    pub(crate) victims_files: &'a [String],
+}
+
+/// The files of ours that nothing claims. To be asked while nothing is being written.
+///
+/// # Errors
+/// `IoError` when a directory cannot be listed.
+pub(crate) fn find_leftovers(env: &Env, claimed: &Claimed<'_>) -> Result<Vec<FileName>> {
+    let segments: HashSet<(LogId, UnitId)> = claimed.units.iter().map(|unit| (claimed.log_id, *unit)).collect();
+    let mut leftovers = orphans(env, SEGMENT_DIR, &segments)?;
+    let is_temporary = |name: &FileName| name.base().rsplit_once('.').is_some_and(|(_, suffix)| suffix == TEMPORARY);
+    for dir in ["", MANIFEST_DIR] {
+        let entries = env.disk.list(dir).map_err(|error| FileError::new("list", dir, error))?;
+        leftovers.extend(entries.into_iter().map(|entry| entry.name).filter(is_temporary));
+    }
+    let entries = env.disk.list(STAGED_DIR).map_err(|error| FileError::new("list", STAGED_DIR, error))?;
+    let victims = entries.into_iter().map(|entry| entry.name);
+    leftovers.extend(victims.filter(|name| !claimed.victims_files.iter().any(|claimed| claimed == name.as_str())));
+    Ok(leftovers)
+}

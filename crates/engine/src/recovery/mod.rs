@@ -1,0 +1,13 @@
+//! From a directory to a running node: identity, manifest, replay, indexes, leftovers.
+//!
+//! Replay starts at the checkpoint of the newest valid manifest and follows W1: of records up to the checkpoint only rows
+//! and victims of generations that were not flushed then are applied, later records in full. Rows of a generation whose
+//! install lies further on are applied like all others and leave memory again at the install, so replay never holds more
+//! rows than the running node did. No key is looked up; the key indexes are built from the live rows at the end.
+
+mod identity;
+mod leftovers;
+mod open;
+mod replay;
+
+pub(crate) use open::{Start, open};

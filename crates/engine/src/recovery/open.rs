@@ -1,0 +1,288 @@
+//! Opening a directory: creating, recovering, and putting the node together.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use outcrop_env::{DirLock, Env, FileName, Signal};
+use outcrop_format::Manifest;
+use outcrop_format::envelope::Features;
+use outcrop_log::{Log, LogOptions};
+use outcrop_segment::PageCache;
+use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId, UnitId};
+use parking_lot::{Mutex, RwLock};
+
+use super::identity::Identity;
+use super::leftovers::{Claimed, find_leftovers};
+use super::replay::{Replay, Replayed};
+use crate::EngineOptions;
+use crate::commit::{LogRequests, Pressure, Shard, Tail, only_shard};
+use crate::files::{FileError, file_name, remove_if_there};
+use crate::flush::FlushState;
+use crate::manifest::{Checkpoints, Kept, StoredManifest, list_manifests, publish_manifest};
+use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, SEGMENT_DIR, STAGED_DIR};
+use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, Version};
+
+/// A recovered node, and what its workers need.
+pub(crate) struct Start {
+    pub(crate) node: Arc<Node>,
+    pub(crate) log: Log,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) lock: Box<dyn DirLock>,
+}
+
+/// Opens the directory of `env.disk`, or creates a database in an empty one.
+pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
+    let lock = lock(env)?;
+    let identity = match Identity::read(env)? {
+        Some(identity) => identity,
+        None => create_identity(env)?,
+    };
+    for dir in [SEGMENT_DIR, MANIFEST_DIR, STAGED_DIR] {
+        env.disk.create_dir(dir).map_err(|error| FileError::new("create", dir, error))?;
+    }
+    let log_options = log_options(&options);
+    let stored = list_manifests(env, identity.log_id)?;
+    let Some((manifest, found)) = choose(&stored)? else {
+        return create(env, options, &log_options, identity.log_id, stored.len(), lock);
+    };
+    let cache = PageCache::new(options.page_cache_bytes);
+    let live = LiveVersions::new();
+    let mut replay = Replay::begin(env, &manifest, &cache, &live)?;
+    let log = Log::open(env, LOG_DIR, identity.log_id, manifest.log_start, &log_options, &mut |seq, bytes| {
+        replay.apply(seq, bytes)
+    })?;
+    check_log_end(&manifest, log.last_seq())?;
+    let replayed = replay.finish(log.last_seq())?;
+    build_key_indexes(&replayed.version)?;
+    sweep(env, identity.log_id, &replayed)?;
+    tracing::info!(
+        checkpoint = %manifest.checkpoint,
+        commit_seq = %replayed.version.seq,
+        tables = replayed.version.tables.len(),
+        "database recovered"
+    );
+    let node = build_node(env, options, identity.log_id, &log, cache, live, replayed);
+    Ok(Start { node, log, checkpoints: found.into_checkpoints(), lock })
+}
+
+/// Options of the log.
+pub(crate) fn log_options(options: &EngineOptions) -> LogOptions {
+    let defaults = LogOptions::default();
+    LogOptions {
+        file_bytes: options.log_file_bytes,
+        reserve_files: defaults.reserve_files,
+        reserve_bytes: defaults.reserve_bytes.min(options.log_file_bytes / 8),
+    }
+}
+
+/// The manifests that are kept, as they were found.
+struct Found {
+    newest: Kept,
+    older: Option<Kept>,
+    outdated: Vec<FileName>,
+}
+
+impl Found {
+    fn into_checkpoints(self) -> Checkpoints {
+        Checkpoints::new(self.newest, self.older, self.outdated)
+    }
+}
+
+/// The newest valid manifest. A damaged one is passed over with a warning: the one before it and the log hold everything,
+/// and where they do not, replay says so.
+fn choose(stored: &[StoredManifest]) -> Result<Option<(Manifest, Found)>> {
+    let mut valid = Vec::new();
+    let mut outdated = Vec::new();
+    let mut first_error = None;
+    for found in stored {
+        match &found.manifest {
+            Ok(manifest) if valid.len() < 2 => {
+                let kept = Kept {
+                    number: found.number,
+                    name: found.name.clone(),
+                    checkpoint: manifest.checkpoint,
+                    log_start: manifest.log_start,
+                };
+                valid.push((manifest, kept));
+            }
+            Ok(_) => outdated.push(found.name.clone()),
+            Err(error) if error.condition() == Condition::DataCorrupted && valid.is_empty() => {
+                tracing::warn!(%error, "a damaged manifest is passed over");
+                first_error = first_error.or(Some(error));
+                outdated.push(found.name.clone());
+            }
+            Err(error) if error.condition() == Condition::DataCorrupted => outdated.push(found.name.clone()),
+            Err(error) => return Err(copy_of(error)),
+        }
+    }
+    let mut valid = valid.into_iter();
+    match (valid.next(), first_error) {
+        (Some((manifest, newest)), _) => {
+            let older = valid.next().map(|(_, kept)| kept);
+            let number = stored.first().map_or(newest.number, |first| first.number.max(newest.number));
+            let newest = Kept { number, ..newest };
+            Ok(Some((manifest.clone(), Found { newest, older, outdated })))
+        }
+        (None, Some(error)) => Err(copy_of(error)),
+        (None, None) => Ok(None),
+    }
+}
+
+fn copy_of(error: &Error) -> Error {
+    let copy = Error::new(error.condition(), error.message());
+    match error.hint() {
+        Some(hint) => copy.with_hint(hint),
+        None => copy,
+    }
+}
+
+fn lock(env: &Env) -> Result<Box<dyn DirLock>> {
+    let name = file_name("", LOCK_FILE)?;
+    env.disk.lock(&name).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::WouldBlock {
+            return Error::new(Condition::ObjectInUse, "the data directory is in use by another process")
+                .with_detail(format!("File {} is locked.", env.disk.describe(&name)))
+                .with_hint("Stop the other server, or choose another data directory.");
+        }
+        FileError::new("lock", &env.disk.describe(&name), error).into()
+    })
+}
+
+/// Names a new log. The directory must be empty: what is in it is not ours.
+fn create_identity(env: &Env) -> Result<Identity> {
+    let entries = env.disk.list("").map_err(|error| FileError::new("list", "the data directory", error))?;
+    let foreign = entries.iter().find(|entry| {
+        let name = entry.name.as_str();
+        name != LOCK_FILE && !name.starts_with(Identity::FILE)
+    });
+    let ours = |dir: &str| env.disk.list(dir).map(|entries| !entries.is_empty()).unwrap_or(true);
+    let lost = [LOG_DIR, SEGMENT_DIR, MANIFEST_DIR].into_iter().find(|dir| ours(dir));
+    if let Some(name) = foreign.map(|entry| entry.name.as_str()).or(lost) {
+        return Err(Error::new(
+            Condition::ObjectNotInPrerequisiteState,
+            format!("the data directory is not empty and has no file {}", Identity::FILE),
+        )
+        .with_detail(format!("It holds \"{name}\"."))
+        .with_hint("Choose an empty directory for a new database."));
+    }
+    let mut id = [0; 16];
+    env.rng.fill(&mut id);
+    let identity = Identity { log_id: LogId::from_bytes(id) };
+    identity.write(env)?;
+    Ok(identity)
+}
+
+/// A database without any commit. A crash in here leaves no manifest, and the next start begins here again.
+fn create(
+    env: &Env,
+    options: EngineOptions,
+    log_options: &LogOptions,
+    log_id: LogId,
+    damaged: usize,
+    lock: Box<dyn DirLock>,
+) -> Result<Start> {
+    if damaged > 0 {
+        return Err(Error::corrupt(MANIFEST_DIR, 0, "no manifest can be read"));
+    }
+    // Refuses a log that has records: then the manifest was lost, not never written.
+    let log = Log::create(env, LOG_DIR, log_id, log_options)?;
+    let manifest = Manifest {
+        log_id,
+        epoch: log.epoch(),
+        features: Features::default(),
+        checkpoint: CommitSeq::ZERO,
+        wall_us: env.clock.wall_us(),
+        next_unit: UnitId::FIRST,
+        next_table: TableId::new(1),
+        log_start: CommitSeq::new(1),
+        schemas: crate::Catalog::default().schemas().map(str::to_owned).collect(),
+        tables: Vec::new(),
+    };
+    let name = publish_manifest(env, 1, &manifest)?;
+    let newest = Kept { number: 1, name, checkpoint: manifest.checkpoint, log_start: manifest.log_start };
+    let cache = PageCache::new(options.page_cache_bytes);
+    let live = LiveVersions::new();
+    let replayed = Replay::begin(env, &manifest, &cache, &live)?.finish(CommitSeq::ZERO)?;
+    sweep(env, log_id, &replayed)?;
+    let node = build_node(env, options, log_id, &log, cache, live, replayed);
+    Ok(Start { node, log, checkpoints: Checkpoints::new(newest, None, Vec::new()), lock })
+}
+
+/// Everything up to the checkpoint was durable when the manifest was written (W11).
+fn check_log_end(manifest: &Manifest, last: CommitSeq) -> Result<()> {
+    if last >= manifest.checkpoint {
+        return Ok(());
+    }
+    let what = format!("the log ends at commit {last}, but commit {} was durable", manifest.checkpoint);
+    Err(Error::corrupt(LOG_DIR, 0, what))
+}
+
+/// Enters every live row with a key in its shard's index.
+fn build_key_indexes(version: &Version) -> Result<()> {
+    for table in version.tables.values() {
+        let state = only_shard(table)?;
+        if state.keys().is_none() {
+            continue;
+        }
+        let snapshot = TableSnapshot::of_state(Arc::clone(&table.schema), ShardState::clone(&state), version.seq);
+        let generations = state.generations().map(|generation| generation.unit);
+        let units: Vec<UnitId> = state.segments().map(|view| view.segment.unit()).chain(generations).collect();
+        units.into_iter().try_for_each(|unit| snapshot.index_unit(unit))?;
+    }
+    Ok(())
+}
+
+/// Removes what a crash left of things that never became part of the log.
+fn sweep(env: &Env, log_id: LogId, replayed: &Replayed) -> Result<()> {
+    let victims: Vec<String> = replayed.victims_files.iter().map(|(_, name)| name.clone()).collect();
+    let units: &BTreeSet<UnitId> = &replayed.units;
+    for name in find_leftovers(env, &Claimed { log_id, units, victims_files: &victims })? {
+        tracing::info!(file = %name, "a file that belongs to nothing is removed");
+        let path = env.disk.describe(&name);
+        remove_if_there(env, &name).map_err(|error| FileError::new("remove", &path, error))?;
+    }
+    Ok(())
+}
+
+fn build_node(
+    env: &Env,
+    options: EngineOptions,
+    log_id: LogId,
+    log: &Log,
+    cache: Arc<PageCache>,
+    live: Arc<LiveVersions>,
+    replayed: Replayed,
+) -> Arc<Node> {
+    let Replayed { version, wall_us, next_unit, next_table, victims_files, .. } = replayed;
+    let shards: HashMap<TableId, Arc<Shard>> =
+        version.tables.keys().map(|table| (*table, Arc::new(Shard::new(*table)))).collect();
+    let pressure = Pressure::default();
+    let bytes = version.tables.values().flat_map(|table| &table.shards).map(|shard| shard.memtable_bytes()).sum();
+    pressure.resize(0, bytes);
+    let published = live.publish(&version);
+    Arc::new(Node {
+        env: env.clone(),
+        options,
+        log_id,
+        cache,
+        space: log.space(),
+        published: ArcSwap::new(published),
+        live,
+        tail: Mutex::new(Tail::new(version, log.epoch(), wall_us)),
+        shards: RwLock::new(shards),
+        pressure,
+        log_requests: LogRequests::default(),
+        flushes: FlushState::default(),
+        counters: Counters::default(),
+        retired: Mutex::default(),
+        victims_files: Mutex::new(victims_files),
+        ids: Ids::new(next_unit, next_table),
+        log_signal: Arc::new(Signal::new()),
+        flush_signal: Arc::new(Signal::new()),
+        progress: Signal::new(),
+    })
+}
+
+/// Held by the process that has the directory.
+pub(crate) const LOCK_FILE: &str = "LOCK";

@@ -1,0 +1,334 @@
+//! Replay: a manifest and the records after it become the newest version (W1).
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use outcrop_env::Env;
+use outcrop_format::manifest::{Manifest, ManifestSegment, ManifestShard};
+use outcrop_format::record::{Change, DdlChange, Install, InstalledSegment, RowChange, StagedCommit, Victims};
+use outcrop_format::{CommitRecord, SegmentMeta, decode_batch};
+use outcrop_segment::{DeleteVector, PageCache, Segment, meta_checksum, read_meta};
+use outcrop_types::{CommitSeq, Error, LogId, Result, RowAddress, TableId, TableSchema, UnitId};
+
+use crate::Catalog;
+use crate::commit::one_shard;
+use crate::node::{LOG_DIR, SEGMENT_DIR};
+use crate::snapshot::{LiveVersions, ShardState, Version};
+use crate::stage::read_victims;
+
+/// The state of a log while its records are applied.
+pub(crate) struct Replay<'a> {
+    env: &'a Env,
+    log_id: LogId,
+    cache: &'a Arc<PageCache>,
+    live: &'a Arc<LiveVersions>,
+    checkpoint: CommitSeq,
+    /// Whether all records up to the checkpoint are applied.
+    passed: bool,
+    wall_us: i64,
+    catalog: Catalog,
+    tables: BTreeMap<TableId, Table>,
+    next_unit: u64,
+    next_table: u32,
+    /// Units that had their files named by the manifest or by a record.
+    units: BTreeSet<UnitId>,
+    victims_files: Vec<(CommitSeq, String)>,
+}
+
+struct Table {
+    schema: Arc<TableSchema>,
+    state: ShardState,
+    /// Generations that were not flushed at the checkpoint with their rows then, oldest first; empty once it is passed.
+    unflushed: Vec<(UnitId, u32)>,
+}
+
+/// What replay found.
+pub(crate) struct Replayed {
+    pub(crate) version: Version,
+    pub(crate) wall_us: i64,
+    pub(crate) next_unit: UnitId,
+    pub(crate) next_table: TableId,
+    /// Every unit that a record or the manifest names: their files may be needed by a replay from an older manifest.
+    pub(crate) units: BTreeSet<UnitId>,
+    pub(crate) victims_files: Vec<(CommitSeq, String)>,
+}
+
+impl<'a> Replay<'a> {
+    /// The state at the checkpoint, but for the rows that are only in the log.
+    pub(crate) fn begin(
+        env: &'a Env,
+        manifest: &Manifest,
+        cache: &'a Arc<PageCache>,
+        live: &'a Arc<LiveVersions>,
+    ) -> Result<Self> {
+        let mut catalog = Catalog::default();
+        manifest.schemas.iter().for_each(|name| catalog.put_schema(name));
+        let mut replay = Self {
+            env,
+            log_id: manifest.log_id,
+            cache,
+            live,
+            checkpoint: manifest.checkpoint,
+            passed: false,
+            wall_us: manifest.wall_us,
+            catalog,
+            tables: BTreeMap::new(),
+            next_unit: manifest.next_unit.get(),
+            next_table: manifest.next_table.get(),
+            units: BTreeSet::new(),
+            victims_files: Vec::new(),
+        };
+        for table in &manifest.tables {
+            let schema = Arc::new(table.schema.clone());
+            let [shard] = table.shards.as_slice() else {
+                return Err(Error::internal(format!("table {} has {} shards", schema.name, table.shards.len())));
+            };
+            replay.load_shard(schema, shard)?;
+        }
+        Ok(replay)
+    }
+
+    /// Applies the record of commit `seq`.
+    ///
+    /// # Errors
+    /// `DataCorrupted` when it does not fit what came before; `UnsupportedVersion`; `IoError`.
+    pub(crate) fn apply(&mut self, seq: CommitSeq, bytes: &[u8]) -> Result<()> {
+        let record =
+            CommitRecord::decode(bytes).map_err(|error| error.in_file(format!("{LOG_DIR}: record {seq}"), 0))?;
+        if record.seq != seq {
+            return Err(self.broken(seq, format!("it says that it is commit {}", record.seq)));
+        }
+        self.wall_us = self.wall_us.max(record.wall_us);
+        let after = seq > self.checkpoint;
+        if after && !self.passed {
+            self.pass_checkpoint()?;
+        }
+        for change in record.changes {
+            match change {
+                Change::Rows(change) => self.rows(seq, &change, after)?,
+                Change::Staged(change) => self.staged(seq, &change, after)?,
+                Change::Ddl(change) if after => self.ddl(seq, change)?,
+                Change::Install(change) if after => self.install(seq, &change)?,
+                Change::Ddl(_) => {}
+                Change::Install(change) => self.note_units(change.outputs.iter().map(|output| output.unit)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest version. Every table gets a generation that rows can enter.
+    pub(crate) fn finish(mut self, last_seq: CommitSeq) -> Result<Replayed> {
+        if !self.passed {
+            self.pass_checkpoint()?;
+        }
+        let mut tables = imbl::OrdMap::new();
+        for (id, table) in std::mem::take(&mut self.tables) {
+            let mut state = table.state;
+            if state.open_unit() == NO_GENERATION {
+                state.seal(UnitId::new(self.next_unit));
+                self.next_unit += 1;
+            }
+            tables.insert(id, one_shard(&table.schema, state));
+        }
+        Ok(Replayed {
+            version: Version::new(last_seq.max(self.checkpoint), Arc::new(self.catalog), tables),
+            wall_us: self.wall_us,
+            next_unit: UnitId::new(self.next_unit),
+            next_table: TableId::new(self.next_table),
+            units: self.units,
+            victims_files: self.victims_files,
+        })
+    }
+
+    fn load_shard(&mut self, schema: Arc<TableSchema>, shard: &ManifestShard) -> Result<()> {
+        let open = shard.generations.first().map_or(NO_GENERATION, |generation| generation.unit);
+        let mut state = ShardState::new(&schema, self.log_id, self.live, open);
+        let segments = shard.segments.iter().map(|segment| self.load_segment(segment)).collect::<Result<Vec<_>>>()?;
+        state.install(&[], segments)?;
+        let unflushed: Vec<(UnitId, u32)> =
+            shard.generations.iter().map(|generation| (generation.unit, generation.rows)).collect();
+        self.note_units(shard.segments.iter().map(|segment| segment.unit));
+        self.note_units(unflushed.iter().map(|(unit, _)| *unit));
+        self.catalog.put_table(Arc::clone(&schema));
+        self.next_table = self.next_table.max(schema.id.get().saturating_add(1));
+        self.tables.insert(schema.id, Table { schema, state, unflushed });
+        Ok(())
+    }
+
+    fn load_segment(&self, stored: &ManifestSegment) -> Result<(Arc<Segment>, DeleteVector)> {
+        let place = format!("manifest: segment {}", stored.unit);
+        let meta = SegmentMeta::decode(&stored.meta).map_err(|error| error.in_file(&place, 0))?;
+        if (meta.unit, meta.rows) != (stored.unit, stored.rows) {
+            return Err(Error::corrupt(place, 0, "its metadata is that of another segment"));
+        }
+        let deletes = decode_deletes(&stored.deletes, meta.rows, &place)?;
+        Ok((Segment::open(self.env, SEGMENT_DIR, Arc::new(meta), self.cache)?, deletes))
+    }
+
+    /// All records up to the checkpoint are applied: the generations must now be as the manifest says.
+    fn pass_checkpoint(&mut self) -> Result<()> {
+        self.passed = true;
+        for table in self.tables.values_mut() {
+            let unflushed = std::mem::take(&mut table.unflushed);
+            if let Some((open, _)) = unflushed.last()
+                && table.state.open_unit() != *open
+            {
+                table.state.seal(*open);
+            }
+            for (unit, rows) in unflushed {
+                let found = table.state.deletes(unit).map_or(0, DeleteVector::rows);
+                if found != rows {
+                    let what = format!("generation {unit} of table {} has {found} of {rows} rows", table.schema.name);
+                    return Err(Error::corrupt(LOG_DIR, 0, what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, seq: CommitSeq, change: &RowChange, after: bool) -> Result<()> {
+        self.note_units([change.generation]);
+        let victims: Vec<RowAddress> = change.ops.victims().collect();
+        let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, after) };
+        let wanted = after || table.unflushed.iter().any(|(unit, _)| *unit == change.generation);
+        table.delete(&victims, after)?;
+        if change.row_count == 0 || !wanted {
+            return Ok(());
+        }
+        if table.state.open_unit() != change.generation {
+            table.state.seal(change.generation);
+        }
+        if table.state.open_rows() != change.first_row.get() {
+            let rows = table.state.open_rows();
+            let what = format!("its rows begin at {}, its generation has {rows} rows", change.first_row);
+            return Err(self.broken(seq, what));
+        }
+        let rows = decode_batch(&change.rows, &table.schema)
+            .map_err(|error| error.in_file(format!("{LOG_DIR}: rows of record {seq}"), 0))?;
+        table.state.append(rows, seq)?;
+        Ok(())
+    }
+
+    fn staged(&mut self, seq: CommitSeq, change: &StagedCommit, after: bool) -> Result<()> {
+        self.note_units(change.segments.iter().map(|segment| segment.unit));
+        let victims = match &change.victims {
+            Victims::Inline(victims) => victims.clone(),
+            Victims::File { name, count, crc32c } => {
+                self.victims_files.push((seq, name.clone()));
+                read_victims(self.env, self.log_id, name, *count, *crc32c)?
+            }
+        };
+        let segments = if after { self.open_segments(&change.segments, Some(seq))? } else { Vec::new() };
+        let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, after) };
+        table.delete(&victims, after)?;
+        table.state.install(&[], segments).map_err(|error| self.broken(seq, error.message().to_owned()))
+    }
+
+    fn install(&mut self, seq: CommitSeq, change: &Install) -> Result<()> {
+        self.note_units(change.outputs.iter().map(|output| output.unit));
+        let outputs = self.open_segments(&change.outputs, None)?;
+        let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, true) };
+        // The generation may be open still: that it was sealed is told by the next record that names another one.
+        if change.inputs.contains(&table.state.open_unit()) {
+            table.state.seal(NO_GENERATION);
+        }
+        table.state.install(&change.inputs, outputs).map_err(|error| self.broken(seq, error.message().to_owned()))
+    }
+
+    fn ddl(&mut self, seq: CommitSeq, change: DdlChange) -> Result<()> {
+        match change {
+            DdlChange::CreateSchema { name } => self.catalog.put_schema(&name),
+            DdlChange::DropSchema { name } => self.catalog.drop_schema(&name),
+            DdlChange::PutTable(schema) => {
+                let schema = Arc::new(schema);
+                self.next_table = self.next_table.max(schema.id.get().saturating_add(1));
+                self.catalog.put_table(Arc::clone(&schema));
+                if let Some(table) = self.tables.get_mut(&schema.id) {
+                    table.schema = schema;
+                } else {
+                    self.put_empty(schema);
+                }
+            }
+            DdlChange::DropTable { table } => {
+                self.catalog.drop_table(table);
+                if self.tables.remove(&table).is_none() {
+                    return self.no_table(seq, table, true);
+                }
+            }
+            DdlChange::Truncate { table } => {
+                let Some(old) = self.tables.remove(&table) else { return self.no_table(seq, table, true) };
+                self.put_empty(old.schema);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_empty(&mut self, schema: Arc<TableSchema>) {
+        let state = ShardState::new(&schema, self.log_id, self.live, NO_GENERATION);
+        self.tables.insert(schema.id, Table { schema, state, unflushed: Vec::new() });
+    }
+
+    /// Opens the segments that a record names. Rows of a staged one belong to the commit that names it.
+    fn open_segments(
+        &self,
+        segments: &[InstalledSegment],
+        staged_by: Option<CommitSeq>,
+    ) -> Result<Vec<(Arc<Segment>, DeleteVector)>> {
+        segments
+            .iter()
+            .map(|named| {
+                let mut meta = read_meta(self.env, SEGMENT_DIR, self.log_id, named.unit)?;
+                let place = format!("{SEGMENT_DIR}: meta file of segment {}", named.unit);
+                if meta_checksum(&meta) != named.meta_crc || meta.rows != named.rows {
+                    return Err(Error::corrupt(place, 0, "it is not the one that the log names"));
+                }
+                if let Some(seq) = staged_by {
+                    (meta.min_seq, meta.max_seq) = (seq, seq);
+                }
+                let deletes = decode_deletes(&named.deletes, meta.rows, &place)?;
+                Ok((Segment::open(self.env, SEGMENT_DIR, Arc::new(meta), self.cache)?, deletes))
+            })
+            .collect()
+    }
+
+    fn note_units(&mut self, units: impl IntoIterator<Item = UnitId>) {
+        for unit in units {
+            self.next_unit = self.next_unit.max(unit.get().saturating_add(1));
+            self.units.insert(unit);
+        }
+    }
+
+    /// Before the checkpoint, records of tables that were dropped by then mean nothing.
+    fn no_table(&self, seq: CommitSeq, table: TableId, after: bool) -> Result<()> {
+        if after { Err(self.broken(seq, format!("there is no table {table}"))) } else { Ok(()) }
+    }
+
+    fn broken(&self, seq: CommitSeq, what: String) -> Error {
+        Error::corrupt(format!("{LOG_DIR}: record {seq}"), 0, what)
+    }
+}
+
+impl Table {
+    /// Marks rows dead: all of them after the checkpoint, before it those of unflushed generations.
+    fn delete(&mut self, victims: &[RowAddress], after: bool) -> Result<()> {
+        if after {
+            self.state.delete(victims)?;
+        } else {
+            let unflushed: HashSet<UnitId> = self.unflushed.iter().map(|(unit, _)| *unit).collect();
+            let victims: Vec<RowAddress> =
+                victims.iter().copied().filter(|victim| unflushed.contains(&victim.unit)).collect();
+            self.state.delete(&victims)?;
+        }
+        Ok(())
+    }
+}
+
+fn decode_deletes(bytes: &[u8], rows: u32, place: &str) -> Result<DeleteVector> {
+    if bytes.is_empty() {
+        return Ok(DeleteVector::new(rows));
+    }
+    DeleteVector::decode(bytes, rows).map_err(|error| error.in_file(format!("{place}, delete vector"), 0))
+}
+
+/// Open generation of a shard into which no record has put rows yet; real ones begin at [`UnitId::FIRST`].
+const NO_GENERATION: UnitId = UnitId::new(0);

@@ -1,0 +1,212 @@
+//! One table at one commit.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{UInt32Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow_select::filter::filter;
+use outcrop_types::{
+    ColumnId, CommitSeq, Error, Predicate, Result, RowAddress, RowOrdinal, TableId, TableSchema, UnitId,
+};
+
+use super::fetch::Fetch;
+use super::scan::{Projection, may_match_chunk, unexpected};
+use super::statistics::{StatisticsBuilder, row_bytes};
+use super::{ColumnStatistics, Morsel, ShardState, TableState, Version, morsel};
+use crate::ScanColumn;
+
+/// Rows that [`TableSnapshot::index_unit`] reads at a time.
+const INDEX_ROWS: u32 = 65_536;
+
+/// The rows of one table in a [`super::Snapshot`]. Cheap to clone. All reads are synchronous and may do I/O.
+#[derive(Clone)]
+pub struct TableSnapshot {
+    table: Arc<TableState>,
+    seq: CommitSeq,
+    /// Keeps the version among the live ones; the tail, which is not published, has none.
+    _version: Option<Arc<Version>>,
+}
+
+impl TableSnapshot {
+    /// A table of a version; `None` if the version does not have it.
+    pub(crate) fn new(version: &Arc<Version>, table: TableId) -> Option<Self> {
+        let table = Arc::clone(version.tables.get(&table)?);
+        Some(Self { table, seq: version.seq, _version: Some(Arc::clone(version)) })
+    }
+
+    /// A table of one shard in the tail: a turn reads it through the same code. Only valid within the turn, because nothing
+    /// tells others that this version is read.
+    pub(crate) fn of_state(schema: Arc<TableSchema>, shard: ShardState, seq: CommitSeq) -> Self {
+        Self { table: Arc::new(TableState { schema, shards: vec![Arc::new(shard)] }), seq, _version: None }
+    }
+
+    /// Enters the live rows of one unit into the key index of its shard. For recovery, which begins with an empty index.
+    ///
+    /// # Errors
+    /// Those of [`TableSnapshot::scan`].
+    pub(crate) fn index_unit(&self, unit: UnitId) -> Result<()> {
+        let shard = self.shard_of(unit)?;
+        let (Some(keys), Some(index)) = (shard.keys(), self.table.schema.primary_key()) else { return Ok(()) };
+        let mut columns: Vec<ScanColumn> = index.columns.iter().map(|id| ScanColumn::Column(*id)).collect();
+        let key_columns = columns.len();
+        columns.extend([ScanColumn::Row, ScanColumn::CommitSeq]);
+        for batch in self.scan_unit(unit, &columns, INDEX_ROWS)? {
+            let (_, mut arrays, _) = batch?.into_parts();
+            let hidden = arrays.split_off(key_columns);
+            let [rows, seqs] = hidden.as_slice() else { return Err(Error::internal("a scan without row numbers")) };
+            let hashes = keys.encode(&arrays)?;
+            let rows: Vec<RowOrdinal> =
+                rows.as_primitive::<UInt32Type>().values().iter().map(|row| RowOrdinal::new(*row)).collect();
+            if shard.generation(unit).is_some() {
+                let seqs = seqs.as_primitive::<UInt64Type>().values().iter();
+                keys.insert_rows(&hashes, unit, &rows, &seqs.map(|seq| CommitSeq::new(*seq)).collect::<Vec<_>>());
+            } else {
+                keys.insert_segment(&hashes, unit, &rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The live rows of one unit, about `rows` at a time: what a flush writes, what an index is built from.
+    ///
+    /// # Errors
+    /// `InternalError` when the table does not have the unit; those of [`TableSnapshot::scan`] for each batch.
+    pub(crate) fn scan_unit<'a>(
+        &'a self,
+        unit: UnitId,
+        columns: &'a [ScanColumn],
+        rows: u32,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch>> + 'a> {
+        let morsels = morsel::cut_unit(self.shard_of(unit)?, unit, rows);
+        Ok(morsels.into_iter().map(move |morsel| self.scan(&morsel, columns, None)))
+    }
+
+    /// The schema that batches have.
+    pub fn schema(&self) -> &Arc<TableSchema> {
+        &self.table.schema
+    }
+
+    /// The commit at which this view was taken.
+    pub fn commit_seq(&self) -> CommitSeq {
+        self.seq
+    }
+
+    /// Rows alive: exact.
+    pub fn live_rows(&self) -> u64 {
+        self.table.shards.iter().map(|shard| shard.live_rows()).sum()
+    }
+
+    /// Approximate bytes of a live row, for the planner.
+    pub fn row_bytes(&self) -> u64 {
+        row_bytes(&self.table)
+    }
+
+    /// Bounds and NULL counts of a column; `None` where a unit does not know.
+    pub fn column_statistics(&self, column: ColumnId) -> Option<ColumnStatistics> {
+        let column = self.table.schema.column(column)?;
+        let mut statistics = StatisticsBuilder::new(column);
+        self.table.shards.iter().for_each(|shard| statistics.add_shard(shard));
+        Some(statistics.finish())
+    }
+
+    /// Cuts the table in pieces of about `rows` rows; pieces without live rows are left out.
+    pub fn morsels(&self, rows: u32) -> Vec<Morsel> {
+        self.table.shards.iter().flat_map(|shard| morsel::cut_shard(shard, rows)).collect()
+    }
+
+    /// Whether a piece can hold a row for which `predicate` is true (zone maps; cheap, never reads data pages).
+    pub fn may_match(&self, morsel: &Morsel, predicate: &Predicate) -> bool {
+        let Ok(shard) = self.shard_of(morsel.unit) else { return false };
+        match (shard.generation(morsel.unit), shard.segment(morsel.unit)) {
+            (Some(generation), _) => {
+                generation.chunks_in(morsel.rows.clone()).any(|chunk| may_match_chunk(chunk, predicate))
+            }
+            (None, Some(segment)) => !segment.segment.prune(predicate, morsel.rows.clone()).is_empty(),
+            (None, None) => false,
+        }
+    }
+
+    /// The live rows of a piece, columns in the asked order (a batch without columns keeps its row count).
+    /// `predicate` may drop rows for which it is not true; those that stay must be checked again.
+    ///
+    /// # Errors
+    /// `DataCorrupted` with file and offset, `IoError`; `InternalError` for a piece or column that the table does not have.
+    pub fn scan(&self, morsel: &Morsel, columns: &[ScanColumn], predicate: Option<&Predicate>) -> Result<RecordBatch> {
+        let shard = self.shard_of(morsel.unit)?;
+        let projection = Projection::new(&self.table.schema, columns)?;
+        match (shard.generation(morsel.unit), shard.segment(morsel.unit)) {
+            (Some(generation), _) => projection.scan_generation(generation, &morsel.rows, predicate),
+            (None, Some(segment)) => projection.scan_segment(segment, &morsel.rows, predicate),
+            (None, None) => Err(no_unit(morsel.unit)),
+        }
+    }
+
+    /// Where the live rows with these primary keys are. `keys` holds the key columns in key order, of the columns'
+    /// own types; one answer for each row, `None` also for a key with a NULL.
+    ///
+    /// # Errors
+    /// `InternalError` for a table without key index, and for columns that are not the key's.
+    pub fn lookup(&self, keys: &RecordBatch) -> Result<Vec<Option<RowAddress>>> {
+        let nulls = keys.columns().iter().filter_map(|array| array.logical_nulls());
+        let nulls = nulls.reduce(|a, b| arrow_buffer::NullBuffer::union(Some(&a), Some(&b)).unwrap_or(a));
+        match nulls.filter(|nulls| nulls.null_count() > 0) {
+            None => self.lookup_valid(keys.columns()),
+            Some(nulls) => {
+                let valid = BooleanArray::new(nulls.inner().clone(), None);
+                let keys = keys.columns().iter().map(|array| filter(array, &valid));
+                let found = self.lookup_valid(&keys.collect::<Result<Vec<_>, _>>().map_err(unexpected)?)?;
+                let mut found = found.into_iter();
+                Ok(nulls.iter().map(|is_valid| if is_valid { found.next().flatten() } else { None }).collect())
+            }
+        }
+    }
+
+    /// Rows by address, in the given order; all must be addresses of this snapshot. A row may repeat.
+    ///
+    /// # Errors
+    /// As [`TableSnapshot::scan`]; `InternalError` for an address that the table does not have.
+    pub fn fetch(&self, rows: &[RowAddress], columns: &[ScanColumn]) -> Result<RecordBatch> {
+        let projection = Projection::new(&self.table.schema, columns)?;
+        let mut fetch = Fetch::new(&projection, rows.len());
+        let mut sorted: Vec<(usize, RowAddress)> = rows.iter().copied().enumerate().collect();
+        sorted.sort_unstable_by_key(|(position, address)| (*address, *position));
+        for of_unit in sorted.chunk_by(|(_, a), (_, b)| a.unit == b.unit) {
+            if let Some((_, first)) = of_unit.first() {
+                fetch.read_unit(self.shard_of(first.unit)?, of_unit)?;
+            }
+        }
+        fetch.finish()
+    }
+
+    fn lookup_valid(&self, keys: &[ArrayRef]) -> Result<Vec<Option<RowAddress>>> {
+        let mut found: Vec<Option<RowAddress>> = vec![None; keys.first().map_or(0, Array::len)];
+        for shard in &self.table.shards {
+            let index = shard.keys().ok_or_else(|| {
+                Error::internal(format!("look-up by key in table {}, which has no key index", self.table.schema.name))
+            })?;
+            let of_shard = index.lookup_live(&index.encoder().encode_wanted(keys)?, shard);
+            found.iter_mut().zip(of_shard).for_each(|(found, here)| *found = found.or(here));
+        }
+        Ok(found)
+    }
+
+    fn shard_of(&self, unit: UnitId) -> Result<&ShardState> {
+        let shard = self.table.shards.iter().find(|shard| shard.has_unit(unit));
+        shard.map(|shard| &**shard).ok_or_else(|| no_unit(unit))
+    }
+}
+
+impl fmt::Debug for TableSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableSnapshot")
+            .field("table", &self.table.schema.name)
+            .field("commit_seq", &self.seq)
+            .finish_non_exhaustive()
+    }
+}
+
+fn no_unit(unit: UnitId) -> Error {
+    Error::internal(format!("{unit} is not a unit of this snapshot"))
+}

@@ -1,0 +1,11 @@
+//! The machine itself: the operating system's clocks, randomness, files and threads.
+
+mod clock;
+mod disk;
+mod rng;
+mod tasks;
+
+pub(crate) use clock::RealClock;
+pub(crate) use disk::RealDisk;
+pub(crate) use rng::RealRng;
+pub(crate) use tasks::RealTasks;

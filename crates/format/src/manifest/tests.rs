@@ -1,0 +1,67 @@
+use bytes::Bytes;
+use outcrop_testkit::generate::{SchemaShape, schemas};
+use outcrop_types::{CommitSeq, Epoch, LogId, ShardId, TableId, UnitId};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::{Manifest, ManifestGeneration, ManifestSegment, ManifestShard, ManifestTable};
+use crate::envelope::Features;
+
+fn encoded(manifest: &Manifest) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    manifest.encode(&mut bytes);
+    bytes
+}
+
+fn shards() -> impl Strategy<Value = ManifestShard> {
+    let blob = || vec(any::<u8>(), 0..200).prop_map(Bytes::from);
+    let segment = (any::<(u64, [u8; 16], u32)>(), blob(), blob()).prop_map(|((unit, log, rows), meta, deletes)| {
+        ManifestSegment { unit: UnitId::new(unit), log_id: LogId::from_bytes(log), rows, meta, deletes }
+    });
+    let generation = any::<(u64, u32, u64)>().prop_map(|(unit, rows, seq)| ManifestGeneration {
+        unit: UnitId::new(unit),
+        rows,
+        first_seq: CommitSeq::new(seq),
+    });
+    (any::<u16>(), vec(segment, 0..3), vec(generation, 0..3)).prop_map(|(shard, segments, generations)| ManifestShard {
+        shard: ShardId::new(shard),
+        segments,
+        generations,
+    })
+}
+
+fn manifests() -> impl Strategy<Value = Manifest> {
+    let table = (schemas(SchemaShape::default()), vec(shards(), 0..3))
+        .prop_map(|(schema, shards)| ManifestTable { schema, shards });
+    let numbers = any::<([u8; 16], u32, u64, i64, u64, u32, u64, u64)>();
+    (numbers, vec(".{0,9}", 0..3), vec(table, 0..3)).prop_map(|(numbers, schemas, tables)| {
+        let (log_id, epoch, checkpoint, wall_us, next_unit, next_table, log_start, optional) = numbers;
+        Manifest {
+            log_id: LogId::from_bytes(log_id),
+            epoch: Epoch::new(epoch),
+            features: Features { required: 0, optional },
+            checkpoint: CommitSeq::new(checkpoint),
+            wall_us,
+            next_unit: UnitId::new(next_unit),
+            next_table: TableId::new(next_table),
+            log_start: CommitSeq::new(log_start),
+            schemas,
+            tables,
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn manifests_come_back(manifest in manifests()) {
+        prop_assert_eq!(Manifest::decode(&encoded(&manifest)), Ok(manifest));
+    }
+
+    #[test]
+    fn b4_any_damage_is_an_error(manifest in manifests(), position in any::<usize>(), flip in 1_u8..) {
+        let mut bytes = encoded(&manifest);
+        let position = position % bytes.len();
+        bytes[position] ^= flip;
+        prop_assert!(Manifest::decode(&bytes).is_err());
+    }
+}

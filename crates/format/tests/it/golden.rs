@@ -1,0 +1,320 @@
+//! Every format of version 1, byte for byte (style rules 49 and 50). The builders below are the oracle: they and the files
+//! in `tests/formats/v1` are never edited. A change of format adds a version, builders and files.
+//!
+//! A new file is written by `cargo test -p outcrop-format --test it -- --ignored write_golden_files`, which refuses to
+//! touch one that exists.
+
+use std::fs;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use outcrop_format::batch::{decode_batch, encode_batch};
+use outcrop_format::cursor::{Decoder, Encoder};
+use outcrop_format::deletes::{decode_deletes, encode_deletes};
+use outcrop_format::envelope::Features;
+use outcrop_format::manifest::{Manifest, ManifestGeneration, ManifestSegment, ManifestShard, ManifestTable};
+use outcrop_format::meta::{ColumnZones, MetaColumn, MetaFile, MetaFileKind, SegmentMeta, Zone};
+use outcrop_format::record::{
+    Change, CommitRecord, DdlChange, Install, InstalledSegment, Op, Ops, RowChange, SourceOffset, StagedCommit, Victims,
+};
+use outcrop_format::schema::{decode_table_schema, encode_table_schema};
+use outcrop_testkit::{Row, assert_same_rows, batch_of, rows_of};
+use outcrop_types::{
+    Column, ColumnId, CommitSeq, DataType, Epoch, IndexId, KeyIndex, LogId, RowAddress, RowOrdinal, SchemaVersion,
+    ShardId, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
+};
+
+fn path(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "..", "..", "tests", "formats", "v1", name].iter().collect()
+}
+
+fn files() -> Vec<(&'static str, Vec<u8>)> {
+    let mut schema = Vec::new();
+    encode_table_schema(&table_schema(), &mut Encoder::new(&mut schema));
+    let mut record = Vec::new();
+    commit_record().encode(&mut record);
+    let mut manifest_file = Vec::new();
+    manifest().encode(&mut manifest_file);
+    let mut meta_file = Vec::new();
+    segment_meta().encode(&mut meta_file);
+    vec![
+        ("batch.bin", batch()),
+        ("deletes.bin", deletes()),
+        ("manifest.bin", manifest_file),
+        ("record.bin", record),
+        ("schema.bin", schema),
+        ("segment-meta.bin", meta_file),
+    ]
+}
+
+#[test]
+#[ignore = "writes golden files of new formats"]
+fn write_golden_files() {
+    for (name, bytes) in files() {
+        let path = path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if !path.exists() {
+            fs::write(path, bytes).unwrap();
+        }
+    }
+}
+
+#[test]
+fn b5_every_format_is_written_as_ever() {
+    for (name, bytes) in files() {
+        let golden = fs::read(path(name)).unwrap();
+        let first = golden.iter().zip(&bytes).position(|(a, b)| a != b);
+        assert!(golden == bytes, "{name}: {} bytes, now {}; first difference at {first:?}", golden.len(), bytes.len());
+    }
+}
+
+#[test]
+fn b5_every_format_is_read_as_ever() {
+    let read = |name| fs::read(path(name)).unwrap();
+    let found = decode_batch(&read("batch.bin"), &table_schema()).unwrap();
+    assert_same_rows("batch.bin", &rows(), &rows_of(&found));
+    let found = decode_deletes(&read("deletes.bin"), 200_000).unwrap();
+    assert!(found.iter().eq(dead_rows().map(u64::from)));
+    assert_eq!(Manifest::decode(&read("manifest.bin")), Ok(manifest()));
+    assert_eq!(CommitRecord::decode(&read("record.bin")), Ok(commit_record()));
+    assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema.bin"))), Ok(table_schema()));
+    assert_eq!(SegmentMeta::decode(&read("segment-meta.bin")), Ok(segment_meta()));
+}
+
+fn types() -> Vec<DataType> {
+    vec![
+        DataType::Int8,
+        DataType::Bool,
+        DataType::Int2,
+        DataType::Int4,
+        DataType::Float4,
+        DataType::Float8,
+        DataType::Numeric { precision: 10, scale: 2 },
+        DataType::Numeric { precision: 50, scale: 5 },
+        DataType::Text,
+        DataType::Varchar { length: 20 },
+        DataType::Bytea,
+        DataType::Date,
+        DataType::Time,
+        DataType::Timestamp,
+        DataType::TimestampTz,
+        DataType::Uuid,
+        DataType::Jsonb,
+        DataType::Array(Box::new(DataType::Text)),
+    ]
+}
+
+fn table_schema() -> TableSchema {
+    let columns = (1..).zip(types()).map(|(number, data_type)| Column {
+        id: ColumnId::new(number),
+        name: format!("column {number}"),
+        data_type,
+        collation: 0,
+        nullable: number != 1,
+        initial_default: if number == 9 { Value::Text("älter".to_owned()) } else { Value::Null },
+        write_default: (number == 14).then(|| "now()".to_owned()),
+    });
+    TableSchema {
+        id: TableId::new(300),
+        version: SchemaVersion::new(2),
+        name: TableName::new("commons", "golden"),
+        columns: columns.collect(),
+        keys: vec![KeyIndex { id: IndexId::new(1), name: "golden_pkey".to_owned(), columns: vec![ColumnId::new(1)] }],
+        options: TableOptions { append_only: false },
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let full = vec![
+        Value::Int(i64::MIN),
+        Value::Bool(true),
+        Value::Int(-2),
+        Value::Int(70_000),
+        Value::Float(0.5),
+        Value::Float(f64::INFINITY),
+        Value::Decimal(-12_345, 2),
+        Value::Decimal(99_999_999_999_999_999_999_999, 5),
+        Value::Text("short".to_owned()),
+        Value::Text("exactly thirteen"[..13].to_owned()),
+        Value::Bytes(vec![0, 255]),
+        Value::Date(15_706),
+        Value::Time(86_399_999_999),
+        Value::Timestamp(1_357_034_400_000_000),
+        Value::TimestampTz(i64::MAX),
+        Value::Uuid(*b"0123456789abcdef"),
+        Value::Text("{\"a\": [1, null]}".to_owned()),
+        Value::Array(vec![Value::Text("x".to_owned()), Value::Null]),
+    ];
+    let mut nulls = vec![Value::Null; full.len()];
+    nulls[0] = Value::Int(2);
+    let mut long = full.clone();
+    long[0] = Value::Int(3);
+    long[8] = Value::Text("a text that is longer than a view holds: ü€𝄞".to_owned());
+    long[17] = Value::Array(Vec::new());
+    vec![full, nulls, long]
+}
+
+fn batch() -> Vec<u8> {
+    let schema = table_schema();
+    let ids: Vec<ColumnId> = schema.columns.iter().map(|column| column.id).collect();
+    let mut bytes = Vec::new();
+    encode_batch(&batch_of(&schema, &rows()), &ids, &mut bytes).unwrap();
+    bytes
+}
+
+fn dead_rows() -> impl Iterator<Item = u32> {
+    [0, 7, 8_191].into_iter().chain(70_000..80_000).chain((131_072..196_608).step_by(3))
+}
+
+fn deletes() -> Vec<u8> {
+    encode_deletes(dead_rows())
+}
+
+fn address(unit: u64, row: u32) -> RowAddress {
+    RowAddress::new(UnitId::new(unit), RowOrdinal::new(row))
+}
+
+fn segment(unit: u64, deletes: Vec<u8>) -> InstalledSegment {
+    InstalledSegment { unit: UnitId::new(unit), rows: 100_000, meta_crc: 0xdead_beef, deletes }
+}
+
+fn commit_record() -> CommitRecord {
+    let (table, shard, schema_version) = (TableId::new(300), ShardId::new(0), SchemaVersion::new(2));
+    let row_change = |rows: Vec<u8>, row_count, ops| {
+        let (generation, first_row) = (UnitId::new(17), RowOrdinal::new(1_000));
+        Change::Rows(RowChange {
+            table,
+            shard,
+            schema_version,
+            generation,
+            first_row,
+            rows: Bytes::from(rows),
+            row_count,
+            ops,
+        })
+    };
+    let mixed = vec![
+        Op::Insert,
+        Op::Update(address(3, 500)),
+        Op::Delete(address(3, 499)),
+        Op::Delete(address(17, 900)),
+        Op::Update(address(2, u32::MAX)),
+    ];
+    let staged = |victims| {
+        Change::Staged(StagedCommit {
+            table,
+            shard,
+            schema_version,
+            segments: vec![segment(19, Vec::new()), segment(20, Vec::new())],
+            victims,
+        })
+    };
+    let file = Victims::File { name: "stage/17.victims".to_owned(), count: 1 << 20, crc32c: 0x1234_5678 };
+    CommitRecord {
+        seq: CommitSeq::new(1_000_000),
+        epoch: Epoch::new(4),
+        wall_us: 1_790_000_000_000_000,
+        transaction: 77,
+        token: Some(b"token".to_vec()),
+        offsets: vec![SourceOffset { source: "flights/0".to_owned(), position: vec![1, 2, 3] }],
+        changes: vec![
+            row_change(batch(), 3, Ops::AllInserts { count: 3 }),
+            row_change(batch(), 3, Ops::List(mixed)),
+            row_change(Vec::new(), 0, Ops::List(vec![Op::Delete(address(1, 1))])),
+            Change::Ddl(DdlChange::CreateSchema { name: "commons".to_owned() }),
+            Change::Ddl(DdlChange::DropSchema { name: "old".to_owned() }),
+            Change::Ddl(DdlChange::PutTable(table_schema())),
+            Change::Ddl(DdlChange::DropTable { table: TableId::new(7) }),
+            Change::Ddl(DdlChange::Truncate { table: TableId::new(8) }),
+            Change::Install(Install {
+                table,
+                shard,
+                inputs: vec![UnitId::new(16), UnitId::new(3)],
+                outputs: vec![segment(18, encode_deletes([5, 6]))],
+            }),
+            staged(Victims::Inline(vec![address(18, 3), address(18, 2), address(4, 9)])),
+            staged(file),
+        ],
+    }
+}
+
+fn segment_meta() -> SegmentMeta {
+    let zone = |min, max, null_count| Zone { min: Some(Value::Int(min)), max: Some(Value::Int(max)), null_count };
+    let column = |id, data_type, min, max| MetaColumn { id: ColumnId::new(id), data_type, null_count: 3, min, max };
+    SegmentMeta {
+        log_id: LogId::from_bytes(*b"golden log ident"),
+        unit: UnitId::new(18),
+        table: TableId::new(300),
+        rows: 20_000,
+        min_seq: CommitSeq::new(10),
+        max_seq: CommitSeq::new(999_999),
+        schema_version: SchemaVersion::new(2),
+        created_wall_us: 1_790_000_000_000_001,
+        block_rows: 8_192,
+        columns: vec![
+            column(1, DataType::Int8, Some(Value::Int(1)), Some(Value::Int(20_000))),
+            column(9, DataType::Text, Some(Value::Text("a".to_owned())), None),
+        ],
+        files: vec![
+            MetaFile {
+                name: "segments/x-18.vortex".to_owned(),
+                kind: MetaFileKind::Data { version: 1 },
+                length: 65_537,
+                page_crc32c: vec![1, u32::MAX],
+                columns: vec![ColumnId::new(1), ColumnId::new(9)],
+            },
+            MetaFile {
+                name: "segments/x-18.7.index".to_owned(),
+                kind: MetaFileKind::Index { kind: 7, version: 3 },
+                length: 10,
+                page_crc32c: vec![42],
+                columns: vec![ColumnId::new(9)],
+            },
+        ],
+        zones: vec![
+            ColumnZones {
+                column: ColumnId::new(1),
+                zones: vec![zone(1, 8_192, 0), zone(8_193, 16_384, 0), zone(-5, 20_000, 3)],
+            },
+            ColumnZones {
+                column: ColumnId::new(9),
+                zones: vec![
+                    Zone { min: Some(Value::Text("a".to_owned())), max: None, null_count: 0 },
+                    Zone { min: None, max: None, null_count: 8_192 },
+                    Zone { min: None, max: Some(Value::Text("z".to_owned())), null_count: 1 },
+                ],
+            },
+        ],
+    }
+}
+
+fn manifest() -> Manifest {
+    let mut meta = Vec::new();
+    segment_meta().encode(&mut meta);
+    let log_id = LogId::from_bytes(*b"golden log ident");
+    let generation =
+        |unit, rows, seq| ManifestGeneration { unit: UnitId::new(unit), rows, first_seq: CommitSeq::new(seq) };
+    let shard = ManifestShard {
+        shard: ShardId::new(0),
+        segments: vec![ManifestSegment {
+            unit: UnitId::new(18),
+            log_id,
+            rows: 20_000,
+            meta: meta.into(),
+            deletes: encode_deletes([5, 6]).into(),
+        }],
+        generations: vec![generation(17, 1_000, 990_000), generation(21, 0, 1_000_000)],
+    };
+    Manifest {
+        log_id,
+        epoch: Epoch::new(4),
+        features: Features { required: 0, optional: 1 << 63 },
+        checkpoint: CommitSeq::new(1_000_000),
+        wall_us: 1_790_000_000_000_002,
+        next_unit: UnitId::new(22),
+        next_table: TableId::new(301),
+        log_start: CommitSeq::new(990_000),
+        schemas: vec!["commons".to_owned(), "ops".to_owned()],
+        tables: vec![ManifestTable { schema: table_schema(), shards: vec![shard] }],
+    }
+}

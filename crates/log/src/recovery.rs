@@ -1,0 +1,161 @@
+//! Creating and recovering a log.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use outcrop_env::{Env, FileName};
+use outcrop_format::frame::{FileHeader, GroupKind, PAGE_BYTES, Page, PagePart};
+use outcrop_types::{CommitSeq, Condition, Epoch, Error, LogId, Result};
+
+use crate::error::{Range, dir_error, io_error};
+use crate::files::{FoundFile, FoundFiles, log_file_name};
+use crate::log::{LiveFile, Log, Parts};
+use crate::options::LogOptions;
+use crate::prepare::{NextFile, Preparer, ReadyFile};
+use crate::walk::{FileContent, Walked, damage, walk};
+
+/// See [`Log::create`].
+pub(crate) fn create(env: &Env, dir: &str, id: LogId, options: &LogOptions) -> Result<Log> {
+    env.disk.create_dir(dir).map_err(|error| dir_error("create", dir, error))?;
+    remove_unused(env, dir)?;
+    let epoch = Epoch::default().next().unwrap_or_default();
+    let preparer = Preparer::new(env, dir, (id, epoch), options, NextFile::FIRST, VecDeque::new());
+    let files =
+        preparer.take(1)?.into_iter().map(|ready| LiveFile { ready, content: FileContent::default() }).collect();
+    Log::begin_epoch(env, dir, id, Parts { epoch, files, next_page: 1, last_seq: CommitSeq::ZERO, preparer })
+}
+
+/// See [`Log::open`].
+pub(crate) fn open(
+    env: &Env,
+    dir: &str,
+    id: LogId,
+    from: CommitSeq,
+    options: &LogOptions,
+    visit: &mut dyn FnMut(CommitSeq, &[u8]) -> Result<()>,
+) -> Result<Log> {
+    let mut found = FoundFiles::read(env, dir, id)?;
+    let mut wanted = |seq, bytes: &[u8]| if seq < from { Ok(()) } else { visit(seq, bytes) };
+    let walked = walk(env, id, &found.run, &mut wanted)?;
+    check_reach(env, dir, from, &found, &walked)?;
+    let epoch = walked.epoch.next().ok_or_else(|| Error::internal("the log has no epoch left"))?;
+    make_durable(env, dir, &found.run, &walked)?;
+    let mut names: Vec<FileName> = found.leftovers;
+    names.append(&mut found.stragglers);
+    let (files, ready) = divide(&found.run, &walked);
+    // Behind the end, files that were not finished go, newest first: a crash in between must leave no gap.
+    let kept = files.len() + ready.len();
+    names.extend(found.run.iter().skip(kept).rev().map(|file| file.name.clone()));
+    for name in names {
+        remove(env, dir, &name)?;
+    }
+    let next = found.run.iter().take(kept).next_back().map_or(NextFile::FIRST, NextFile::after);
+    let preparer = Preparer::new(env, dir, (id, epoch), options, next, ready);
+    Log::begin_epoch(
+        env,
+        dir,
+        id,
+        Parts { epoch, files, next_page: walked.end.page, last_seq: walked.last_seq, preparer },
+    )
+}
+
+/// Refuses a log that lost something: pages known durable (L2), files, or either end of what the caller needs.
+pub(crate) fn check_reach(env: &Env, dir: &str, from: CommitSeq, found: &FoundFiles, walked: &Walked) -> Result<()> {
+    if found.run.is_empty() {
+        return Err(Error::new(Condition::DataCorrupted, format!("log directory {dir} holds no log file"))
+            .with_hint("Restore the directory from a backup; without its log a database cannot start."));
+    }
+    let begins_late = walked.before_first.is_none_or(|before| before >= from && before > CommitSeq::ZERO);
+    if begins_late && let Some(missing) = found.gap {
+        let name = log_file_name(dir, missing)?;
+        return Err(Error::corrupt(env.disk.describe(&name), 0, "the file is missing"));
+    }
+    if let Some(error) = walked.corruption(env, &found.run) {
+        return Err(error);
+    }
+    let first = found.run.first().map_or_else(String::new, |file| env.disk.describe(&file.name));
+    if begins_late {
+        let before = walked.before_first.unwrap_or_default();
+        let what = format!("the log begins after commit {before}, but is needed from {from}: older files are missing");
+        return Err(Error::corrupt(first, 0, what));
+    }
+    if walked.last_seq.get().saturating_add(1) < from.get() {
+        let (place, ..) = walked.bad;
+        let what = format!("the log ends with commit {}, but must reach the one before {from}", walked.last_seq);
+        return Err(damage(env, &found.run, place, what));
+    }
+    Ok(())
+}
+
+/// Syncs what the walk found and no header calls durable: it is about to be published as if it had been acknowledged.
+fn make_durable(env: &Env, dir: &str, run: &[FoundFile], walked: &Walked) -> Result<()> {
+    env.disk.sync_dir(dir).map_err(|error| dir_error("sync", dir, error))?;
+    for file in run.iter().filter(|file| file.end() > walked.synced_to && file.first <= walked.end_position) {
+        file.file.sync_data().map_err(|error| io_error(env, "sync", &file.name, Range::Whole, error))?;
+    }
+    Ok(())
+}
+
+/// Files with the log in them, and files ready for what comes next; the rest of the run is of no use.
+fn divide(run: &[FoundFile], walked: &Walked) -> (VecDeque<LiveFile>, VecDeque<ReadyFile>) {
+    let ready = |file: &FoundFile| ReadyFile {
+        number: file.number,
+        name: file.name.clone(),
+        file: Arc::clone(&file.file),
+        first: file.first,
+        pages: file.pages,
+    };
+    let live = (walked.end.file + 1).min(run.len());
+    let content = |index: usize| walked.contents.get(index).copied().unwrap_or_default();
+    let files = run.iter().take(live).enumerate().map(|(i, file)| LiveFile { ready: ready(file), content: content(i) });
+    let next = run.iter().skip(live).take_while(|file| file.is_whole()).map(ready);
+    (files.collect(), next.collect())
+}
+
+/// Removes one file, durably before the next.
+fn remove(env: &Env, dir: &str, name: &FileName) -> Result<()> {
+    env.disk.remove(name).map_err(|error| io_error(env, "remove", name, Range::Whole, error))?;
+    env.disk.sync_dir(dir).map_err(|error| dir_error("sync", dir, error))
+}
+
+/// Removes what an interrupted creation left. A log with records stops it.
+fn remove_unused(env: &Env, dir: &str) -> Result<()> {
+    let entries = env.disk.list(dir).map_err(|error| dir_error("list", dir, error))?;
+    let first = log_file_name(dir, NextFile::FIRST.number)?;
+    let mut unused = Vec::new();
+    for entry in entries {
+        let base = entry.name.base();
+        if base.ends_with(".new") || (base.ends_with(".log") && !holds_records(env, &entry.name, entry.len)?) {
+            unused.push(entry.name);
+        } else if base.ends_with(".log") {
+            let path = env.disk.describe(&first);
+            return Err(Error::new(Condition::ObjectNotInPrerequisiteState, format!("a log already exists at {path}"))
+                .with_hint("Choose an empty data directory, or start with the one that the log belongs to."));
+        }
+    }
+    for name in unused.iter().rev() {
+        remove(env, dir, name)?;
+    }
+    Ok(())
+}
+
+/// True when the file may hold records: unless it is plainly one of ours without any.
+fn holds_records(env: &Env, name: &FileName, len: u64) -> Result<bool> {
+    let failed = |error| io_error(env, "read", name, Range::bytes(0, len), error);
+    let file = env.disk.open_read(name).map_err(failed)?;
+    let mut page = vec![0; PAGE_BYTES];
+    if len < PAGE_BYTES as u64 {
+        return Ok(true);
+    }
+    file.read_exact_at(0, &mut page).map_err(failed)?;
+    let Ok(header) = FileHeader::decode(&page) else { return Ok(true) };
+    for index in 1..len / PAGE_BYTES as u64 {
+        file.read_exact_at(index * PAGE_BYTES as u64, &mut page).map_err(failed)?;
+        if let Ok(page) = Page::decode(header.log_id, header.first.plus(index), &page)
+            && matches!(page.part, PagePart::Start(group) if group.kind == GroupKind::Records)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

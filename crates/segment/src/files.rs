@@ -1,0 +1,114 @@
+//! The data files of a segment and where its columns are in them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use outcrop_env::{Env, FileName};
+use outcrop_format::SegmentMeta;
+use outcrop_format::meta::{MetaFile, MetaFileKind};
+use outcrop_types::{ColumnId, Condition, Error, Result};
+use parking_lot::Mutex;
+
+use crate::columns::ColumnReader;
+use crate::meta::{DATA_VERSION, file_name};
+use crate::pages::{PageCache, PagedFile};
+
+/// Where a column is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Which data file.
+    pub(crate) file: usize,
+    /// Which column of the file.
+    pub(crate) position: usize,
+}
+
+/// The data files, opened when they are first read.
+pub(crate) struct DataFiles {
+    env: Env,
+    cache: Arc<PageCache>,
+    rows: u32,
+    places: HashMap<ColumnId, Place>,
+    files: Vec<DataFile>,
+}
+
+struct DataFile {
+    name: FileName,
+    length: u64,
+    checksums: Vec<u32>,
+    /// Columns that it holds, the hidden one included.
+    columns: usize,
+    reader: Mutex<Option<Arc<ColumnReader>>>,
+}
+
+impl DataFiles {
+    /// The data files that `meta` names, in `dir`.
+    pub(crate) fn new(env: &Env, dir: &str, meta: &SegmentMeta, cache: &Arc<PageCache>) -> Result<Self> {
+        let mut places = HashMap::new();
+        let mut files = Vec::new();
+        for file in &meta.files {
+            let MetaFileKind::Data { version } = file.kind else { continue };
+            if version > DATA_VERSION {
+                let message = format!("{} has data version {version}, this build reads {DATA_VERSION}", file.name);
+                return Err(Error::new(Condition::UnsupportedVersion, message));
+            }
+            let index = files.len();
+            let of_file = file.columns.iter().enumerate();
+            places.extend(of_file.map(|(position, &column)| (column, Place { file: index, position })));
+            files.push(DataFile::new(dir, file, index)?);
+        }
+        Ok(Self { env: env.clone(), cache: Arc::clone(cache), rows: meta.rows, places, files })
+    }
+
+    /// Data files.
+    pub(crate) fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Where a column is, if the segment has it.
+    pub(crate) fn place(&self, column: ColumnId) -> Option<Place> {
+        self.places.get(&column).copied()
+    }
+
+    /// Where the hidden column is: after the columns of the first file.
+    pub(crate) fn seq_place(&self) -> Option<Place> {
+        self.files.first().map(|file| Place { file: 0, position: file.columns.saturating_sub(1) })
+    }
+
+    /// Reads from a file. After an error it is opened anew by the next read, because Vortex's readers remember failures.
+    pub(crate) fn read<T>(&self, file: usize, read: impl FnOnce(&ColumnReader) -> Result<T>) -> Result<T> {
+        let file = self.files.get(file).ok_or_else(|| Error::internal(format!("there is no data file {file}")))?;
+        let reader = self.open(file)?;
+        let outcome = read(&reader);
+        if outcome.is_err() {
+            let mut kept = file.reader.lock();
+            if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &reader)) {
+                *kept = None;
+            }
+        }
+        outcome
+    }
+
+    fn open(&self, file: &DataFile) -> Result<Arc<ColumnReader>> {
+        let mut kept = file.reader.lock();
+        if let Some(reader) = &*kept {
+            return Ok(Arc::clone(reader));
+        }
+        let paged = PagedFile::open(&*self.env.disk, &file.name, file.length, &file.checksums, &self.cache)?;
+        let reader = ColumnReader::open(paged, self.cache.session(), file.columns, u64::from(self.rows))?;
+        let reader = Arc::new(reader);
+        *kept = Some(Arc::clone(&reader));
+        Ok(reader)
+    }
+}
+
+impl DataFile {
+    fn new(dir: &str, file: &MetaFile, index: usize) -> Result<Self> {
+        Ok(Self {
+            name: file_name(dir, &file.name)?,
+            length: file.length,
+            checksums: file.page_crc32c.clone(),
+            columns: file.columns.len() + usize::from(index == 0),
+            reader: Mutex::new(None),
+        })
+    }
+}

@@ -1,0 +1,13 @@
+//! Segments written and read back, whole and damaged.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "test data is made from arbitrary numbers"
+)]
+
+mod damage;
+mod data;
+mod foreign;
+mod round_trip;
