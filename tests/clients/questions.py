@@ -167,4 +167,6 @@ QUESTIONS = [
 ]
 
 # Asked at every stage of a changing table; the others at the first and the last.
-SHORT = frozenset({"missing values and distinct planes", "sums of every numeric column", "delay by airline", "percentiles of delay"})
+SHORT = frozenset(
+    {"missing values and distinct planes", "sums of every numeric column", "delay by airline", "percentiles of delay"}
+)

@@ -19,8 +19,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from harness.flights import COLUMNS
 from harness.changes import KEY
+from harness.flights import COLUMNS
 from harness.servers import OutcropServer, Server, clean_environment, program, serving
 
 SEED = 9
@@ -78,7 +78,11 @@ def test_kill9_during_load(new_server: Callable[..., OutcropServer], files: dict
     with serving(server):
         command = ["load", str(files["flights"]), "--table", "flights", "--key", ",".join(KEY), "--pg", server.pg_address]
         loader = subprocess.Popen(
-            [program(), *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_environment()
+            [program(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=clean_environment(),
         )
         time.sleep(2.0)
         server.kill9()
@@ -91,7 +95,10 @@ def test_kill9_during_load(new_server: Callable[..., OutcropServer], files: dict
             found = set(server.sql(f"SELECT {', '.join(KEY)} FROM flights"))
         with files["flights"].open(newline="") as file:
             rows = csv.DictReader(file)
-            first = {tuple(int(row[name]) if COLUMNS["flights"][name] == "bigint" else row[name] for name in KEY) for row, _ in zip(rows, found, strict=False)}
+            first = {
+                tuple(int(row[name]) if COLUMNS["flights"][name] == "bigint" else row[name] for name in KEY)
+                for row, _ in zip(rows, found, strict=False)
+            }
         assert found == first, "what is there is not the beginning of the file"
         server.stop()
         check(server)
@@ -100,7 +107,9 @@ def test_kill9_during_load(new_server: Callable[..., OutcropServer], files: dict
 @contextmanager
 def writers(server: Server, progress: Progress) -> Iterator[None]:
     """Runs every kind of writer until the server is gone."""
-    jobs = [(f"single {writer}", lambda c, step, writer=writer: insert_single(c, writer, step)) for writer in range(SINGLE_WRITERS)]
+    jobs = [
+        (f"single {writer}", lambda c, step, writer=writer: insert_single(c, writer, step)) for writer in range(SINGLE_WRITERS)
+    ]
     jobs += [("counter", count_up), ("statement", insert_statement), ("copy", copy_rows), ("moving", move_keys)]
     threads = [threading.Thread(target=write_until_killed, args=[server, progress, *job]) for job in jobs]
     for thread in threads:
@@ -172,13 +181,17 @@ def verify(server: Server, progress: Progress, when: str) -> None:
                 "SELECT count(*), coalesce(max(seq), 0), count(*) FILTER (WHERE length(payload) <> seq %% 300) FROM singles WHERE writer = %s",
                 [writer],
             ).fetchone()
-            assert rows is not None and rows[0] == rows[1] and rows[2] == 0, f"{when}, writer {writer}: rows, newest, damaged: {rows}"
+            assert rows is not None and rows[0] == rows[1] and rows[2] == 0, (
+                f"{when}, writer {writer}: rows, newest, damaged: {rows}"
+            )
             settle(f"single {writer}", rows[0])
         (counter,) = connection.execute("SELECT n FROM counters").fetchall()
         settle("counter", counter[0])
         settle("statement", whole_steps(connection, "statements", STATEMENT_ROWS, when))
         settle("copy", whole_steps(connection, "copies", COPY_ROWS, when))
-        damaged = connection.execute("SELECT count(*) FROM copies WHERE payload <> 'payload ' || CAST(seq * row AS text)").fetchone()
+        damaged = connection.execute(
+            "SELECT count(*) FROM copies WHERE payload <> 'payload ' || CAST(seq * row AS text)"
+        ).fetchone()
         assert damaged == (0,), f"{when}: {damaged} copied rows are damaged"
         moved = connection.execute("SELECT min(generation), max(generation), count(*), min(id), max(id) FROM moving").fetchone()
         assert moved is not None and moved[0] == moved[1], f"{when}: an update is there in part: {moved}"

@@ -60,7 +60,9 @@ def test_a_copy_larger_than_memory_is_atomic(new_server: Callable[..., OutcropSe
         assert server.sql("SELECT count(*) FROM large") == [(0,)], "a statement that failed left rows"
         with server.connect() as connection:
             copy_rows(connection, rows)
-        assert server.sql("SELECT count(*), sum(id), max(length(payload)) FROM large") == [(rows, rows * (rows + 1) // 2, len(PAYLOAD))]
+        assert server.sql("SELECT count(*), sum(id), max(length(payload)) FROM large") == [
+            (rows, rows * (rows + 1) // 2, len(PAYLOAD))
+        ]
         server.sql("UPDATE large SET payload = payload || id")
         assert server.sql("SELECT count(*), min(length(payload)) FROM large") == [(rows, len(PAYLOAD) + 1)]
         growth = resident_peak(server) - before

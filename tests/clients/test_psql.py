@@ -68,7 +68,10 @@ def test_select_is_aligned(server: Server) -> None:
 
 
 def test_expanded_output_and_null(server: Server) -> None:
-    assert output(server, "\\x\n\\pset null (null)\nSELECT number, amount, note, paid, detail FROM orders WHERE customer = 1 ORDER BY number;") == expected(
+    assert output(
+        server,
+        "\\x\n\\pset null (null)\nSELECT number, amount, note, paid, detail FROM orders WHERE customer = 1 ORDER BY number;",
+    ) == expected(
         """\
         Expanded display is on.
         Null display is "(null)".
@@ -168,7 +171,10 @@ def test_lists_of_tables_schemas_and_databases(server: Server) -> None:
     assert "customers" in output(server, "\\d")
 
 
-@pytest.mark.parametrize("command", ["\\dt+", "\\d+ orders", "\\dv", "\\di", "\\ds", "\\du", "\\df", "\\dx", "\\dp", "\\dT", "\\conninfo", "\\encoding"])
+@pytest.mark.parametrize(
+    "command",
+    ["\\dt+", "\\d+ orders", "\\dv", "\\di", "\\ds", "\\du", "\\df", "\\dx", "\\dp", "\\dT", "\\conninfo", "\\encoding"],
+)
 def test_meta_commands_do_not_fail(server: Server, command: str) -> None:
     outcome = server.psql(command, "-v", "ON_ERROR_STOP=1")
     assert "ERROR" not in outcome.stderr, outcome.stderr
@@ -243,13 +249,15 @@ def test_an_error_points_at_its_place(server: Server) -> None:
     assert outcome.returncode == 0
     errors = lines(outcome.stderr)
     assert 'ERROR:  syntax error at or near ";"\nLINE 1: SELECT 1 +;\n                  ^' in errors, errors
-    assert 'ERROR:  column "nme" does not exist\nLINE 1: SELECT name, nme FROM customers;\n                     ^' in errors, errors
+    assert 'ERROR:  column "nme" does not exist\nLINE 1: SELECT name, nme FROM customers;\n                     ^' in errors, (
+        errors
+    )
     assert 'ERROR:  relation "nowhere" does not exist\nLINE 1: SELECT * FROM nowhere;\n                      ^' in errors, errors
 
 
 def test_detail_and_state_of_a_violation(server: Server) -> None:
     outcome = server.psql("\\set VERBOSITY verbose\nINSERT INTO customers VALUES (1, 'double');\n", check=False)
-    assert "ERROR:  23505: duplicate key value violates unique constraint \"customers_pkey\"" in outcome.stderr
+    assert 'ERROR:  23505: duplicate key value violates unique constraint "customers_pkey"' in outcome.stderr
     assert "DETAIL:  Key (id)=(1) already exists." in outcome.stderr
     outcome = server.psql("INSERT INTO customers VALUES (9, NULL);\n", check=False)
     assert 'ERROR:  null value in column "name" of relation "customers" violates not-null constraint' in outcome.stderr
@@ -281,7 +289,9 @@ def test_a_read_block_is_one_snapshot(server: Server) -> None:
 
 @pytest.mark.outcrop_only
 def test_a_write_in_a_block_is_refused_with_a_hint(server: Server) -> None:
-    outcome = server.psql("BEGIN;\nINSERT INTO customers VALUES (50, 'block');\nSELECT 1;\nROLLBACK;\n", "-v", "VERBOSITY=verbose", check=False)
+    outcome = server.psql(
+        "BEGIN;\nINSERT INTO customers VALUES (50, 'block');\nSELECT 1;\nROLLBACK;\n", "-v", "VERBOSITY=verbose", check=False
+    )
     assert "ERROR:  0A000:" in outcome.stderr and "HINT:" in outcome.stderr
     assert "25P02" in outcome.stderr
     assert server.sql("SELECT count(*) FROM customers WHERE id = 50") == [(0,)]
@@ -289,7 +299,14 @@ def test_a_write_in_a_block_is_refused_with_a_hint(server: Server) -> None:
 
 @pytest.mark.outcrop_only
 def test_two_writes_in_one_message_are_refused(server: Server) -> None:
-    outcome = server.psql("", "-v", "VERBOSITY=verbose", "-c", "INSERT INTO customers VALUES (60, 'a'); INSERT INTO customers VALUES (61, 'b')", check=False)
+    outcome = server.psql(
+        "",
+        "-v",
+        "VERBOSITY=verbose",
+        "-c",
+        "INSERT INTO customers VALUES (60, 'a'); INSERT INTO customers VALUES (61, 'b')",
+        check=False,
+    )
     assert "ERROR:  0A000:" in outcome.stderr, outcome.stderr
     assert server.sql("SELECT count(*) FROM customers WHERE id IN (60, 61)") == [(0,)]
 
@@ -328,11 +345,15 @@ def test_a_large_result_arrives_whole(server: Server) -> None:
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
 def test_load_creates_the_table_it_describes(server: Server, tmp_path: Path, suffix: str) -> None:
     table = "loaded" + suffix.replace(".", "_")
-    text = "id,when,price,open,name\n" + "".join(f"{i},2024-01-{i:02},{i}.5,{'true' if i % 2 else 'false'},n{i}\n" for i in range(1, 29))
+    text = "id,when,price,open,name\n" + "".join(
+        f"{i},2024-01-{i:02},{i}.5,{'true' if i % 2 else 'false'},n{i}\n" for i in range(1, 29)
+    )
     path = tmp_path / f"data{suffix}"
     path.write_bytes(gzip.compress(text.encode()) if suffix.endswith("gz") else text.encode())
     server.load(path, table, ["id"])
-    found = server.sql("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s ORDER BY ordinal_position", [table])
+    found = server.sql(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s ORDER BY ordinal_position", [table]
+    )
     assert found == [("id", "bigint"), ("when", "date"), ("price", "double precision"), ("open", "boolean"), ("name", "text")]
     assert server.sql(f'SELECT count(*), min("when")::text, sum(price) FROM {table}') == [(28, "2024-01-01", 420.0)]
 

@@ -137,7 +137,14 @@ def test_documents_are_added_and_replaced_in_order(rest: Rest) -> None:
     answer = rest.add(
         "items",
         [
-            {"id": 1, "name": "first", "price": 1.5, "tags": ["a", "b c"], "made": "2024-01-02", "detail": {"deep": [1, {"x": None}]}},
+            {
+                "id": 1,
+                "name": "first",
+                "price": 1.5,
+                "tags": ["a", "b c"],
+                "made": "2024-01-02",
+                "detail": {"deep": [1, {"x": None}]},
+            },
             {"id": 2, "name": "second", "seen": "2024-01-02T03:04:05.678901Z"},
             {"id": 1, "name": "first again", "is_new": False},
         ],

@@ -1,2 +1,54 @@
-//! Outcrop.
-fn main() {}
+//! The `outcrop` program.
+//!
+//! # What it is not
+//! It holds no logic of the database: it wires the crates together and talks to a running server like any other client.
+//!
+//! # Flow
+//! ```text
+//! serve, demo ─▶ configuration ─▶ Engine ─▶ Database ─▶ Server
+//! sql, load, the queries of demo ─▶ PostgreSQL protocol ─▶ a running server
+//! check, user ─▶ files of a data directory
+//! ```
+//!
+//! # Invariants
+//! - O1. `serve` prints its ready line only when both listeners take connections.
+//! - O2. `load` drops no row silently: each is stored, or is in the rejects file with its line and reason.
+//! - O3. An error is printed once, with its causes, on standard error; the exit code is then not 0.
+//!
+//! # Start reading at
+//! [`cli`], then the module of the command.
+
+mod check;
+mod cli;
+mod client;
+mod demo;
+mod load;
+mod logging;
+mod node;
+mod report;
+mod serve;
+mod sql;
+mod terminal;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = match cli.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Sql(arguments) => sql::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::User(arguments) => user::run(&arguments),
+    };
+    ended.unwrap_or_else(|error| {
+        report::print_error(&error);
+        ExitCode::FAILURE
+    })
+}

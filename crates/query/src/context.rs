@@ -105,6 +105,9 @@ impl QueryRuntime {
             env: self.env.clone(),
             snapshot: snapshot.cloned(),
         });
+        // Physical expressions take their options from here, not from the session.
+        let options = Arc::clone(state.config_options());
+        state.execution_props_mut().config_options = Some(options);
         Ok(state)
     }
 }
@@ -156,6 +159,8 @@ fn session_config(target_partitions: usize) -> SessionConfig {
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.collect_spans = true;
     options.sql_parser.map_string_types_to_utf8view = true;
+    // Scans share their morsels among partitions; spreading a small one costs more than it gains.
+    options.optimizer.enable_round_robin_repartition = false;
     options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS_MAX;
     options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEY_BYTES_MAX;
     config

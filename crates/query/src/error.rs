@@ -38,7 +38,7 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
             Error::new(Condition::IoError, "reading or writing a spill file failed").with_detail(format!("{io}."))
         }
         DataFusionError::Configuration(message) => Error::new(Condition::InvalidParameterValue, lower_first(&message)),
-        other => Error::internal(lower_first(&other.strip_backtrace())),
+        other => unclassified(&other.strip_backtrace()),
     }
 }
 
@@ -96,8 +96,17 @@ fn from_boxed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     };
     match error.downcast::<ArrowError>() {
         Ok(inner) => from_arrow(*inner),
-        Err(other) => Error::internal(lower_first(&other.to_string())),
+        Err(other) => unclassified(&other.to_string()),
     }
+}
+
+/// Errors without a kind; some are the user's.
+fn unclassified(message: &str) -> Error {
+    if message.contains("regex parse error") {
+        let what = message.lines().last().unwrap_or(message).trim_start_matches("error: ");
+        return Error::new(Condition::InvalidRegularExpression, format!("invalid regular expression: {what}"));
+    }
+    Error::internal(lower_first(message))
 }
 
 /// A shared error cannot be taken apart; it is read instead.
@@ -149,7 +158,17 @@ fn from_parser(error: &ParserError) -> Error {
 
 fn from_schema(error: &SchemaError) -> Error {
     match error {
-        SchemaError::FieldNotFound { field, .. } => {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            if let Some(relation) = &field.relation
+                && !valid_fields.iter().any(|valid| {
+                    valid.relation.as_ref().is_some_and(|known| known.table() == relation.table())
+                })
+            {
+                return Error::new(
+                    Condition::UndefinedTable,
+                    format!("missing FROM-clause entry for table \"{}\"", relation.table()),
+                );
+            }
             let name = match &field.relation {
                 Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
                 None => format!("column \"{}\" does not exist", field.name),
@@ -171,6 +190,30 @@ fn from_plan(message: &str) -> Error {
     if let Some(rest) = first.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or(rest);
         return Error::new(Condition::UndefinedFunction, format!("function {name} does not exist"));
+    }
+    if first.contains("must appear in the GROUP BY")
+        && let Some(column) = first.split("column \"").nth(1).and_then(|rest| rest.split('"').next())
+    {
+        return Error::new(
+            Condition::GroupingError,
+            format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+        );
+    }
+    if first.contains("non-boolean predicate") {
+        return Error::new(Condition::DatatypeMismatch, "argument of WHERE must be type boolean");
+    }
+    if first.contains("function calls cannot be nested") {
+        return Error::new(Condition::GroupingError, "aggregate function calls cannot be nested");
+    }
+    if first.contains("not allowed in the WHERE") {
+        return Error::new(Condition::GroupingError, "aggregate functions are not allowed in WHERE")
+            .with_hint("Use HAVING to judge groups.");
+    }
+    if first.starts_with("LIMIT must be >= 0") {
+        return Error::new(Condition::InvalidParameterValue, "LIMIT must not be negative");
+    }
+    if first.starts_with("OFFSET must be >= 0") {
+        return Error::new(Condition::InvalidParameterValue, "OFFSET must not be negative");
     }
     let condition = if first.contains("must appear in the GROUP BY") || first.contains("must be in GROUP BY") {
         Condition::GroupingError
@@ -199,6 +242,9 @@ fn from_plan(message: &str) -> Error {
 }
 
 fn from_execution(message: &str) -> Error {
+    if message.contains("regex parse error") {
+        return unclassified(message);
+    }
     let condition = if message.contains("Overflow") || message.contains("overflow") || message.contains("too large") {
         Condition::NumericValueOutOfRange
     } else if message.contains("regular expression") || message.contains("Regular expression") {

@@ -7,6 +7,7 @@ use crate::dml;
 use crate::planning::ExplainOptions;
 use crate::result::{Execution, ResultColumn, ResultType};
 use crate::session::{Work, text_rows};
+use crate::statement::hint_query;
 
 /// The one column of an `EXPLAIN`.
 pub(crate) fn columns() -> Vec<ResultColumn> {
@@ -18,7 +19,11 @@ pub(crate) fn check(work: &Work, sql: &ast::Statement, types: &[Option<DataType>
     let (inner, options) = read(sql)?;
     #[expect(clippy::wildcard_enum_match_arm, reason = "everything else is refused")]
     match inner {
-        ast::Statement::Query(query) => Ok(work.context.plan_query(query, types)?.parameters),
+        ast::Statement::Query(query) => {
+            let mut types = types.to_vec();
+            hint_query(work.context()?, query, &mut types)?;
+            Ok(work.context()?.plan_query(query, &types)?.parameters)
+        }
         _ if options.analyze => Err(Error::new(
             Condition::FeatureNotSupported,
             "EXPLAIN ANALYZE of a statement that writes is not supported",
@@ -35,14 +40,14 @@ pub(crate) fn check(work: &Work, sql: &ast::Statement, types: &[Option<DataType>
 pub(crate) async fn run(work: &Work, sql: &ast::Statement) -> Result<Execution> {
     let (inner, options) = read(sql)?;
     let (head, planned) = match inner {
-        ast::Statement::Query(query) => (None, Some(work.context.plan_query(query, &work.types())?)),
+        ast::Statement::Query(query) => (None, Some(work.context()?.plan_query(query, &work.types())?)),
         other => dml::explained(work, other)?,
     };
     let mut lines = Vec::new();
     let indent = if head.is_some() { "  " } else { "" };
     lines.extend(head);
     if let Some(planned) = planned {
-        let plan = work.context.explain(&planned, &work.values(), options).await?;
+        let plan = work.context()?.explain(&planned, &work.values(), options).await?;
         lines.extend(plan.into_iter().map(|line| format!("{indent}{line}")));
     }
     let rows: Vec<Vec<String>> = lines.into_iter().map(|line| vec![line]).collect();

@@ -182,9 +182,7 @@ impl<'a> Parser<'a> {
                 Some('"') => return Ok(out),
                 Some('\\') => out.push(self.escape()?),
                 Some(c) if u32::from(c) < 0x20 => {
-                    return Err(
-                        self.invalid(&format!("Character with value 0x{:02x} must be escaped.", u32::from(c)))
-                    );
+                    return Err(self.invalid(&format!("Character with value 0x{:02x} must be escaped.", u32::from(c))));
                 }
                 Some(c) => out.push(c),
             }
@@ -223,8 +221,7 @@ impl<'a> Parser<'a> {
             }
             unit => unit,
         };
-        char::from_u32(code)
-            .ok_or_else(|| self.invalid("Unicode low surrogate must follow a high surrogate."))
+        char::from_u32(code).ok_or_else(|| self.invalid("Unicode low surrogate must follow a high surrogate."))
     }
 
     fn hex_unit(&mut self) -> Result<u32> {
@@ -357,7 +354,9 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_refused_with_a_reason() {
-        for text in ["", "{", "[1,]", "{\"a\"}", "{a:1}", "01", "1.", "tru", "\"\n\"", "\"\\x\"", "1 2", "nul", "-", "\"a"] {
+        for text in
+            ["", "{", "[1,]", "{\"a\"}", "{a:1}", "01", "1.", "tru", "\"\n\"", "\"\\x\"", "1 2", "nul", "-", "\"a"]
+        {
             let error = normalize(text).unwrap_err();
             assert_eq!(error.condition().sqlstate(), "22P02", "{text}");
             assert!(error.detail().is_some(), "{text}");

@@ -51,7 +51,9 @@ class Rest:
         try:
             connection.request(method, path, data, all_headers | (headers or {}))
             response = connection.getresponse()
-            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read().decode())
+            return Answer(
+                response.status, {name.lower(): value for name, value in response.getheaders()}, response.read().decode()
+            )
         finally:
             connection.close()
 

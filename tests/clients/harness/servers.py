@@ -114,7 +114,7 @@ class Server:
     def assert_log_is_clean(self) -> None:
         """No input may make the server panic."""
         log = self.log_path.read_text(errors="replace")
-        assert "panicked at" not in log, f"the server panicked:\n{log[max(0, log.index('panicked at') - 500):][:4000]}"
+        assert "panicked at" not in log, f"the server panicked:\n{log[max(0, log.index('panicked at') - 500) :][:4000]}"
 
     def close(self) -> None:
         """Ends the process if a test left it running."""
@@ -231,11 +231,10 @@ class PostgresServer(Server):
 
     is_outcrop = False
 
-    def __init__(self, directory: Path, *, settings: list[str] | None = None) -> None:
+    def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.settings = list(settings or [])
         # Its processes run as another user, who must reach the directory.
-        self.home = Path(tempfile.mkdtemp(prefix="outcrop-reference-"))
+        self.home = Path(tempfile.mkdtemp(prefix="outcrop-reference-", dir="/var/tmp"))
         self.user = "postgres" if os.geteuid() == 0 else None
         if self.user:
             shutil.chown(self.home, self.user)
@@ -253,7 +252,6 @@ class PostgresServer(Server):
                     *(str(POSTGRES_PROGRAMS / "postgres"), "-D", str(self.data), "-p", str(self.pg_port)),
                     *("-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.home}"),
                     *("-c", "timezone=UTC"),
-                    *[word for setting in self.settings for word in ("-c", setting)],
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -290,7 +288,18 @@ class PostgresServer(Server):
 
     def _initialise(self) -> None:
         subprocess.run(
-            [str(POSTGRES_PROGRAMS / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"],
+            [
+                str(POSTGRES_PROGRAMS / "initdb"),
+                "-D",
+                str(self.data),
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+            ],
             check=True,
             capture_output=True,
             user=self.user,

@@ -70,7 +70,7 @@ impl DocumentDecoder {
                 }
             };
             let answer = answer.and_then(|()| check_null(&self.schema, column, member));
-            first_error = first_error.or(answer.err());
+            first_error = first_error.or_else(|| answer.err());
         }
         self.is_good.push(first_error.is_none());
         if let Some(error) = first_error {
@@ -182,10 +182,10 @@ fn cell_text(data_type: &DataType, raw: &str, name: &str) -> Result<Option<Strin
         Some(b't' | b'f') if *data_type == DataType::Bool => Ok(Some(raw.to_owned())),
         Some(b't' | b'f') => Err(mismatch("a boolean")),
         Some(b'{') => Err(mismatch("an object")),
-        Some(b'[') => match data_type {
-            DataType::Array(item) => array_literal(item, raw, name).map(Some),
-            _ => Err(mismatch("an array")),
-        },
+        Some(b'[') => {
+            let DataType::Array(item) = data_type else { return Err(mismatch("an array")) };
+            array_literal(item, raw, name).map(Some)
+        }
         Some(_) if is_number_type => number_text(data_type, raw).map(Some),
         Some(_) | None => Err(mismatch("a number")),
     }

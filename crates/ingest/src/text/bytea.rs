@@ -2,7 +2,7 @@
 
 use outcrop_types::{Condition, Error, Result};
 
-use super::{ByteaOutput, invalid_text};
+use super::ByteaOutput;
 
 /// Reads `\x00ff` or the escape format.
 ///
@@ -85,7 +85,9 @@ fn parse_escapes(text: &str) -> Result<Vec<u8>> {
                 bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
                 tail
             }
-            _ => return Err(invalid_text("bytea", text)),
+            _ => {
+                return Err(Error::new(Condition::InvalidTextRepresentation, "invalid input syntax for type bytea"));
+            }
         };
     }
     Ok(bytes)

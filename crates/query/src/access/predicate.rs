@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType as ArrowType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{
-    BinaryExpr, CaseExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal,
+    BinaryExpr, CaseExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal,
 };
 use outcrop_engine::ScanColumn;
 use outcrop_types::{ColumnId, CompareOp, DataType, Predicate, TableSchema, Value};
@@ -130,7 +131,11 @@ impl Translator<'_> {
     }
 
     fn column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(ColumnId, &DataType)> {
-        let column = expr.downcast_ref::<Column>()?;
+        let column = match expr.downcast_ref::<CastExpr>() {
+            // Widening keeps order and equality; constants come back to the column's type or are not used.
+            Some(cast) if is_widening(cast, self.columns, self.schema) => cast.expr().downcast_ref::<Column>()?,
+            _ => expr.downcast_ref::<Column>()?,
+        };
         match self.columns.get(column.index())? {
             ScanColumn::Column(id) => self.schema.column(*id).map(|column| (column.id, &column.data_type)),
             ScanColumn::Unit | ScanColumn::Row | ScanColumn::CommitSeq => None,
@@ -165,11 +170,36 @@ fn any_of(parts: impl Iterator<Item = Wanted>) -> Wanted {
             Wanted::Where(predicate) => predicates.push(predicate),
         }
     }
+    if let Some(list) = one_list(&predicates) {
+        return Wanted::Where(list);
+    }
     match predicates.len() {
         0 => Wanted::None,
         1 => predicates.pop().map_or(Wanted::None, Wanted::Where),
         _ => Wanted::Where(Predicate::Or(predicates)),
     }
+}
+
+/// `a = 1 OR a = 2 OR a IN (3, 4)` is one list; DataFusion writes short lists as such chains.
+fn one_list(predicates: &[Predicate]) -> Option<Predicate> {
+    let mut found: Option<(ColumnId, Vec<Value>)> = None;
+    for predicate in predicates {
+        let (id, values) = match predicate {
+            Predicate::Compare(id, CompareOp::Equal, value) => (*id, std::slice::from_ref(value)),
+            Predicate::In(id, values) => (*id, values.as_slice()),
+            Predicate::Compare(..)
+            | Predicate::IsNull(_)
+            | Predicate::IsNotNull(_)
+            | Predicate::And(_)
+            | Predicate::Or(_) => return None,
+        };
+        match &mut found {
+            None => found = Some((id, values.to_vec())),
+            Some((known, list)) if *known == id => list.extend_from_slice(values),
+            Some(_) => return None,
+        }
+    }
+    found.filter(|(_, values)| values.len() > 1).map(|(id, values)| Predicate::In(id, values))
 }
 
 fn compare(id: ColumnId, op: CompareOp, scalar: &ScalarValue, data_type: &DataType) -> Wanted {
@@ -180,8 +210,30 @@ fn compare(id: ColumnId, op: CompareOp, scalar: &ScalarValue, data_type: &DataTy
     }
 }
 
-/// The constant as stored values are: floats have no -0.0.
+/// Whether a cast turns an integer column into a wider integer.
+fn is_widening(cast: &CastExpr, columns: &[ScanColumn], schema: &TableSchema) -> bool {
+    let Some(ScanColumn::Column(id)) =
+        cast.expr().downcast_ref::<Column>().and_then(|column| columns.get(column.index()))
+    else {
+        return false;
+    };
+    let from = schema.column(*id).map(|column| &column.data_type);
+    matches!(
+        (from, cast.cast_type()),
+        (Some(DataType::Int2), ArrowType::Int32 | ArrowType::Int64) | (Some(DataType::Int4), ArrowType::Int64)
+    )
+}
+
+/// The constant as stored values are: of the column's own width, and floats have no -0.0.
 fn scalar_value(scalar: &ScalarValue, data_type: &DataType) -> Option<Value> {
+    let own = data_type.to_arrow();
+    let narrowed;
+    let scalar = if own.is_integer() && scalar.data_type().is_integer() && scalar.data_type() != own {
+        narrowed = scalar.cast_to(&own).ok().filter(|narrow| scalar.is_null() || !narrow.is_null())?;
+        &narrowed
+    } else {
+        scalar
+    };
     match crate::types::scalar_to_value(scalar, data_type)? {
         Value::Float(float) if float == 0.0 => Some(Value::Float(0.0)),
         value => Some(value),

@@ -120,6 +120,7 @@ impl TableScanSource {
 
     fn path_name(&self) -> String {
         match self.key_path(&self.wanted()) {
+            Some(keys) if keys.len() == 1 => "key (1 key)".to_owned(),
             Some(keys) => format!("key ({} keys)", keys.len()),
             None => "scan".to_owned(),
         }

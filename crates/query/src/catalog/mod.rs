@@ -14,7 +14,8 @@ use outcrop_types::Result;
 
 pub(crate) use definition::{constraint_definition, index_definition, quoted};
 pub(crate) use oid::{Objects, index_oid, schema_of_oid, table_oid};
-pub(crate) use pg_types::{element_oid, format_type, type_oid, type_of_name};
+pub(crate) use pg_types::{format_type, type_of_name};
+
 use crate::planning::SessionView;
 
 /// The rows of a system table; `None` if there is no such table.

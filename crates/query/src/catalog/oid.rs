@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outcrop_engine::Snapshot;
-use outcrop_types::{Column, KeyIndex, TableSchema};
+use outcrop_types::{KeyIndex, TableSchema};
 
 /// Schemas get numbers from here, in order of their names.
 const SCHEMA_BASE: i64 = 16_000_000;
@@ -74,13 +74,6 @@ impl Objects {
     /// The table whose primary key has this constraint number.
     pub(crate) fn table_by_constraint(&self, oid: i64) -> Option<(&TableSchema, &KeyIndex)> {
         self.tables().find(|table| constraint_oid(table) == oid).and_then(|table| Some((table, table.primary_key()?)))
-    }
-
-    /// The column whose default has this number.
-    pub(crate) fn default_by_oid(&self, oid: i64) -> Option<&Column> {
-        self.tables().find_map(|table| {
-            (1..).zip(&table.columns).find(|(position, _)| default_oid(table, *position) == oid).map(|(_, column)| column)
-        })
     }
 }
 

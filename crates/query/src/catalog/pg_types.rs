@@ -54,7 +54,7 @@ pub(super) const TYPES: &[PgType] = &[
 ];
 
 /// The number of a type.
-pub(crate) fn type_oid(data_type: &DataType) -> i64 {
+pub(super) fn type_oid(data_type: &DataType) -> i64 {
     match data_type {
         DataType::Bool => 16,
         DataType::Int2 => 21,
@@ -80,7 +80,7 @@ pub(crate) fn type_oid(data_type: &DataType) -> i64 {
 }
 
 /// The number of an array type's item.
-pub(crate) fn element_oid(oid: i64) -> Option<i64> {
+fn element_oid(oid: i64) -> Option<i64> {
     TYPES.iter().find(|known| known.array == oid && oid != 0).map(|known| known.oid)
 }
 

@@ -11,7 +11,7 @@ use crate::dml::{Target, table_query};
 use crate::planning::PlannedQuery;
 use crate::result::RowStream;
 use crate::session::Work;
-use crate::statement::{name_of, stream};
+use crate::statement::{hint_query, name_of, stream};
 
 /// A `COPY … TO STDOUT`: its rows (tag `COPY n`) and how to write them.
 #[derive(Debug)]
@@ -24,7 +24,9 @@ pub struct CopyOut {
 
 /// The query of a `COPY TO`.
 pub(crate) fn plan_copy_out(work: &Work, copy: &CopyStatement, types: &[Option<DataType>]) -> Result<PlannedQuery> {
-    let planned = work.context.plan_query(&copied_query(work, copy)?, types)?;
+    let (query, mut types) = (copied_query(work, copy)?, types.to_vec());
+    hint_query(work.context()?, &query, &mut types)?;
+    let planned = work.context()?.plan_query(&query, &types)?;
     let names: Vec<String> = planned.columns.iter().map(|column| column.name.clone()).collect();
     CopyOptions::check(&copy.options, CopyDirection::To, &names)?;
     Ok(planned)
@@ -32,10 +34,10 @@ pub(crate) fn plan_copy_out(work: &Work, copy: &CopyStatement, types: &[Option<D
 
 /// Starts a `COPY … TO STDOUT`.
 pub(crate) async fn run_copy_out(work: &Work, copy: &CopyStatement) -> Result<CopyOut> {
-    let planned = work.context.plan_query(&copied_query(work, copy)?, &work.types())?;
+    let planned = work.context()?.plan_query(&copied_query(work, copy)?, &work.types())?;
     let names: Vec<String> = planned.columns.iter().map(|column| column.name.clone()).collect();
     let options = CopyOptions::check(&copy.options, CopyDirection::To, &names)?;
-    let rows = work.context.execute(&planned, &work.values()).await?;
+    let rows = work.context()?.execute(&planned, &work.values()).await?;
     Ok(CopyOut { rows: stream("COPY", work, rows), options })
 }
 

@@ -141,7 +141,7 @@ fn parse_target(parser: &mut Parser<'_>, subject: &CopySubject) -> Result<CopyTa
     if parser.parse_one_of_keywords(&[Keyword::STDIN, Keyword::STDOUT]).is_some() {
         return Ok(if input { CopyTarget::Stdin } else { CopyTarget::Stdout });
     }
-    parser.parse_keyword(Keyword::PROGRAM);
+    let _program = parser.parse_keyword(Keyword::PROGRAM);
     parser.parse_literal_string()?;
     Ok(if input { CopyTarget::ServerInput } else { CopyTarget::ServerOutput })
 }
@@ -199,7 +199,7 @@ fn parse_legacy_option(parser: &mut Parser<'_>) -> Result<Option<CopyOption>, Pa
         }
         "delimiter" | "null" | "quote" | "escape" | "encoding" => {
             parser.next_token();
-            parser.parse_keyword(Keyword::AS);
+            let _as = parser.parse_keyword(Keyword::AS);
             let value = parse_option_value(parser)?;
             Ok(Some(CopyOption { name, value }))
         }

@@ -7,14 +7,14 @@ use outcrop_types::{Condition, DataType, Error, Result, TableOptions, Value};
 
 use crate::planning::BindExpression;
 use crate::result::{CommandTag, Execution};
-use crate::session::{Notice, Work};
+use crate::session::{Notice, Work, one_row};
 use crate::statement::{Outcome, WrittenName, name_of, new_name};
 use crate::types::sql_data_type;
 
 /// Creates a table; with `IF NOT EXISTS` a table of that name is left as it is.
 pub(crate) async fn create_table(work: &Work, create: &ast::CreateTable) -> Result<Outcome> {
     refuse_variants(create)?;
-    let written = WrittenName::read(&create.name, &work.context.view().database)?;
+    let written = WrittenName::read(&create.name, &work.view().database)?;
     if let Some(ident) = create.name.0.last().and_then(|part| part.as_ident()) {
         new_name(ident)?;
     }
@@ -171,8 +171,14 @@ impl Definition {
 /// The text of a DEFAULT that evaluates to the column's type from nothing.
 fn check_default(work: &Work, expr: &ast::Expr, data_type: &DataType) -> Result<String> {
     let bind = BindExpression { expr: expr.clone(), target: Some(data_type.clone()) };
-    match work.context.bind(&[bind], &[], &[]) {
-        Ok(_) => Ok(expr.to_string()),
+    match work.context()?.bind(&[bind], &[], &[]) {
+        Ok(bound) => {
+            // A constant that does not fit the column never will.
+            if matches!(expr, ast::Expr::Value(_)) {
+                bound.evaluate(&one_row()?)?;
+            }
+            Ok(expr.to_string())
+        }
         Err(error) if error.condition() == Condition::UndefinedColumn => {
             Err(unsupported("cannot use column reference in DEFAULT expression"))
         }

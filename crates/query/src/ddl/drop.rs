@@ -25,7 +25,7 @@ async fn drop_tables(work: &Work, names: &[ast::ObjectName], if_exists: bool) ->
     let mut outcome = Outcome::new(Execution::Done(CommandTag::new("DROP TABLE")));
     let mut found = Vec::new();
     for name in names {
-        let written = WrittenName::read(name, &work.context.view().database)?;
+        let written = WrittenName::read(name, &work.view().database)?;
         if if_exists && written.find(work.snapshot.catalog(), work.search_path()).is_none() {
             outcome.notices.push(skipped("table", &written.table, "00000"));
             continue;
@@ -80,7 +80,7 @@ async fn drop_schemas(work: &Work, names: &[ast::ObjectName], if_exists: bool) -
 pub(crate) async fn truncate(work: &Work, truncate: &ast::Truncate) -> Result<Outcome> {
     let mut tables: Vec<TableName> = Vec::new();
     for target in &truncate.table_names {
-        let written = WrittenName::read(&target.name, &work.context.view().database)?;
+        let written = WrittenName::read(&target.name, &work.view().database)?;
         let table = written.resolve(work.snapshot.catalog(), work.search_path())?;
         if !tables.contains(&table.name) {
             tables.push(table.name.clone());

@@ -1,16 +1,17 @@
 //! PostgreSQL's SQL as DataFusion's: rewriting of syntax trees before planning.
 //!
 //! [`rewrite`] drives one pass over a query; [`names`] gives output columns PostgreSQL's names, [`numbers`] gives integer
-//! constants their types, [`pg_catalog`] translates what `psql` and drivers ask of the system catalogs.
+//! constants their types, [`subqueries`] writes some as aggregates, [`pg_catalog`] translates what `psql` and drivers ask of the system catalogs.
 
 mod names;
 mod numbers;
 mod pg_catalog;
 mod position;
 mod rewrite;
+mod subqueries;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use names::{output_name, shown_name};
-pub(crate) use position::{character_position, place_of};
+pub(crate) use position::character_position;
 pub(crate) use rewrite::{parameter_count, rewrite_expr, rewrite_query};

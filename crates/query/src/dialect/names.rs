@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use datafusion::sql::sqlparser::ast::{DataType as SqlType, Expr, Ident, ObjectName, Select, SelectItem, SetExpr, Value};
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, Expr, Ident, ObjectName, Select, SelectItem, SetExpr, Value};
 
 /// Separates a name from the number that makes it unique; no SQL text can hold it in a name.
 const UNIQUE_MARK: char = '\u{1}';
@@ -19,7 +19,7 @@ pub(super) fn name_outputs(select: &mut Select) {
     for item in &mut select.projection {
         let named = match item {
             SelectItem::UnnamedExpr(expr) => match plain_column(expr) {
-                Some(name) => Named::Column(name, expr.to_string()),
+                Some(name) => Named::Column(name, folded_text(expr)),
                 None => Named::Computed(output_name(expr)),
             },
             SelectItem::ExprWithAlias { alias, .. } => Named::Computed(folded(alias)),
@@ -64,6 +64,14 @@ fn set_alias(item: &mut SelectItem, name: String) {
     }
 }
 
+fn folded_text(expr: &Expr) -> String {
+    match expr {
+        Expr::CompoundIdentifier(parts) => parts.iter().map(folded).collect::<Vec<_>>().join("."),
+        Expr::Identifier(ident) => folded(ident),
+        other => other.to_string(),
+    }
+}
+
 fn plain_column(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(ident) => Some(folded(ident)),
@@ -74,42 +82,62 @@ fn plain_column(expr: &Expr) -> Option<String> {
 
 /// `FigureColname` of PostgreSQL.
 pub(crate) fn output_name(expr: &Expr) -> String {
-    figure_name(expr).unwrap_or_else(|| "?column?".to_owned())
+    figure_name(expr).map_or_else(|| "?column?".to_owned(), Figure::into_name)
 }
 
-fn figure_name(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => plain_column(expr),
-        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figure_name(inner),
-        Expr::AtTimeZone { .. } => Some("timezone".to_owned()),
-        Expr::Function(function) => last_name(&function.name),
-        Expr::Cast { expr, data_type, .. } => figure_name(expr).or_else(|| Some(type_name(data_type))),
-        Expr::TypedString(typed) => Some(type_name(&typed.data_type)),
-        Expr::Interval(_) => Some("interval".to_owned()),
-        Expr::Case { else_result, .. } => {
-            else_result.as_deref().and_then(figure_name).or_else(|| Some("case".to_owned()))
+/// A name for a computed column. What a cast or a CASE is made of names it only if that has a name of its own.
+enum Figure {
+    Own(String),
+    Fallback(String),
+}
+
+impl Figure {
+    fn into_name(self) -> String {
+        match self {
+            Self::Own(name) | Self::Fallback(name) => name,
         }
-        Expr::Exists { .. } => Some("exists".to_owned()),
-        Expr::Array(_) => Some("array".to_owned()),
-        Expr::Extract { .. } => Some("extract".to_owned()),
-        Expr::Ceil { .. } => Some("ceil".to_owned()),
-        Expr::Floor { .. } => Some("floor".to_owned()),
-        Expr::Position { .. } => Some("position".to_owned()),
-        Expr::Substring { .. } => Some("substring".to_owned()),
-        Expr::Trim { .. } => Some("btrim".to_owned()),
-        Expr::Overlay { .. } => Some("overlay".to_owned()),
+    }
+}
+
+fn figure_name(expr: &Expr) -> Option<Figure> {
+    let own = |name: &str| Some(Figure::Own(name.to_owned()));
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => plain_column(expr).map(Figure::Own),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figure_name(inner),
+        Expr::AtTimeZone { .. } => own("timezone"),
+        Expr::Function(function) => last_name(&function.name).map(Figure::Own),
+        Expr::Cast { expr, data_type, .. } => match figure_name(expr) {
+            Some(Figure::Own(name)) => Some(Figure::Own(name)),
+            Some(Figure::Fallback(_)) | None => Some(Figure::Fallback(type_name(data_type))),
+        },
+        Expr::TypedString(typed) => Some(Figure::Fallback(type_name(&typed.data_type))),
+        Expr::Interval(_) => Some(Figure::Fallback("interval".to_owned())),
+        Expr::Case { else_result, .. } => match else_result.as_deref().and_then(figure_name) {
+            Some(Figure::Own(name)) => Some(Figure::Own(name)),
+            Some(Figure::Fallback(_)) | None => Some(Figure::Fallback("case".to_owned())),
+        },
+        Expr::Exists { .. } => own("exists"),
+        Expr::Array(_) => own("array"),
+        Expr::Extract { .. } => own("extract"),
+        Expr::Ceil { .. } => own("ceil"),
+        Expr::Floor { .. } => own("floor"),
+        Expr::Position { .. } => own("position"),
+        Expr::Substring { shorthand: true, .. } => own("substr"),
+        Expr::Substring { .. } => own("substring"),
+        Expr::Trim { .. } => own("btrim"),
+        Expr::Overlay { .. } => own("overlay"),
         Expr::CompoundFieldAccess { root, .. } => figure_name(root),
-        Expr::Tuple(_) => Some("row".to_owned()),
+        Expr::Tuple(_) => own("row"),
         Expr::Subquery(query) => match query.body.as_ref() {
             SetExpr::Select(select) => match select.projection.first()? {
                 SelectItem::UnnamedExpr(expr) => figure_name(expr),
-                SelectItem::ExprWithAlias { alias, .. } => Some(folded(alias)),
+                SelectItem::ExprWithAlias { alias, .. } => Some(Figure::Own(folded(alias))),
                 SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => None,
             },
             _ => None,
         },
         Expr::Value(value) => match value.value {
-            Value::Boolean(_) => Some("bool".to_owned()),
+            Value::Boolean(_) => Some(Figure::Fallback("bool".to_owned())),
             _ => None,
         },
         _ => None,
@@ -133,7 +161,11 @@ fn type_name(data_type: &SqlType) -> String {
         },
         SqlType::Time(..) => "time".to_owned(),
         SqlType::Custom(name, _) => last_name(name).unwrap_or_else(|| name.to_string().to_lowercase()),
-        SqlType::Array(_) => "array".to_owned(),
+        SqlType::Array(
+            ArrayElemTypeDef::AngleBracket(item)
+            | ArrayElemTypeDef::SquareBracket(item, _)
+            | ArrayElemTypeDef::Parenthesis(item),
+        ) => type_name(item),
         other => other.to_string().to_lowercase(),
     }
 }

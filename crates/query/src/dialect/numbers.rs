@@ -1,14 +1,20 @@
 //! Types of integer constants: integer where it fits, else bigint, else numeric.
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType as SqlType, ExactNumberInfo, Expr, GroupByExpr, LimitClause, OrderByKind, Query, Select,
+    CastKind, DataType as SqlType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, LimitClause, OrderByKind, Query, Select,
     UnaryOperator, Value, WindowFrameBound, WindowType,
 };
+
+use super::rewrite::simple_name;
 
 /// Wraps an integer constant in the cast that gives it its type. DataFusion reads every integer as bigint.
 pub(super) fn type_integer(expr: &mut Expr) {
     let typed = match expr {
         Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) if digits.contains(['e', 'E']) => {
+                *expr = written_out(digits);
+                return;
+            }
             Value::Number(digits, _) => integer_type(digits, false).map(|data_type| (expr.clone(), data_type)),
             _ => None,
         },
@@ -19,7 +25,11 @@ pub(super) fn type_integer(expr: &mut Expr) {
             let Value::Number(digits, _) = &value.value else {
                 return None;
             };
-            let data_type = integer_type(digits, true).unwrap_or(SqlType::BigInt(None));
+            let data_type = match integer_type(digits, true) {
+                Some(data_type) => data_type,
+                None if digits.bytes().all(|byte| byte.is_ascii_digit()) => SqlType::BigInt(None),
+                None => return None,
+            };
             let negated = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number.clone()) };
             Some((negated, data_type))
         }),
@@ -28,6 +38,41 @@ pub(super) fn type_integer(expr: &mut Expr) {
     if let Some((number, data_type)) = typed {
         *expr = Expr::Cast { kind: CastKind::Cast, expr: Box::new(number), data_type, array: false, format: None };
     }
+}
+
+/// Most digits of a constant that is written out.
+const WRITTEN_DIGITS_MAX: usize = 38;
+
+/// `1e3` is numeric 1000; what has too many digits for a numeric is a double.
+fn written_out(number: &str) -> Expr {
+    let double = || Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(Expr::value(Value::SingleQuotedString(number.to_owned()))),
+        data_type: SqlType::DoublePrecision,
+        array: false,
+        format: None,
+    };
+    let Some((mantissa, exponent)) = number.split_once(['e', 'E']) else {
+        return double();
+    };
+    let Ok(exponent) = exponent.parse::<i32>() else {
+        return double();
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let behind = i32::try_from(fraction.len()).unwrap_or(i32::MAX).saturating_sub(exponent);
+    let text = match usize::try_from(behind) {
+        Ok(behind) if behind.max(digits.len()) < WRITTEN_DIGITS_MAX => {
+            let padded = format!("{digits:0>width$}", width = behind + 1);
+            let (whole, fraction) = padded.split_at(padded.len() - behind);
+            if fraction.is_empty() { format!("{whole}.") } else { format!("{whole}.{fraction}") }
+        }
+        Err(_negative) if digits.len().saturating_add(usize::try_from(behind.unsigned_abs()).unwrap_or(usize::MAX)) <= WRITTEN_DIGITS_MAX => {
+            format!("{digits}{}.", "0".repeat(usize::try_from(behind.unsigned_abs()).unwrap_or(usize::MAX)))
+        }
+        Ok(_) | Err(_) => return double(),
+    };
+    Expr::value(Value::Number(text, false))
 }
 
 /// Positions and counts stay bare numbers: `LIMIT 5`, `ORDER BY 1`, `GROUP BY 2`.
@@ -75,6 +120,36 @@ pub(super) fn untype_window(expr: &mut Expr) {
                 WindowFrameBound::Preceding(None) | WindowFrameBound::Following(None) | WindowFrameBound::CurrentRow => {}
             }
         }
+    }
+}
+
+/// The digits of `round` and `trunc` decide the type of the result, so they must be visible as a constant.
+pub(super) fn untype_digits(expr: &mut Expr) {
+    let Expr::Function(function) = expr else {
+        return;
+    };
+    let name = simple_name(&function.name);
+    if !matches!(name.as_deref(), Some("round" | "trunc")) {
+        return;
+    }
+    if let FunctionArguments::List(list) = &mut function.args
+        && let [_, FunctionArg::Unnamed(FunctionArgExpr::Expr(digits))] = list.args.as_mut_slice()
+    {
+        match digits {
+            Expr::Cast { expr: inner, .. } if is_integer(inner) => {
+                let inner = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+                *digits = inner;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_integer(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(value.value, Value::Number(..)),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => is_integer(expr),
+        _ => false,
     }
 }
 

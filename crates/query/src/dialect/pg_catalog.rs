@@ -1,7 +1,7 @@
 //! What `psql`, drivers and BI tools say to the system catalogs, in words that the planner knows.
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType as SqlType, Expr, FunctionArguments, FunctionArgumentList, Ident, ObjectName, Value,
+    ArrayElemTypeDef, CastKind, DataType as SqlType, Expr, FunctionArguments, FunctionArgumentList, Ident, ObjectName, Value,
 };
 use outcrop_types::{Condition, Error, Result};
 
@@ -76,6 +76,53 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// Parts of the queries of `psql` 15 that reach from a subquery into a table function, which DataFusion cannot plan. All
+/// ask for what Outcrop does not have, so the answer is NULL.
+const IDIOMS: &[(&str, Idiom)] = &[
+    ("array(SELECT 'toast.' || x FROM pg_catalog.unnest(tc.reloptions) x)", Idiom::NoTexts),
+    ("array(SELECT rolname FROM pg_catalog.pg_roles WHERE oid = ANY(pol.polroles) ORDER BY 1)", Idiom::NoTexts),
+    (
+        "(SELECT c.collname FROM pg_catalog.pg_collation c, pg_catalog.pg_type t WHERE c.oid = a.attcollation AND \
+         t.oid = a.atttypid AND a.attcollation <> t.typcollation)",
+        Idiom::NoText,
+    ),
+    (
+        "CASE WHEN pr.prattrs IS NOT NULL THEN (SELECT string_agg(attname, ', ') FROM pg_catalog.generate_series(0, \
+         pg_catalog.array_upper(pr.prattrs::pg_catalog.int2[], 1)) s, pg_catalog.pg_attribute WHERE attrelid = \
+         pr.prrelid AND attnum = prattrs[s]) ELSE NULL END",
+        Idiom::NoText,
+    ),
+];
+
+/// What stands in an idiom's place.
+#[derive(Clone, Copy, Debug)]
+enum Idiom {
+    /// NULL of type text.
+    NoText,
+    /// NULL of type `text[]`.
+    NoTexts,
+}
+
+/// Replaces one of the [`IDIOMS`]; `psql` writes them the same way every time.
+pub(super) fn answer_idiom(expr: &mut Expr) {
+    let candidate = match expr {
+        Expr::Subquery(_) | Expr::Case { .. } => true,
+        Expr::Function(function) => matches!(function.args, FunctionArguments::Subquery(_)),
+        _ => false,
+    };
+    if !candidate {
+        return;
+    }
+    let text = expr.to_string();
+    let data_type = match IDIOMS.iter().find(|(idiom, _)| idiom.eq_ignore_ascii_case(&text)) {
+        Some((_, Idiom::NoText)) => SqlType::Text,
+        Some((_, Idiom::NoTexts)) => SqlType::Array(ArrayElemTypeDef::SquareBracket(Box::new(SqlType::Text), None)),
+        None => return,
+    };
+    let null = Box::new(Expr::value(Value::Null));
+    *expr = Expr::Cast { kind: CastKind::Cast, expr: null, data_type, array: false, format: None };
 }
 
 /// `'t'::regclass` finds the object of a name; `oid::regclass` tells the name of an object.

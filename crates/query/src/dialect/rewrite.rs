@@ -3,21 +3,20 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    LimitClause, ObjectName, ObjectNamePart, Query, Select, SelectItem, TableAlias, TableAliasColumnDef, TableFactor,
-    Value, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, CastKind, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    LimitClause, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
+    UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use outcrop_types::{Condition, Error, Result};
 
-use super::{names, numbers, pg_catalog};
-use crate::planning::SessionView;
+use super::{names, numbers, pg_catalog, subqueries};
 
 /// Rewrites a query for the planner.
 ///
 /// # Errors
 /// `FeatureNotSupported` for clauses that would be ignored otherwise.
-pub(crate) fn rewrite_query(mut query: Query, _view: &SessionView) -> Result<Query> {
-    let mut rewriter = Rewriter::default();
+pub(crate) fn rewrite_query(mut query: Query, is_aggregate: &dyn Fn(&str) -> bool) -> Result<Query> {
+    let mut rewriter = Rewriter { is_aggregate };
     match VisitMut::visit(&mut query, &mut rewriter) {
         ControlFlow::Continue(()) => Ok(query),
         ControlFlow::Break(error) => Err(error),
@@ -28,8 +27,8 @@ pub(crate) fn rewrite_query(mut query: Query, _view: &SessionView) -> Result<Que
 ///
 /// # Errors
 /// As [`rewrite_query`].
-pub(crate) fn rewrite_expr(mut expr: Expr, _view: &SessionView) -> Result<Expr> {
-    let mut rewriter = Rewriter::default();
+pub(crate) fn rewrite_expr(mut expr: Expr, is_aggregate: &dyn Fn(&str) -> bool) -> Result<Expr> {
+    let mut rewriter = Rewriter { is_aggregate };
     match VisitMut::visit(&mut expr, &mut rewriter) {
         ControlFlow::Continue(()) => Ok(expr),
         ControlFlow::Break(error) => Err(error),
@@ -59,10 +58,11 @@ impl Visitor for ParameterSearch {
     }
 }
 
-#[derive(Debug, Default)]
-struct Rewriter {}
+struct Rewriter<'a> {
+    is_aggregate: &'a dyn Fn(&str) -> bool,
+}
 
-impl VisitorMut for Rewriter {
+impl VisitorMut for Rewriter<'_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
@@ -72,6 +72,7 @@ impl VisitorMut for Rewriter {
                     .with_hint("Rows are not locked in Outcrop; a statement reads one snapshot."),
             );
         }
+        type_values(query);
         match query.fetch.take() {
             Some(Fetch { with_ties: false, percent: false, quantity }) if query.limit_clause.is_none() => {
                 let limit = quantity.unwrap_or_else(|| Expr::value(Value::Number("1".to_owned(), false)));
@@ -104,6 +105,7 @@ impl VisitorMut for Rewriter {
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                 unnest_series(expr);
+                subqueries::count_exists(expr, self.is_aggregate);
             }
         }
         ControlFlow::Continue(())
@@ -119,10 +121,19 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        pg_catalog::answer_idiom(expr);
+        subqueries::gather_array(expr, self.is_aggregate);
+        subqueries::expect_single_row(expr, self.is_aggregate);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         numbers::type_integer(expr);
         numbers::untype_window(expr);
+        numbers::untype_digits(expr);
         pg_operators(expr);
+        compare_rows(expr);
         match pg_catalog::rewrite(expr) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
@@ -190,6 +201,87 @@ fn pg_operators(expr: &mut Expr) {
         _ => return,
     };
     *op = plain;
+}
+
+/// `(a, b) = (1, 2)` and `(a, b) IN ((1, 2), …)` column by column, and operators that have no other name here.
+fn compare_rows(expr: &mut Expr) {
+    let rewritten = match expr {
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => row_equality(left, right),
+        Expr::InList { expr: row, list, negated } => {
+            let equalities: Option<Vec<Expr>> = list.iter().map(|item| row_equality(row, item)).collect();
+            equalities.and_then(|all| all.into_iter().reduce(|left, right| binary(left, BinaryOperator::Or, right))).map(
+                |any| {
+                    let any = Expr::Nested(Box::new(any));
+                    if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) } } else { any }
+                },
+            )
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::PGStartsWith, right } => {
+            Some(call("starts_with", vec![left.as_ref().clone(), right.as_ref().clone()]))
+        }
+        Expr::Function(function) if simple_name(&function.name).as_deref() == Some("mod") => match &function.args {
+            FunctionArguments::List(list) => match list.args.as_slice() {
+                [
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(left)),
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(right)),
+                ] => {
+                    let nested = |expr: &Expr| Expr::Nested(Box::new(expr.clone()));
+                    Some(Expr::Nested(Box::new(binary(nested(left), BinaryOperator::Modulo, nested(right)))))
+                }
+                _ => None,
+            },
+            FunctionArguments::None | FunctionArguments::Subquery(_) => None,
+        },
+        _ => None,
+    };
+    if let Some(rewritten) = rewritten {
+        *expr = rewritten;
+    }
+}
+
+fn row_equality(left: &Expr, right: &Expr) -> Option<Expr> {
+    let (Expr::Tuple(left), Expr::Tuple(right)) = (left, right) else {
+        return None;
+    };
+    if left.len() != right.len() {
+        return None;
+    }
+    let pairs = left.iter().cloned().zip(right.iter().cloned());
+    let all = pairs
+        .map(|(left, right)| binary(left, BinaryOperator::Eq, right))
+        .reduce(|left, right| binary(left, BinaryOperator::And, right))?;
+    Some(Expr::Nested(Box::new(all)))
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+/// In `VALUES (date '2013-01-01'), ('2013-02-01')` the bare strings take the type of the column.
+fn type_values(query: &mut Query) {
+    let SetExpr::Values(values) = query.body.as_mut() else {
+        return;
+    };
+    let columns = values.rows.first().map_or(0, |row| row.content.len());
+    for at in 0..columns {
+        let data_type = values.rows.iter().find_map(|row| match row.content.get(at) {
+            Some(Expr::Cast { data_type, .. }) => Some(data_type.clone()),
+            Some(Expr::TypedString(typed)) => Some(typed.data_type.clone()),
+            _ => None,
+        });
+        let Some(data_type) = data_type else {
+            continue;
+        };
+        for value in values.rows.iter_mut().filter_map(|row| row.content.get_mut(at)) {
+            let is_string =
+                matches!(value, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)));
+            if is_string {
+                let expr = Box::new(std::mem::replace(value, Expr::value(Value::Null)));
+                let data_type = data_type.clone();
+                *value = Expr::Cast { kind: CastKind::Cast, expr, data_type, array: false, format: None };
+            }
+        }
+    }
 }
 
 /// The folded name, without `pg_catalog.` in front.

@@ -10,10 +10,11 @@ use outcrop_engine::WriteMode;
 use outcrop_types::{Condition, DataType, Error, Result, RowAddress, RowOrdinal, UnitId};
 
 use super::assignments::Assignments;
-use super::recheck;
+use super::bound::{BoundChange, ChangeCache, ChangeSource};
+use super::{point, recheck};
 use super::returning::Returning;
 use super::rows::table_batch;
-use super::syntax::{address_part, column_of, named, target_query};
+use super::syntax::{address_part, column_of, has_subquery, named, target_query};
 use super::target::Target;
 use super::writer::{Keep, Writer};
 use crate::error::from_datafusion;
@@ -74,6 +75,24 @@ impl ChangePlan {
         if self.assignments.is_some() { "UPDATE" } else { "DELETE" }
     }
 
+    /// Whether WHERE or SET read more than the row.
+    pub(super) fn needs_plan(&self) -> bool {
+        let assigned = self.assignments.iter().flat_map(|assignments| &assignments.pairs);
+        !self.others.is_empty()
+            || self.selection.as_ref().is_some_and(has_subquery)
+            || assigned.into_iter().any(|(_, expr)| has_subquery(expr))
+    }
+
+    /// WHERE and SET, to be bound.
+    pub(super) fn source(&self) -> ChangeSource<'_> {
+        ChangeSource {
+            target: &self.target,
+            beside: None,
+            assignments: self.assignments.as_ref(),
+            selection: self.selection.as_ref(),
+        }
+    }
+
     /// The query of addresses and, for UPDATE, whole new rows.
     pub(super) fn query(&self) -> Result<ast::Query> {
         let alias = &self.target.alias;
@@ -116,17 +135,70 @@ impl ChangePlan {
 }
 
 /// Executes an UPDATE.
-pub(crate) async fn update(work: &Work, update: &ast::Update, prepared: &Plan) -> Result<Execution> {
-    change(work, ChangePlan::of_update(work, update)?, prepared).await
+pub(crate) async fn update(
+    work: &Work,
+    update: &ast::Update,
+    prepared: &Plan,
+    cache: &ChangeCache,
+) -> Result<Execution> {
+    change(work, ChangePlan::of_update(work, update)?, prepared, cache).await
 }
 
 /// Executes a DELETE.
-pub(crate) async fn delete(work: &Work, delete: &ast::Delete, prepared: &Plan) -> Result<Execution> {
-    change(work, ChangePlan::of_delete(work, delete)?, prepared).await
+pub(crate) async fn delete(
+    work: &Work,
+    delete: &ast::Delete,
+    prepared: &Plan,
+    cache: &ChangeCache,
+) -> Result<Execution> {
+    change(work, ChangePlan::of_delete(work, delete)?, prepared, cache).await
 }
 
-async fn change(work: &Work, mut plan: ChangePlan, prepared: &Plan) -> Result<Execution> {
-    let context = work.context.clone().with_addresses_of(plan.target.schema.id);
+async fn change(work: &Work, mut plan: ChangePlan, prepared: &Plan, cache: &ChangeCache) -> Result<Execution> {
+    let returning = plan.returning.take();
+    if let Some(returning) = &returning {
+        returning.columns(work, &plan.target, &work.types())?;
+    }
+    let keep = if returning.is_some() { Keep::Rows } else { Keep::Counts };
+    let bound = if plan.needs_plan() { None } else { Some(BoundChange::cached(work, plan.source(), cache)?) };
+    let recheck = match (plan.target.schema.primary_key(), &bound) {
+        (None, _) => None,
+        (Some(_), Some(change)) => Some(recheck::bound(work, &plan, change.clone())),
+        (Some(_), None) => Some(recheck::planned(work, &plan)),
+    };
+    let mut writer = Writer::begin(work, &plan.target, WriteMode::Change(recheck), keep)?;
+    let key = match point::key_expressions(work, &plan) {
+        Some(expressions) => point::key_batch(work, &plan.target.schema, &expressions)?,
+        None => None,
+    };
+    match (key, &bound) {
+        (Some(key), Some(change)) => write_point(work, &plan, key, change, &mut writer).await?,
+        _ => write_query(work, &plan, prepared, &mut writer).await?,
+    }
+    let commit = writer.commit(work).await?;
+    let command = plan.command();
+    match returning {
+        Some(returning) => Ok(Execution::Rows(returning.rows(work, &plan.target, command, commit)?)),
+        None => Ok(Execution::Done(CommandTag::with_rows(command, commit.updated + commit.deleted))),
+    }
+}
+
+async fn write_point(
+    work: &Work,
+    plan: &ChangePlan,
+    key: RecordBatch,
+    change: &BoundChange,
+    writer: &mut Writer,
+) -> Result<()> {
+    match point::changed_row(work, &plan.target, key, change).await? {
+        Some((victim, row)) if plan.assignments.is_some() => writer.update(vec![victim], row).await,
+        Some((victim, _)) => writer.delete(vec![victim]).await,
+        None => Ok(()),
+    }
+}
+
+async fn write_query(work: &Work, plan: &ChangePlan, prepared: &Plan, writer: &mut Writer) -> Result<()> {
+    let context = work.context()?.clone().with_addresses_of(plan.target.schema.id);
     let planned = match prepared {
         Plan::Query(planned) => match context.rebind(planned) {
             Err(error) if error.condition() == Condition::ObjectNotInPrerequisiteState => {
@@ -136,16 +208,6 @@ async fn change(work: &Work, mut plan: ChangePlan, prepared: &Plan) -> Result<Ex
         },
         Plan::Direct => plan.plan(&context, &work.types())?,
     };
-    let returning = plan.returning.take();
-    if let Some(returning) = &returning {
-        returning.columns(work, &plan.target, &work.types())?;
-    }
-    let keep = if returning.is_some() { Keep::Rows } else { Keep::Counts };
-    let recheck = match plan.target.schema.primary_key() {
-        Some(_) => Some(recheck::new(work, &plan)?),
-        None => None,
-    };
-    let mut writer = Writer::begin(work, &plan.target, WriteMode::Change(recheck), keep)?;
     let mut rows = context.execute(&planned, &work.values()).await?;
     while let Some(batch) = rows.stream.try_next().await.map_err(from_datafusion)? {
         if batch.num_rows() == 0 {
@@ -156,12 +218,7 @@ async fn change(work: &Work, mut plan: ChangePlan, prepared: &Plan) -> Result<Ex
             (victims, None) => writer.delete(victims).await?,
         }
     }
-    let commit = writer.commit(work).await?;
-    let command = plan.command();
-    match returning {
-        Some(returning) => Ok(Execution::Rows(returning.rows(work, &plan.target, command, commit)?)),
-        None => Ok(Execution::Done(CommandTag::with_rows(command, commit.updated + commit.deleted))),
-    }
+    Ok(())
 }
 
 fn addresses(batch: &RecordBatch) -> Result<Vec<RowAddress>> {

@@ -3,9 +3,11 @@
 use datafusion::arrow::array::RecordBatch;
 use datafusion::sql::sqlparser::ast;
 use outcrop_engine::{ConflictRows, ConflictUpdate, OnConflict};
-use outcrop_types::{Condition, Error, Result};
+use outcrop_types::{Condition, DataType, Error, Result, Value};
+use std::sync::Arc;
 
-use super::assignments::{Assignments, BoundChange};
+use super::assignments::Assignments;
+use super::bound::{BoundChange, ChangeCache, ChangeSource};
 use super::rows::beside;
 use super::target::Target;
 use crate::session::Work;
@@ -40,20 +42,25 @@ impl ConflictClause {
     }
 
     /// What the engine does on a conflict.
-    pub(super) fn bind(&self, work: &Work, target: &Target) -> Result<OnConflict> {
+    pub(super) fn bind(&self, work: &Work, target: &Target, cache: &ChangeCache) -> Result<OnConflict> {
         match self {
             Self::Absent => Ok(OnConflict::Error),
             Self::Nothing => Ok(OnConflict::Nothing),
             Self::Update { assignments, selection } => {
-                let relations = [target.relation(), target.relation_as(EXCLUDED)];
-                let change = BoundChange::bind(work, target, &relations, Some(assignments), selection.as_ref())
+                let source = ChangeSource {
+                    target,
+                    beside: Some(EXCLUDED),
+                    assignments: Some(assignments),
+                    selection: selection.as_ref(),
+                };
+                let change = BoundChange::cached(work, source, cache)
                     .map_err(|error| match error.condition() {
                         Condition::FeatureNotSupported => {
                             error.with_hint("Queries are not supported in ON CONFLICT; use UPDATE … FROM.")
                         }
                         _ => error,
                     })?;
-                Ok(OnConflict::Update(Box::new(Update { change })))
+                Ok(OnConflict::Update(Box::new(Update { change, parameters: Arc::clone(&work.parameters) })))
             }
         }
     }
@@ -61,11 +68,12 @@ impl ConflictClause {
 
 struct Update {
     change: BoundChange,
+    parameters: Arc<[(DataType, Value)]>,
 }
 
 impl ConflictUpdate for Update {
     fn update(&mut self, existing: &RecordBatch, proposed: &RecordBatch) -> Result<ConflictRows> {
-        let (matches, rows) = self.change.judge(existing, &beside(existing, proposed)?)?;
+        let (matches, rows) = self.change.judge(existing, &beside(existing, proposed)?, &self.parameters)?;
         Ok(ConflictRows { matches, rows })
     }
 }

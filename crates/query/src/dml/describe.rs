@@ -5,12 +5,14 @@ use outcrop_types::{Condition, DataType, Error, Result};
 
 use super::change::ChangePlan;
 use super::conflict::{ConflictClause, EXCLUDED};
-use super::insert::{InsertPlan, Source};
+use super::point;
+use super::insert::{InsertPlan, Source, with_defaults};
 use super::syntax::{exactly, item, parameters_in, target_query};
 use super::target::Target;
 use crate::planning::PlannedQuery;
 use crate::result::ResultColumn;
 use crate::session::Work;
+use crate::statement::hint_query;
 
 /// A write, described.
 #[derive(Debug)]
@@ -28,8 +30,12 @@ pub(crate) fn describe_insert(work: &Work, insert: &ast::Insert, given: &[Option
     plan.hint(&mut types);
     match &plan.source {
         Source::Defaults => {}
-        Source::Constants(query) => infer(work, &plan.target, query, &mut types)?,
+        Source::Constants(query) => {
+            let query = with_defaults(query, &plan.target, &plan.positions)?;
+            infer(work, &plan.target, &query, &mut types)?;
+        }
         Source::Query(query) => {
+            hint_query(work.context()?, query, &mut types)?;
             let planned = plan.plan_source(work, query, &types)?;
             adopt(&planned, query.as_ref(), &mut types);
         }
@@ -65,8 +71,13 @@ fn describe_change(work: &Work, plan: &ChangePlan, given: &[Option<DataType>]) -
     if let Some(assignments) = &plan.assignments {
         assignments.hint(&plan.target, &mut types);
     }
+    if types.iter().all(Option::is_some) && plan.returning.is_none() && point::key_expressions(work, plan).is_some() {
+        // Nothing to learn: the execution binds what it needs.
+        return Ok(Described { parameters: known(types)?, columns: None, plan: None });
+    }
     let query = plan.query()?;
-    let context = work.context.clone().with_addresses_of(plan.target.schema.id);
+    let context = work.context()?.clone().with_addresses_of(plan.target.schema.id);
+    hint_query(&context, &query, &mut types)?;
     let planned = plan.plan(&context, &types)?;
     adopt(&planned, &query, &mut types);
     let columns = match &plan.returning {
@@ -107,7 +118,12 @@ pub(crate) fn explained(work: &Work, statement: &ast::Statement) -> Result<(Opti
 }
 
 fn explained_change(work: &Work, plan: &ChangePlan, what: &str) -> Result<(Option<String>, Option<PlannedQuery>)> {
-    let context = work.context.clone().with_addresses_of(plan.target.schema.id);
+    if let Some(expressions) = point::key_expressions(work, plan)
+        && point::key_batch(work, &plan.target.schema, &expressions)?.is_some()
+    {
+        return Ok((Some(format!("{what} on {} by key look-up", plan.target.schema.name.table)), None));
+    }
+    let context = work.context()?.clone().with_addresses_of(plan.target.schema.id);
     let planned = plan.plan(&context, &work.types())?;
     Ok((Some(format!("{what} on {}", plan.target.schema.name.table)), Some(planned)))
 }
@@ -118,7 +134,8 @@ fn infer(work: &Work, target: &Target, query: &ast::Query, types: &mut [Option<D
     if !unknown {
         return Ok(());
     }
-    let context = work.context.clone().with_addresses_of(target.schema.id);
+    let context = work.context()?.clone().with_addresses_of(target.schema.id);
+    hint_query(&context, query, types)?;
     let planned = context.plan_query(query, types)?;
     adopt(&planned, query, types);
     Ok(())

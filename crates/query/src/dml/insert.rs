@@ -6,12 +6,13 @@ use futures::TryStreamExt;
 use outcrop_engine::WriteMode;
 use outcrop_types::{Condition, DataType, Error, Result};
 
+use super::bound::ChangeCache;
 use super::conflict::ConflictClause;
 use super::returning::Returning;
 use super::rows::{RowMaker, default_expression};
 use super::syntax::{hint, is_default};
 use super::target::Target;
-use super::values::{check_widths, constant_rows, evaluate};
+use super::values::{check_widths, constant_rows, evaluate, query_cells};
 use super::writer::{Keep, Writer};
 use crate::error::from_datafusion;
 use crate::planning::PlannedQuery;
@@ -108,7 +109,7 @@ impl InsertPlan {
 
     /// The plan of a source that is a query, with assignment casts; the columns that it gives.
     pub(super) fn plan_source(&self, work: &Work, query: &ast::Query, types: &[Option<DataType>]) -> Result<PlannedQuery> {
-        let planned = work.context.plan_query(query, types)?;
+        let planned = work.context()?.plan_query(query, types)?;
         let given = planned.columns.len().min(self.positions.len());
         let columns: Vec<(String, DataType)> = self
             .positions
@@ -117,14 +118,14 @@ impl InsertPlan {
             .filter_map(|position| self.target.schema.columns.get(*position))
             .map(|column| (column.name.clone(), column.data_type.clone()))
             .collect();
-        work.context.coerce_assignment(&planned, 0, &columns)
+        work.context()?.coerce_assignment(&planned, 0, &columns)
     }
 }
 
 /// Executes an INSERT.
-pub(crate) async fn insert(work: &Work, insert: &ast::Insert) -> Result<Execution> {
+pub(crate) async fn insert(work: &Work, insert: &ast::Insert, cache: &ChangeCache) -> Result<Execution> {
     let plan = InsertPlan::read(work, insert)?;
-    let on_conflict = plan.conflict.bind(work, &plan.target)?;
+    let on_conflict = plan.conflict.bind(work, &plan.target, cache)?;
     let keep = if plan.returning.is_some() { Keep::Rows } else { Keep::Counts };
     // Names in RETURNING must not fail after the commit.
     if let Some(returning) = &plan.returning {
@@ -150,7 +151,8 @@ async fn write_constants(work: &Work, plan: &InsertPlan, query: &ast::Query, wri
     let maker = RowMaker::new(work, &plan.target, &plan.positions)?;
     let rows = constant_rows(query).unwrap_or_default();
     for chunk in rows.chunks(VALUES_ROWS) {
-        let given = evaluate(work, &plan.target.schema, &plan.positions, chunk)?;
+        let queried = query_cells(work, &plan.target.schema, &plan.positions, chunk).await?;
+        let given = evaluate(work, &plan.target.schema, &plan.positions, chunk, &queried)?;
         writer.insert(maker.make(&given, chunk.len())?).await?;
     }
     Ok(())
@@ -170,7 +172,7 @@ async fn write_query(
     }
     let positions: Vec<usize> = plan.positions.iter().copied().take(width).collect();
     let maker = RowMaker::new(work, &plan.target, &positions)?;
-    let mut rows = work.context.execute(&planned, &work.values()).await?;
+    let mut rows = work.context()?.execute(&planned, &work.values()).await?;
     while let Some(batch) = rows.stream.try_next().await.map_err(from_datafusion)? {
         if batch.num_rows() > 0 {
             writer.insert(maker.make(batch.columns(), RecordBatch::num_rows(&batch))?).await?;
@@ -180,7 +182,7 @@ async fn write_query(
 }
 
 /// DEFAULT in a VALUES that must be planned, spelled out.
-fn with_defaults(query: &ast::Query, target: &Target, positions: &[usize]) -> Result<ast::Query> {
+pub(super) fn with_defaults(query: &ast::Query, target: &Target, positions: &[usize]) -> Result<ast::Query> {
     let mut query = query.clone();
     if let ast::SetExpr::Values(values) = query.body.as_mut() {
         for row in &mut values.rows {

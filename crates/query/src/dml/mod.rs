@@ -1,14 +1,17 @@
 //! `INSERT`, `UPDATE` and `DELETE`.
 //!
 //! All of them make batches in the schema of the table and stream them into a [`outcrop_engine::TableWrite`]. `INSERT` of
-//! constants needs no plan ([`values`]); everything else is a query over the statement's snapshot. Rows that changed since
+//! constants needs no plan ([`values`]), nor does a change of the row with a key ([`point`]); everything else is a query over the
+//! statement's snapshot. Rows that changed since
 //! are judged again by [`recheck`] inside the engine's turn.
 
 mod assignments;
+mod bound;
 mod change;
 mod conflict;
 mod describe;
 mod insert;
+mod point;
 mod recheck;
 mod returning;
 mod rows;
@@ -17,6 +20,7 @@ mod target;
 mod values;
 mod writer;
 
+pub(crate) use bound::ChangeCache;
 pub(crate) use change::{delete, update};
 pub(crate) use describe::{describe_delete, describe_insert, describe_update, explained};
 pub(crate) use insert::insert;

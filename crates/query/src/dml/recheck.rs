@@ -1,42 +1,40 @@
 //! Rows that changed since the snapshot, judged again (architecture Q7).
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use datafusion::arrow::array::{BooleanArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use futures::TryStreamExt;
 use outcrop_engine::{Recheck, Rechecked};
-use outcrop_types::{Error, Result};
+use outcrop_types::{DataType, Error, Result, Value};
 
-use super::assignments::BoundChange;
+use super::bound::BoundChange;
 use super::change::ChangePlan;
 use super::rows::scatter;
-use super::syntax::has_subquery;
 use crate::error::{from_arrow, from_datafusion};
 use crate::session::Work;
 
-/// The callback of an UPDATE or DELETE.
-pub(super) fn new(work: &Work, plan: &ChangePlan) -> Result<Box<dyn Recheck>> {
-    let queries = plan.assignments.iter().flat_map(|assignments| &assignments.pairs).any(|(_, expr)| has_subquery(expr))
-        || plan.selection.as_ref().is_some_and(has_subquery);
-    if queries || !plan.others.is_empty() {
-        return Ok(Box::new(PlannedRecheck { work: work.clone(), plan: plan.clone() }));
-    }
-    let relations = [plan.target.relation()];
-    let change =
-        BoundChange::bind(work, &plan.target, &relations, plan.assignments.as_ref(), plan.selection.as_ref())?;
-    Ok(Box::new(BoundRecheck { change, updates: plan.assignments.is_some() }))
+/// The callback of an UPDATE or DELETE whose WHERE and SET are expressions of the row alone.
+pub(super) fn bound(work: &Work, plan: &ChangePlan, change: BoundChange) -> Box<dyn Recheck> {
+    let parameters = Arc::clone(&work.parameters);
+    Box::new(BoundRecheck { change, parameters, updates: plan.assignments.is_some() })
+}
+
+/// The callback of any other UPDATE or DELETE.
+pub(super) fn planned(work: &Work, plan: &ChangePlan) -> Box<dyn Recheck> {
+    Box::new(PlannedRecheck { work: work.clone(), plan: plan.clone() })
 }
 
 /// WHERE and SET are expressions of the row alone.
 struct BoundRecheck {
     change: BoundChange,
+    parameters: Arc<[(DataType, Value)]>,
     updates: bool,
 }
 
 impl Recheck for BoundRecheck {
     fn recheck(&mut self, current: &RecordBatch) -> Result<Rechecked> {
-        let (matches, rows) = self.change.judge(current, current)?;
+        let (matches, rows) = self.change.judge(current, current, &self.parameters)?;
         Ok(Rechecked { matches, rows: self.updates.then_some(rows) })
     }
 }
@@ -63,7 +61,7 @@ impl Recheck for PlannedRecheck {
 }
 
 async fn run(work: &Work, plan: &ChangePlan, current: RecordBatch) -> Result<Rechecked> {
-    let context = work.context.clone().with_rows_of(plan.target.schema.id, current.clone());
+    let context = work.context()?.clone().with_rows_of(plan.target.schema.id, current.clone());
     let planned = plan.plan(&context, &work.types())?;
     let mut rows = context.execute(&planned, &work.values()).await?;
     let mut matched: Vec<Option<(usize, usize)>> = vec![None; current.num_rows()];

@@ -59,7 +59,7 @@ impl Returning {
 
     /// What rows of the list have.
     pub(super) fn columns(&self, work: &Work, target: &Target, types: &[Option<DataType>]) -> Result<Vec<ResultColumn>> {
-        let context = work.context.clone().with_addresses_of(target.schema.id);
+        let context = work.context()?.clone().with_addresses_of(target.schema.id);
         let mut columns = context.plan_query(&self.query(target)?, types)?.columns;
         for (column, (_, name)) in columns.iter_mut().zip(&self.items) {
             column.name.clone_from(name);
@@ -96,7 +96,7 @@ impl Returning {
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let expressions: Vec<_> =
             self.items.iter().map(|(expr, _)| BindExpression { expr: expr.clone(), target: None }).collect();
-        let bound = work.context.bind(&expressions, &[target.relation()], &work.parameters)?;
+        let bound = work.context()?.bind(&expressions, &[target.relation()], &work.parameters)?;
         let columns = columns.to_vec();
         Ok(applied.map(move |batch| returned_batch(&bound, &columns, &batch?)).boxed())
     }
@@ -120,7 +120,7 @@ impl Returning {
             .and_then(move |batch| {
                 let (work, query) = (work.clone(), query.clone());
                 async move {
-                    let context = work.context.clone().with_rows_of(table, batch);
+                    let context = work.context()?.clone().with_rows_of(table, batch);
                     let planned = context.plan_query(&query, &work.types())?;
                     let rows = context.execute(&planned, &work.values()).await?;
                     Ok(rows.stream.map_err(from_datafusion).boxed())

@@ -51,7 +51,7 @@ impl RowMaker {
                 (None, None) => Source::Null,
             });
         }
-        let defaults = if expressions.is_empty() { None } else { Some(work.context.bind(&expressions, &[], &[])?) };
+        let defaults = if expressions.is_empty() { None } else { Some(work.context()?.bind(&expressions, &[], &[])?) };
         Ok(Self { table: Arc::clone(&target.schema), arrow: target.schema.to_arrow(), sources, defaults })
     }
 

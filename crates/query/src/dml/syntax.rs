@@ -84,11 +84,11 @@ pub(super) fn target_query(
     Ok(query)
 }
 
-/// `SELECT projection` without tables.
-pub(super) fn constant_query(projection: Vec<ast::SelectItem>) -> Result<ast::Query> {
+/// `SELECT expr` without tables.
+pub(super) fn constant_query(expr: &ast::Expr) -> Result<ast::Query> {
     let mut query = parse_query("SELECT 1")?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
-        select.projection = projection;
+        select.projection = vec![item(expr.clone())];
     }
     Ok(query)
 }

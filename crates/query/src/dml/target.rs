@@ -19,7 +19,7 @@ pub(crate) struct Target {
 impl Target {
     /// The table of this name, at the work's snapshot.
     pub(crate) fn resolve(work: &Work, name: &ast::ObjectName, alias: Option<&ast::Ident>) -> Result<Self> {
-        let written = WrittenName::read(name, &work.context.view().database)?;
+        let written = WrittenName::read(name, &work.view().database)?;
         let schema = written.resolve(work.snapshot.catalog(), work.search_path())?;
         let alias = alias.map_or_else(|| schema.name.table.clone(), name_of);
         Ok(Self { schema: Arc::clone(schema), alias })

@@ -1,12 +1,15 @@
 //! Rows of constants: `INSERT … VALUES` without a plan (architecture Q5).
 
-use datafusion::arrow::array::ArrayRef;
+use std::collections::HashMap;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
+use futures::TryStreamExt;
 use outcrop_types::{Condition, DataType, Error, Result, TableSchema};
 
 use super::rows::{default_expression, null_array};
-use super::syntax::{has_subquery, is_default};
+use super::syntax::{constant_query, has_subquery, is_default};
 use crate::error::from_datafusion;
 use crate::functions::parse_constant;
 use crate::planning::BindExpression;
@@ -14,7 +17,7 @@ use crate::session::{Work, one_row};
 use crate::statement::parameter_number;
 use crate::types::value_to_scalar;
 
-/// The rows of a VALUES that is the whole source of an INSERT and holds no query.
+/// The rows of a VALUES that is the whole source of an INSERT.
 pub(super) fn constant_rows(source: &ast::Query) -> Option<Vec<&[ast::Expr]>> {
     let ast::SetExpr::Values(values) = source.body.as_ref() else {
         return None;
@@ -22,8 +25,7 @@ pub(super) fn constant_rows(source: &ast::Query) -> Option<Vec<&[ast::Expr]>> {
     let plain = source.with.is_none()
         && source.order_by.is_none()
         && source.limit_clause.is_none()
-        && source.fetch.is_none()
-        && !values.rows.iter().any(has_subquery);
+        && source.fetch.is_none();
     plain.then(|| values.rows.iter().map(|row| row.content.as_slice()).collect())
 }
 
@@ -42,12 +44,43 @@ pub(super) fn check_widths(rows: &[&[ast::Expr]], columns: usize, listed: bool) 
     Ok(())
 }
 
+/// Values of the cells that hold queries, by row and column of the VALUES.
+pub(super) type Queried = HashMap<(usize, usize), ScalarValue>;
+
+/// Runs the queries inside of cells.
+pub(super) async fn query_cells(
+    work: &Work,
+    table: &TableSchema,
+    positions: &[usize],
+    rows: &[&[ast::Expr]],
+) -> Result<Queried> {
+    let mut queried = Queried::new();
+    for (row, cells) in rows.iter().enumerate() {
+        for (at, (expr, position)) in cells.iter().zip(positions).enumerate() {
+            if let Some(column) = table.columns.get(*position)
+                && has_subquery(expr)
+            {
+                let planned = work.context()?.plan_query(&constant_query(expr)?, &work.types())?;
+                let assigned = [(column.name.clone(), column.data_type.clone())];
+                let planned = work.context()?.coerce_assignment(&planned, 0, &assigned)?;
+                let rows = work.context()?.execute(&planned, &work.values()).await?;
+                let batches: Vec<RecordBatch> = rows.stream.try_collect().await.map_err(from_datafusion)?;
+                let value = batches.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| batch.columns().first());
+                let value = value.ok_or_else(|| Error::internal("a constant query without rows"))?;
+                queried.insert((row, at), ScalarValue::try_from_array(value, 0).map_err(from_datafusion)?);
+            }
+        }
+    }
+    Ok(queried)
+}
+
 /// One array for each of the columns at `positions`, of the table's types.
 pub(super) fn evaluate(
     work: &Work,
     table: &TableSchema,
     positions: &[usize],
     rows: &[&[ast::Expr]],
+    queried: &Queried,
 ) -> Result<Vec<ArrayRef>> {
     positions
         .iter()
@@ -56,7 +89,11 @@ pub(super) fn evaluate(
             let column =
                 table.columns.get(*position).ok_or_else(|| Error::internal("a column position outside of the table"))?;
             let mut scalars = Vec::with_capacity(rows.len());
-            for row in rows {
+            for (number, row) in rows.iter().enumerate() {
+                if let Some(value) = queried.get(&(number, at)) {
+                    scalars.push(value.clone());
+                    continue;
+                }
                 let expr = row.get(at).ok_or_else(|| Error::internal("a VALUES row is too short"))?;
                 scalars.push(cell(work, table, *position, expr, &column.data_type)?);
             }
@@ -84,7 +121,7 @@ fn cell(
     {
         return value_to_scalar(value, data_type);
     }
-    match constant(expr, data_type, &work.context.view().time_zone)? {
+    match constant(expr, data_type, &work.view().time_zone)? {
         Some(scalar) => Ok(scalar),
         None => bound(work, expr, data_type),
     }
@@ -93,7 +130,7 @@ fn cell(
 /// Any expression without columns.
 fn bound(work: &Work, expr: &ast::Expr, data_type: &DataType) -> Result<ScalarValue> {
     let expression = BindExpression { expr: expr.clone(), target: Some(data_type.clone()) };
-    let arrays = work.context.bind(&[expression], &[], &work.parameters)?.evaluate(&one_row()?)?;
+    let arrays = work.context()?.bind(&[expression], &[], &work.parameters)?.evaluate(&one_row()?)?;
     let array = arrays.first().ok_or_else(|| Error::internal("an expression without value"))?;
     ScalarValue::try_from_array(array, 0).map_err(from_datafusion)
 }

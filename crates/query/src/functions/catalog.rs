@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::FieldRef;
+use datafusion::arrow::array::Array as _;
+use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Volatility;
 use outcrop_types::schema::DEFAULT_SCHEMA;
@@ -81,6 +82,30 @@ fn of_objects() -> Vec<RowFunction> {
         of("format_type", DataType::Text, &[2], |args, _| {
             Ok(text_or_null(integer_arg(args, 0).map(|oid| catalog::format_type(oid, integer_arg(args, 1)))))
         }),
+        of("pg_typeof", DataType::Text, &[1], |args, _| {
+            let name = args.first().map(|scalar| match scalar.data_type() {
+                ArrowType::Interval(_) => "interval".to_owned(),
+                ArrowType::Null => "unknown".to_owned(),
+                arrow => match crate::types::data_type_of_arrow(&arrow) {
+                    Some(DataType::Numeric { .. }) => "numeric".to_owned(),
+                    Some(known) => known.to_string(),
+                    None => arrow.to_string(),
+                },
+            });
+            Ok(text_or_null(name))
+        }),
+        of("array_upper", DataType::Int4, &[2], |args, _| {
+            let items = args.first().and_then(|list| match list {
+                ScalarValue::List(list) if list.is_valid(0) => i32::try_from(list.value(0).len()).ok(),
+                _ => None,
+            });
+            Ok(ScalarValue::Int32(items.filter(|items| *items > 0 && integer_arg(args, 1) == Some(1))))
+        }),
+        of("array_lower", DataType::Int4, &[2], |args, _| {
+            let filled = matches!(args.first(), Some(ScalarValue::List(list)) if list.is_valid(0) && !list.value(0).is_empty());
+            Ok(ScalarValue::Int32((filled && integer_arg(args, 1) == Some(1)).then_some(1)))
+        }),
+        oid_of("pg_partition_ancestors", "regclass", |args, _| Ok(ScalarValue::Int64(integer_arg(args, 0)))),
         of("quote_ident", DataType::Text, &[1], |args, _| Ok(text_or_null(text_arg(args, 0).map(catalog::quoted)))),
         of("quote_literal", DataType::Text, &[1], |args, _| {
             Ok(text_or_null(text_arg(args, 0).map(|text| format!("'{}'", text.replace('\'', "''")))))

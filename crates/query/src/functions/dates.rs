@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
-use datafusion::arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array};
+use datafusion::arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{
     DataType as ArrowType, FieldRef, IntervalMonthDayNano, IntervalMonthDayNanoType, TimestampMicrosecondType,
 };
@@ -16,6 +16,8 @@ use outcrop_types::data_type::UTC;
 use outcrop_types::{Condition, DataType, Error, Result};
 
 use super::simple::{RowBody, RowFunction, integer_arg, text_arg, text_or_null};
+use super::zone::Zone;
+use crate::context::SessionExtension;
 use crate::error::{from_arrow, to_datafusion};
 
 const US_PER_SECOND: i64 = 1_000_000;
@@ -28,13 +30,17 @@ pub(super) fn functions() -> Vec<RowFunction> {
         RowFunction::any(name, arguments, field, Volatility::Stable, body)
     };
     vec![
-        of("to_char", DataType::Text, &[2], |args, _| {
+        of("to_char", DataType::Text, &[2], |args, session| {
             let (Some(us), Some(format)) = (args.first().and_then(micros_of), text_arg(args, 1)) else {
                 return Ok(text_or_null(None));
             };
+            let us = match args.first() {
+                Some(ScalarValue::TimestampMicrosecond(_, Some(_))) => session_zone(session)?.to_local(us),
+                _ => us,
+            };
             Ok(text_or_null(DateTime::from_timestamp_micros(us).map(|time| to_char(&time.naive_utc(), format))))
         }),
-        of("to_timestamp", DataType::TimestampTz, &[1, 2], |args, _| {
+        of("to_timestamp", DataType::TimestampTz, &[1], |args, session| {
             let us = match args.first() {
                 Some(scalar) if scalar.data_type().is_numeric() => {
                     let ScalarValue::Float64(seconds) = scalar.cast_to(&ArrowType::Float64).map_err(crate::error::from_datafusion)?
@@ -43,7 +49,10 @@ pub(super) fn functions() -> Vec<RowFunction> {
                     };
                     seconds.map(seconds_to_micros).transpose()?
                 }
-                _ => text_arg(args, 0).map(|text| parse_timestamp(text, Some("UTC"))).transpose()?,
+                _ => {
+                    let zone = session.map_or("UTC", |session| session.view.time_zone.as_str());
+                    text_arg(args, 0).map(|text| parse_timestamp(text, Some(zone))).transpose()?
+                }
             };
             Ok(ScalarValue::TimestampMicrosecond(us, Some(UTC.into())))
         }),
@@ -59,13 +68,6 @@ pub(super) fn functions() -> Vec<RowFunction> {
                 )
             })
         }),
-        of("timezone", DataType::Timestamp, &[2], |args, _| {
-            zone_offset(text_arg(args, 0).unwrap_or_default())
-                .map(|offset| {
-                    let us = args.get(1).and_then(micros_of).map(|us| us.saturating_add(offset));
-                    ScalarValue::TimestampMicrosecond(us, None)
-                })
-        }),
         of("isfinite", DataType::Bool, &[1], |args, _| {
             let finite = args.first().filter(|scalar| !scalar.is_null()).map(|scalar| match scalar {
                 ScalarValue::Date32(Some(day)) => *day != i32::MIN && *day != i32::MAX,
@@ -76,9 +78,16 @@ pub(super) fn functions() -> Vec<RowFunction> {
     ]
 }
 
+fn session_zone(session: Option<&SessionExtension>) -> Result<Zone> {
+    session.map_or(Ok(Zone::Fixed(0)), |session| Zone::parse(&session.view.time_zone))
+}
+
 /// Functions over arrays.
 pub(super) fn kernels() -> Vec<Arc<ScalarUDF>> {
-    vec![Arc::new(ScalarUDF::new_from_impl(DatePart { extract: None, signature: Signature::any(2, Volatility::Immutable) }))]
+    vec![
+        Arc::new(ScalarUDF::new_from_impl(DatePart { extract: None, signature: Signature::any(2, Volatility::Stable) })),
+        Arc::new(ScalarUDF::new_from_impl(AtTimeZone { signature: Signature::any(2, Volatility::Stable) })),
+    ]
 }
 
 /// `EXTRACT(field FROM source)`: numeric, with six digits where the field has fractions.
@@ -87,7 +96,7 @@ pub(crate) fn extract(field: &str, source: Expr) -> Expr {
         Some(Part::Epoch | Part::Second | Part::Milliseconds) => 6,
         _ => 0,
     };
-    let function = DatePart { extract: Some(scale), signature: Signature::any(2, Volatility::Immutable) };
+    let function = DatePart { extract: Some(scale), signature: Signature::any(2, Volatility::Stable) };
     Expr::ScalarFunction(ScalarFunction::new_udf(
         Arc::new(ScalarUDF::new_from_impl(function)),
         vec![lit(field.to_lowercase()), source],
@@ -231,6 +240,14 @@ impl ScalarUDFImpl for DatePart {
         })?;
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let source = arrays.get(1).ok_or_else(|| to_datafusion(Error::internal("date_part takes two arguments")))?;
+        let zone = args.config_options.execution.time_zone.as_deref().unwrap_or_default();
+        let local;
+        let source = if part == Part::Epoch {
+            source
+        } else {
+            local = in_session_zone(source, zone).map_err(to_datafusion)?;
+            &local
+        };
         let parts = millionths(part, source).map_err(to_datafusion)?;
         let array: ArrayRef = match self.extract {
             None => {
@@ -242,6 +259,86 @@ impl ScalarUDFImpl for DatePart {
                 let unit = if scale == 0 { i128::from(US_PER_SECOND) } else { 1 };
                 let digits = parts.into_iter().map(|part| part.map(|part| part / unit)).collect::<Decimal128Array>();
                 Arc::new(digits.with_precision_and_scale(20, scale)?)
+            }
+        };
+        if is_scalar {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        }
+        Ok(ColumnarValue::Array(array))
+    }
+}
+
+/// Moments as the session's clocks show them.
+fn in_session_zone(source: &ArrayRef, zone: &str) -> Result<ArrayRef> {
+    let (ArrowType::Timestamp(_, Some(_)), zone) = (source.data_type(), Zone::parse(zone)?) else {
+        return Ok(Arc::clone(source));
+    };
+    let moments = datafusion::arrow::compute::cast(source, &DataType::TimestampTz.to_arrow()).map_err(from_arrow)?;
+    let local: TimestampMicrosecondArray =
+        moments.as_primitive::<TimestampMicrosecondType>().unary(|us| zone.to_local(us));
+    Ok(Arc::new(local))
+}
+
+/// `AT TIME ZONE`: a moment becomes a local time, a local time a moment.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct AtTimeZone {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for AtTimeZone {
+    fn name(&self) -> &'static str {
+        "timezone"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arg_types: &[ArrowType]) -> PlanResult<ArrowType> {
+        Ok(match arg_types.get(1) {
+            Some(ArrowType::Timestamp(_, None) | ArrowType::Date32) => DataType::TimestampTz.to_arrow(),
+            _ => crate::types::TIMESTAMP,
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let zone = match args.args.first() {
+            Some(ColumnarValue::Scalar(scalar)) => scalar.try_as_str().flatten().unwrap_or_default().to_owned(),
+            _ => return Err(to_datafusion(Error::new(Condition::FeatureNotSupported, "a time zone must be a constant"))),
+        };
+        // Offsets are west of Greenwich here, as in POSIX; only names and UTC mean what they say.
+        let zone = match Zone::parse(&zone).map_err(to_datafusion)? {
+            Zone::Fixed(east) => Zone::Fixed(-east),
+            named @ Zone::Named(_) => named,
+        };
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let source = arrays.get(1).ok_or_else(|| to_datafusion(Error::internal("timezone takes two arguments")))?;
+        let array: ArrayRef = match source.data_type() {
+            ArrowType::Timestamp(_, None) | ArrowType::Date32 => {
+                let local = datafusion::arrow::compute::cast(source, &crate::types::TIMESTAMP)?;
+                let moments: TimestampMicrosecondArray =
+                    local.as_primitive::<TimestampMicrosecondType>().unary(|us| zone.to_utc(us));
+                Arc::new(moments.with_timezone(UTC))
+            }
+            ArrowType::Timestamp(_, Some(_)) => {
+                let moments = datafusion::arrow::compute::cast(source, &DataType::TimestampTz.to_arrow())?;
+                let local: TimestampMicrosecondArray =
+                    moments.as_primitive::<TimestampMicrosecondType>().unary(|us| zone.to_local(us));
+                Arc::new(local)
+            }
+            _ => {
+                let session = args.config_options.execution.time_zone.clone().unwrap_or_default();
+                let text = datafusion::arrow::compute::cast(source, &ArrowType::Utf8)?;
+                let local = text
+                    .as_string::<i32>()
+                    .iter()
+                    .map(|text| {
+                        text.map(|text| parse_timestamp(text, Some(&session)).map(|us| zone.to_local(us))).transpose()
+                    })
+                    .collect::<Result<TimestampMicrosecondArray>>()
+                    .map_err(to_datafusion)?;
+                Arc::new(local)
             }
         };
         if is_scalar {
@@ -347,14 +444,14 @@ fn parse_timestamp_as(text: &str, zone: Option<&str>, type_name: &str) -> Result
     let local = local.ok_or_else(|| out_of_range(type_name, text))?;
     let Some(session_zone) = zone else {
         // A zone in the text of a plain timestamp is ignored, as in PostgreSQL.
-        return if zone_text.is_empty() || zone_offset(zone_text.trim()).is_ok() { Ok(local) } else { Err(malformed()) };
+        return if zone_text.is_empty() || Zone::parse(zone_text).is_ok() { Ok(local) } else { Err(malformed()) };
     };
-    let offset = if zone_text.trim().is_empty() {
-        zone_offset(session_zone)?
+    let zone = if zone_text.trim().is_empty() {
+        Zone::parse(session_zone)?
     } else {
-        zone_offset(zone_text.trim()).map_err(|_unknown| malformed())?
+        Zone::parse(zone_text).map_err(|_unknown| malformed())?
     };
-    local.checked_sub(offset).ok_or_else(|| out_of_range(type_name, text))
+    Ok(zone.to_utc(local))
 }
 
 /// Days of `YYYY-MM-DD` (also `YYYYMMDD` and `YYYY/MM/DD`); the inner `None` is a day that does not exist.
@@ -425,33 +522,6 @@ fn parse_fraction(digits: &str) -> Option<i64> {
     let padded = format!("{digits:0<7}");
     let seven: i64 = padded.get(..7)?.parse().ok()?;
     Some((seven + 5) / 10)
-}
-
-/// µs east of UTC of `Z`, `UTC`, `+02`, `-03:30`, `Etc/UTC`.
-fn zone_offset(zone: &str) -> Result<i64> {
-    let unknown = || {
-        Error::new(Condition::InvalidParameterValue, format!("time zone \"{zone}\" not recognized"))
-            .with_hint("UTC and offsets such as +02:00 are supported.")
-    };
-    match zone.to_ascii_uppercase().as_str() {
-        "" | "Z" | "UTC" | "GMT" | "ETC/UTC" | "ETC/GMT" | "UCT" | "ZULU" => return Ok(0),
-        _ => {}
-    }
-    let (sign, digits) = match zone.split_at_checked(1) {
-        Some(("+", rest)) => (1, rest),
-        Some(("-", rest)) => (-1, rest),
-        _ => return Err(unknown()),
-    };
-    let (hours, minutes) = match digits.split_once(':') {
-        Some((hours, minutes)) => (hours, minutes.split(':').next().unwrap_or("0")),
-        None if digits.len() == 4 => digits.split_at(2),
-        None => (digits, "0"),
-    };
-    let number = |part: &str| part.parse::<i64>().ok().filter(|_| part.len() <= 2);
-    match (number(hours), number(minutes)) {
-        (Some(hours @ 0..=15), Some(minutes @ 0..=59)) => Ok(sign * (hours * 60 + minutes) * 60 * US_PER_SECOND),
-        _ => Err(unknown()),
-    }
 }
 
 fn seconds_to_micros(seconds: f64) -> Result<i64> {

@@ -4,11 +4,14 @@ mod arithmetic;
 mod cast;
 mod catalog;
 mod dates;
+mod gathered;
 mod json;
 mod register;
+mod rounding;
 mod session;
 mod simple;
 mod sums;
+mod zone;
 #[cfg(test)]
 mod tests;
 

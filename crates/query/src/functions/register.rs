@@ -5,10 +5,12 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
 
-use super::{catalog, dates, json, session, sums};
+use super::{catalog, dates, gathered, json, rounding, session, sums};
 
 /// Names of DataFusion's functions that PostgreSQL has under another name.
-const ALIASES: &[(&str, &str)] = &[("char_length", "character_length")];
+const ALIASES: &[(&str, &str)] = &[("char_length", "character_length"), ("sign", "signum")];
+/// The same for aggregates.
+const AGGREGATE_ALIASES: &[(&str, &str)] = &[("every", "bool_and"), ("variance", "var")];
 
 /// Adds our functions; they replace those of DataFusion with the same name.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
@@ -16,10 +18,10 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     for function in rows.into_iter().flatten() {
         state.register_udf(function.into_udf())?;
     }
-    for function in dates::kernels() {
+    for function in dates::kernels().into_iter().chain(rounding::functions()) {
         state.register_udf(function)?;
     }
-    for function in sums::functions() {
+    for function in sums::functions().into_iter().chain(gathered::functions()) {
         state.register_udaf(function)?;
     }
     for (alias, name) in ALIASES {
@@ -27,6 +29,13 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
             && !state.scalar_functions().contains_key(*alias)
         {
             state.register_udf(Arc::new(function.as_ref().clone().with_aliases([*alias])))?;
+        }
+    }
+    for (alias, name) in AGGREGATE_ALIASES {
+        if let Ok(function) = state.udaf(name)
+            && !state.aggregate_functions().contains_key(*alias)
+        {
+            state.register_udaf(Arc::new(function.as_ref().clone().with_aliases([*alias])))?;
         }
     }
     Ok(())

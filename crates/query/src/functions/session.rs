@@ -10,6 +10,7 @@ use outcrop_types::schema::DEFAULT_SCHEMA;
 use outcrop_types::{Condition, DataType, Error, Result};
 
 use super::simple::{RowBody, RowFunction, text, text_arg, text_or_null};
+use super::zone::Zone;
 use crate::context::SessionExtension;
 use crate::types::catalog_field;
 
@@ -34,15 +35,15 @@ pub(super) fn functions() -> Vec<RowFunction> {
         })
         .with_aliases(&["clock_timestamp"]),
         of("localtimestamp", DataType::Timestamp, &[0], |_, session| {
-            Ok(ScalarValue::TimestampMicrosecond(Some(session_of(session)?.view.transaction_time_us), None))
+            Ok(ScalarValue::TimestampMicrosecond(Some(local_now(session_of(session)?)?), None))
         }),
         of("current_date", DataType::Date, &[0], |_, session| {
-            let days = session_of(session)?.view.transaction_time_us.div_euclid(US_PER_DAY);
+            let days = local_now(session_of(session)?)?.div_euclid(US_PER_DAY);
             Ok(ScalarValue::Date32(i32::try_from(days).ok()))
         })
         .with_aliases(&["today"]),
         of("current_time", DataType::Time, &[0], |_, session| {
-            let us = session_of(session)?.view.transaction_time_us.rem_euclid(US_PER_DAY);
+            let us = local_now(session_of(session)?)?.rem_euclid(US_PER_DAY);
             Ok(ScalarValue::Time64Microsecond(Some(us)))
         })
         .with_aliases(&["localtime"]),
@@ -108,6 +109,11 @@ pub(super) fn functions() -> Vec<RowFunction> {
 
 fn session_of(session: Option<&SessionExtension>) -> Result<&SessionExtension> {
     session.ok_or_else(|| Error::internal("a session function ran outside of a statement"))
+}
+
+/// The begin of the transaction on the session's clock.
+fn local_now(session: &SessionExtension) -> Result<i64> {
+    Ok(Zone::parse(&session.view.time_zone)?.to_local(session.view.transaction_time_us))
 }
 
 fn first_schema(session: &SessionExtension) -> &str {

@@ -18,7 +18,6 @@ use super::statement::{PlannedQuery, StatementContext};
 use crate::dialect;
 use crate::error::from_datafusion;
 use crate::functions::{CastMode, cast_to};
-use crate::result::ResultColumn;
 
 /// An expression to bind.
 #[derive(Clone, Debug)]
@@ -42,7 +41,6 @@ pub(crate) struct Relation<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct BoundExpressions {
     expressions: Vec<Arc<dyn PhysicalExpr>>,
-    columns: Vec<ResultColumn>,
 }
 
 impl BoundExpressions {
@@ -56,11 +54,6 @@ impl BoundExpressions {
                     .map_err(from_datafusion)
             })
             .collect()
-    }
-
-    /// Name and type of each expression.
-    pub(crate) fn columns(&self) -> &[ResultColumn] {
-        &self.columns
     }
 }
 
@@ -88,7 +81,7 @@ impl StatementContext {
             .into_iter()
             .map(|expr| self.state.create_physical_expr(expr.unalias(), &schema).map_err(|error| self.located(error)))
             .collect::<Result<Vec<_>>>()?;
-        Ok(BoundExpressions { expressions, columns: planned.columns })
+        Ok(BoundExpressions { expressions })
     }
 
     fn bound_plan(
@@ -103,7 +96,7 @@ impl StatementContext {
         let mut context = PlannerContext::new().with_prepare_param_data_types(fields);
         let mut bound = Vec::with_capacity(expressions.len());
         for (at, expression) in expressions.iter().enumerate() {
-            let rewritten = dialect::rewrite_expr(expression.expr.clone(), &self.view)?;
+            let rewritten = dialect::rewrite_expr(expression.expr.clone(), &|name| self.is_aggregate(name))?;
             let expr =
                 planner.sql_to_expr(rewritten, schema, &mut context).map_err(|error| self.located(error))?;
             refuse_beyond_row(&expr)?;

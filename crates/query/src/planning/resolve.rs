@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, UInt64Array};
-use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::default_table_source::{DefaultTableSource, provider_as_source};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::catalog::{TableFunctionArgs, TableProvider};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DataFusionError, TableReference};
+use datafusion::common::{DFSchema, DataFusionError, TableReference};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use outcrop_types::schema::DEFAULT_SCHEMA;
@@ -129,6 +132,29 @@ impl<'a> Names<'a> {
     }
 }
 
+/// An argument of a table function, computed; integers as the bigint that such functions take.
+fn constant(arg: Expr, state: &SessionState) -> datafusion::common::Result<Expr> {
+    let simplifier = ExprSimplifier::new(
+        SimplifyContext::builder()
+            .with_schema(Arc::new(DFSchema::empty()))
+            .with_config_options(Arc::clone(state.config_options()))
+            .with_query_execution_start_time(state.execution_props().query_execution_start_time)
+            .build(),
+    );
+    let coerced = simplifier.coerce(arg, &DFSchema::empty())?;
+    match simplifier.simplify(coerced)? {
+        Expr::Literal(scalar, metadata) => match scalar.data_type() {
+            // The series of DataFusion counts nanoseconds.
+            ArrowType::Timestamp(TimeUnit::Microsecond, zone) => {
+                Ok(Expr::Literal(scalar.cast_to(&ArrowType::Timestamp(TimeUnit::Nanosecond, zone))?, metadata))
+            }
+            ArrowType::Int16 | ArrowType::Int32 => Ok(Expr::Literal(scalar.cast_to(&ArrowType::Int64)?, metadata)),
+            _ => Ok(Expr::Literal(scalar, metadata)),
+        },
+        other => Ok(other),
+    }
+}
+
 /// Rows under judgement, with addresses that number them.
 fn with_row_numbers(rows: &RecordBatch, schema: &TableSchema) -> datafusion::common::Result<RecordBatch> {
     let count = u32::try_from(rows.num_rows())
@@ -159,6 +185,7 @@ impl ContextProvider for Names<'_> {
         let function = self.context.state.table_functions().get(name).ok_or_else(|| {
             to_datafusion(Error::new(Condition::UndefinedFunction, format!("function {name} does not exist")))
         })?;
+        let args = args.into_iter().map(|arg| constant(arg, &self.context.state)).collect::<datafusion::common::Result<Vec<_>>>()?;
         let provider =
             function.create_table_provider_with_args(TableFunctionArgs::new(&args, self.context.state.as_ref()))?;
         Ok(provider_as_source(provider))

@@ -74,23 +74,13 @@ impl StatementContext {
         self
     }
 
-    /// The snapshot, if there is one.
-    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
-        self.snapshot.as_ref()
-    }
-
-    /// What the statement sees of its session.
-    pub(crate) fn view(&self) -> &SessionView {
-        &self.view
-    }
-
     /// Plans a query. `parameters` gives the types that the client named; the rest is inferred, and what nothing tells is
     /// text.
     ///
     /// # Errors
     /// All that names and types can do wrong, with the position where the parser kept it.
     pub(crate) fn plan_query(&self, query: &ast::Query, parameters: &[Option<DataType>]) -> Result<PlannedQuery> {
-        let query = dialect::rewrite_query(query.clone(), &self.view)?;
+        let query = dialect::rewrite_query(query.clone(), &|name| self.is_aggregate(name))?;
         let mut types = parameters.to_vec();
         types.resize(dialect::parameter_count(&query).max(types.len()), None);
         let mut plan = self.plan_rewritten(&query, &types)?;
@@ -160,6 +150,10 @@ impl StatementContext {
             .map_err(|error| self.located(error))?;
         let columns = result_columns(&plan);
         Ok(PlannedQuery { plan, columns, parameters })
+    }
+
+    pub(super) fn is_aggregate(&self, function: &str) -> bool {
+        self.state.aggregate_functions().contains_key(function)
     }
 
     pub(super) fn parser_options(&self) -> ParserOptions {

@@ -4,4 +4,4 @@ mod rows;
 mod table;
 
 pub(crate) use rows::RowsTable;
-pub(crate) use table::{SnapshotTable, hidden_column};
+pub(crate) use table::SnapshotTable;

@@ -22,11 +22,6 @@ const HIDDEN: &[(&str, ScanColumn, ArrowType)] = &[
     ("__seq", ScanColumn::CommitSeq, ArrowType::UInt64),
 ];
 
-/// Whether a column name belongs to the hidden ones.
-pub(crate) fn hidden_column(name: &str) -> bool {
-    HIDDEN.iter().any(|(hidden, _, _)| *hidden == name)
-}
-
 /// A table at the snapshot of the statement.
 #[derive(Debug)]
 pub(crate) struct SnapshotTable {

@@ -27,7 +27,7 @@ impl CancellationHandle {
     pub(crate) fn begin(&self, timeout: Option<Duration>) -> Cancellation {
         let token = CancellationToken::new();
         *self.current.lock() = token.clone();
-        Cancellation { token, timeout, deadline: timeout.map(|timeout| tokio::time::Instant::now() + timeout) }
+        Cancellation { token, deadline: timeout.map(|timeout| tokio::time::Instant::now() + timeout) }
     }
 }
 
@@ -35,7 +35,6 @@ impl CancellationHandle {
 #[derive(Clone, Debug)]
 pub(crate) struct Cancellation {
     token: CancellationToken,
-    timeout: Option<Duration>,
     deadline: Option<tokio::time::Instant>,
 }
 

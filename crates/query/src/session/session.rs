@@ -197,7 +197,7 @@ impl Session {
             Transaction::Block { snapshot: Some(snapshot), .. } => snapshot.clone(),
             Transaction::Idle | Transaction::Block { .. } | Transaction::Failed => self.database.engine().snapshot(),
         };
-        let work = Work::new(&self.database, snapshot, self.view(&statement), cancellation.clone(), self.newest.clone())?;
+        let work = Work::new(&self.database, snapshot, self.view(&statement), cancellation.clone(), self.newest.clone());
         let types = types.to_vec();
         let task = Owned::spawn(self.database.queries(), async move { prepare(&work, statement, &types).await });
         cancellation.run(task.join()).await?
@@ -250,7 +250,7 @@ impl Session {
     /// Everything that a statement works with, at the snapshot that it must see.
     pub(super) async fn work(&mut self, statement: &Statement, cancellation: Cancellation) -> Result<Work> {
         let snapshot = cancellation.run(self.snapshot()).await?;
-        Work::new(&self.database, snapshot, self.view(statement), cancellation, self.newest.clone())
+        Ok(Work::new(&self.database, snapshot, self.view(statement), cancellation, self.newest.clone()))
     }
 
     pub(super) fn begin_statement(&self) -> Cancellation {

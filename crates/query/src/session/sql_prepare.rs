@@ -47,7 +47,7 @@ impl Session {
             .zip(prepared.parameters())
             .map(|(expr, data_type)| BindExpression { expr: expr.clone(), target: Some(data_type.clone()) })
             .collect();
-        let bound = work.context.bind(&expressions, &[], &[])?;
+        let bound = work.context()?.bind(&expressions, &[], &[])?;
         let arrays = bound.evaluate(&one_row()?)?;
         let values = arrays
             .iter()

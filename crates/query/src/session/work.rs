@@ -1,7 +1,7 @@
 //! What one statement works with, apart from its session.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use outcrop_engine::{Commit, CommitHandle, Engine, Snapshot};
@@ -17,7 +17,9 @@ use crate::session::{Cancellation, Database};
 pub(crate) struct Work {
     pub(crate) database: Database,
     pub(crate) snapshot: Snapshot,
-    pub(crate) context: StatementContext,
+    view: Arc<SessionView>,
+    /// Made when something must be planned: rows of constants need nothing (Q5).
+    context: Arc<OnceLock<StatementContext>>,
     /// Type and value of each `$n`.
     pub(crate) parameters: Arc<[(DataType, Value)]>,
     pub(crate) cancellation: Cancellation,
@@ -31,10 +33,17 @@ impl Work {
         view: SessionView,
         cancellation: Cancellation,
         newest: Newest,
-    ) -> Result<Self> {
+    ) -> Self {
         newest.saw(snapshot.commit_seq());
-        let context = StatementContext::new(database.runtime(), Some(snapshot.clone()), view)?;
-        Ok(Self { database: database.clone(), snapshot, context, parameters: Arc::new([]), cancellation, newest })
+        Self {
+            database: database.clone(),
+            snapshot,
+            view: Arc::new(view),
+            context: Arc::default(),
+            parameters: Arc::new([]),
+            cancellation,
+            newest,
+        }
     }
 
     /// With parameter values.
@@ -48,9 +57,24 @@ impl Work {
         self.database.engine()
     }
 
+    /// What plans and evaluates expressions over the snapshot.
+    pub(crate) fn context(&self) -> Result<&StatementContext> {
+        if let Some(context) = self.context.get() {
+            return Ok(context);
+        }
+        let snapshot = Some(self.snapshot.clone());
+        let made = StatementContext::new(self.database.runtime(), snapshot, SessionView::clone(&self.view))?;
+        Ok(self.context.get_or_init(|| made))
+    }
+
+    /// What the statement sees of its session.
+    pub(crate) fn view(&self) -> &SessionView {
+        &self.view
+    }
+
     /// The schemas of names without schema.
     pub(crate) fn search_path(&self) -> &[String] {
-        &self.context.view().search_path
+        &self.view.search_path
     }
 
     /// The values of the parameters.

@@ -1,7 +1,7 @@
 //! The values that a session gave to its settings.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use outcrop_types::{Condition, Error, Result};
 
@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     at_begin: Option<BTreeMap<String, String>>,
     /// What the client was told.
     told: BTreeMap<&'static str, String>,
+    /// What functions see, until something changes.
+    view: OnceLock<Arc<HashMap<String, String>>>,
 }
 
 impl Settings {
@@ -31,6 +33,7 @@ impl Settings {
 
     /// The value at the start of the session, which RESET returns to.
     pub(crate) fn set_default(&mut self, name: &str, value: &str) -> Result<()> {
+        self.view.take();
         let (name, value) = check(name, value)?;
         self.defaults.insert(name, value);
         Ok(())
@@ -38,6 +41,7 @@ impl Settings {
 
     /// An internal value changed.
     pub(crate) fn set_internal(&mut self, name: &'static str, value: String) {
+        self.view.take();
         self.defaults.insert(key(name), value);
     }
 
@@ -47,6 +51,7 @@ impl Settings {
         if find(&name).is_none() && !self.session.contains_key(&name) && self.session.len() >= CUSTOM_SETTINGS_MAX {
             return Err(Error::new(Condition::ProgramLimitExceeded, "too many settings in this session"));
         }
+        self.view.take();
         self.local.remove(&name);
         self.session.insert(name, value);
         Ok(())
@@ -55,6 +60,7 @@ impl Settings {
     /// `SET LOCAL name = value`, in a block.
     pub(crate) fn set_local(&mut self, name: &str, value: &str) -> Result<()> {
         let (name, value) = check(name, value)?;
+        self.view.take();
         self.local.insert(name, value);
         Ok(())
     }
@@ -65,6 +71,7 @@ impl Settings {
         if find(name).is_none() && !lower.contains('.') {
             return Err(unknown(name));
         }
+        self.view.take();
         self.local.remove(&lower);
         self.session.remove(&lower);
         Ok(())
@@ -72,6 +79,7 @@ impl Settings {
 
     /// `RESET ALL`.
     pub(crate) fn reset_all(&mut self) {
+        self.view.take();
         self.local.clear();
         self.session.clear();
     }
@@ -83,12 +91,14 @@ impl Settings {
 
     /// A block ends well.
     pub(crate) fn commit(&mut self) {
+        self.view.take();
         self.at_begin = None;
         self.local.clear();
     }
 
     /// A block ends badly: what it set is undone.
     pub(crate) fn rollback(&mut self) {
+        self.view.take();
         if let Some(session) = self.at_begin.take() {
             self.session = session;
         }
@@ -129,9 +139,11 @@ impl Settings {
 
     /// What functions see: values by lower-case name.
     pub(crate) fn view(&self) -> Arc<HashMap<String, String>> {
-        let known = self.all().map(|(name, value, _)| (key(name), value.to_owned()));
-        let custom = self.session.iter().chain(&self.local).filter(|(name, _)| find(name).is_none());
-        Arc::new(known.chain(custom.map(|(name, value)| (name.clone(), value.clone()))).collect())
+        Arc::clone(self.view.get_or_init(|| {
+            let known = self.all().map(|(name, value, _)| (key(name), value.to_owned()));
+            let custom = self.session.iter().chain(&self.local).filter(|(name, _)| find(name).is_none());
+            Arc::new(known.chain(custom.map(|(name, value)| (name.clone(), value.clone()))).collect())
+        }))
     }
 
     /// A boolean setting.

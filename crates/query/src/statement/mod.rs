@@ -1,11 +1,13 @@
 //! Statements: parsed, prepared, executed.
 
+mod hints;
 mod names;
 mod parse;
 mod prepared;
 mod run;
 mod statement;
 
+pub(crate) use hints::hint_query;
 pub(crate) use names::{
     WrittenName, name_of, new_name, parameter_number, schema_name, search_path, undefined_schema,
 };

@@ -86,7 +86,7 @@ fn parse_body(parser: &mut Parser<'_>) -> Result<Body, ParserError> {
         return parse_copy(parser).map(Body::Copy);
     }
     if parser.parse_keyword(Keyword::ABORT) {
-        parser.parse_one_of_keywords(&[Keyword::WORK, Keyword::TRANSACTION]);
+        let _word = parser.parse_one_of_keywords(&[Keyword::WORK, Keyword::TRANSACTION]);
         return Ok(Body::Sql(ast::Statement::Rollback { chain: false, savepoint: None }));
     }
     if parser.peek_keyword(Keyword::TABLE) {
@@ -152,6 +152,12 @@ fn parser_error(lines: &Lines<'_>, error: &ParserError, at: &TokenWithSpan) -> E
     let error = error.with_detail(sentence(expected));
     match (position, found) {
         (Some(position), Some(found)) if found != "EOF" => error.with_position(position),
+        (None, Some(found)) if found != "EOF" => {
+            // Some messages name no place: the parser stands at the token, or just behind it.
+            let read = lines.sql.get(..lines.offset(at.span.end)).filter(|read| !read.is_empty()).unwrap_or(lines.sql);
+            let place = read.rfind(found).and_then(|place| read.get(..place));
+            error.with_position(characters(place.unwrap_or(lines.sql)))
+        }
         (_, Some(_)) => error.with_position(characters(lines.sql)),
         _ => error,
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use outcrop_types::DataType;
 
+use crate::dml::ChangeCache;
 use crate::planning::PlannedQuery;
 use crate::result::ResultColumn;
 use crate::statement::{Statement, StatementKind};
@@ -20,6 +21,7 @@ struct Inner {
     parameters: Vec<DataType>,
     columns: Option<Vec<ResultColumn>>,
     plan: Plan,
+    change: ChangeCache,
 }
 
 /// What preparing left for the execution.
@@ -38,7 +40,7 @@ impl Prepared {
         columns: Option<Vec<ResultColumn>>,
         plan: Plan,
     ) -> Self {
-        Self { inner: Arc::new(Inner { statement, parameters, columns, plan }) }
+        Self { inner: Arc::new(Inner { statement, parameters, columns, plan, change: ChangeCache::new() }) }
     }
 
     /// Types of `$1`, `$2`, …
@@ -69,6 +71,11 @@ impl Prepared {
     /// The statement that was prepared.
     pub fn statement(&self) -> &Statement {
         &self.inner.statement
+    }
+
+    /// SET and WHERE of a write, bound.
+    pub(crate) fn change(&self) -> &ChangeCache {
+        &self.inner.change
     }
 
     pub(crate) fn plan(&self) -> &Plan {

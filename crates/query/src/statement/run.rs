@@ -14,7 +14,7 @@ use crate::explain;
 use crate::planning::{PlannedQuery, QueryRows};
 use crate::result::{Execution, RowStream};
 use crate::session::{Notice, Owned, Work, unsupported};
-use crate::statement::{Body, Plan, Prepared, Statement};
+use crate::statement::{Body, Plan, Prepared, Statement, hint_query};
 
 /// Batches that wait for a slow reader, beside the one that it reads.
 const BATCHES_AHEAD: usize = 2;
@@ -60,7 +60,9 @@ fn prepare_sql(
     match sql {
         ast::Statement::Query(query) => {
             refuse_writing_query(query)?;
-            let planned = work.context.plan_query(query, types)?;
+            let mut types = types.to_vec();
+            hint_query(work.context()?, query, &mut types)?;
+            let planned = work.context()?.plan_query(query, &types)?;
             let (parameters, columns) = (planned.parameters.clone(), planned.columns.clone());
             Ok(Prepared::new(statement.clone(), parameters, Some(columns), Plan::Query(planned)))
         }
@@ -113,12 +115,12 @@ async fn run_sql(work: Work, prepared: &Prepared, sql: &ast::Statement) -> Resul
     match sql {
         ast::Statement::Query(query) => {
             let planned = planned_now(&work, prepared, query)?;
-            let rows = work.context.execute(&planned, &work.values()).await?;
+            let rows = work.context()?.execute(&planned, &work.values()).await?;
             Ok(Outcome::new(Execution::Rows(stream("SELECT", &work, rows))))
         }
-        ast::Statement::Insert(insert) => dml::insert(&work, insert).await.map(Outcome::new),
-        ast::Statement::Update(update) => dml::update(&work, update, prepared.plan()).await.map(Outcome::new),
-        ast::Statement::Delete(delete) => dml::delete(&work, delete, prepared.plan()).await.map(Outcome::new),
+        ast::Statement::Insert(insert) => dml::insert(&work, insert, prepared.change()).await.map(Outcome::new),
+        ast::Statement::Update(update) => dml::update(&work, update, prepared.plan(), prepared.change()).await.map(Outcome::new),
+        ast::Statement::Delete(delete) => dml::delete(&work, delete, prepared.plan(), prepared.change()).await.map(Outcome::new),
         ast::Statement::Explain { .. } => explain::run(&work, sql).await.map(Outcome::new),
         ast::Statement::CreateTable(create) => ddl::create_table(&work, create).await,
         ast::Statement::CreateSchema { .. } => ddl::create_schema(&work, sql).await,
@@ -131,11 +133,11 @@ async fn run_sql(work: Work, prepared: &Prepared, sql: &ast::Statement) -> Resul
 /// The prepared plan at this snapshot; planned again if a table changed, as long as the result stays what it was.
 fn planned_now(work: &Work, prepared: &Prepared, query: &ast::Query) -> Result<PlannedQuery> {
     let Plan::Query(planned) = prepared.plan() else {
-        return work.context.plan_query(query, &work.types());
+        return work.context()?.plan_query(query, &work.types());
     };
-    match work.context.rebind(planned) {
+    match work.context()?.rebind(planned) {
         Err(error) if error.condition() == Condition::ObjectNotInPrerequisiteState => {
-            let again = work.context.plan_query(query, &work.types())?;
+            let again = work.context()?.plan_query(query, &work.types())?;
             let same = again.columns.len() == planned.columns.len()
                 && again
                     .columns

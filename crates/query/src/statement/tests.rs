@@ -68,7 +68,7 @@ fn syntax_errors_name_the_place_in_characters() {
     ] {
         let error = parse_statements(sql).unwrap_err();
         assert_eq!(error.condition(), Condition::SyntaxError, "{sql}");
-        assert_eq!((error.message(), error.position()), (message, Some(position)), "{sql}");
+        assert_eq!((error.message(), error.position()), (message, Some(position)), "{sql}: {error:?}");
     }
     let error = parse_statements("select 'open").unwrap_err();
     assert_eq!((error.condition(), error.position()), (Condition::SyntaxError, Some(8)));

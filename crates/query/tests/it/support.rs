@@ -31,12 +31,7 @@ impl TestDatabase {
     }
 
     pub fn with_options(options: EngineOptions) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let env = Env::real(dir.path()).unwrap();
-        let engine = Engine::open(&env, options).unwrap();
-        let query = DatabaseOptions { target_partitions: 2, memory_bytes: 256 << 20, ..DatabaseOptions::default() };
-        let database = Database::new(engine, env, query, Handle::current()).unwrap();
-        Self { database, dir }
+        Self::open(tempfile::tempdir().unwrap(), options)
     }
 
     pub fn session(&self) -> TestSession {
@@ -56,16 +51,14 @@ impl TestDatabase {
         let engine = database.engine().clone();
         drop(database);
         tokio::task::spawn_blocking(move || engine.close()).await.unwrap().unwrap();
+        Self::open(dir, EngineOptions::default())
+    }
+
+    fn open(dir: TempDir, options: EngineOptions) -> Self {
         let env = Env::real(dir.path()).unwrap();
-        let engine = Engine::open(&env, EngineOptions::default()).unwrap();
+        let engine = Engine::open(&env, options).unwrap();
         let query = DatabaseOptions { target_partitions: 2, memory_bytes: 256 << 20, ..DatabaseOptions::default() };
         Self { database: Database::new(engine, env, query, Handle::current()).unwrap(), dir }
-    }
-}
-
-impl Drop for TestDatabase {
-    fn drop(&mut self) {
-        self.database.engine().close().ok();
     }
 }
 

@@ -59,7 +59,8 @@ async fn concurrent_increments_through_a_subquery_are_all_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_insert_is_staged_and_whole_or_nothing() {
-    let options = EngineOptions { commit_inline_bytes_max: 64 << 10, ..EngineOptions::default() };
+    let mut options = EngineOptions::default();
+    options.commit_inline_bytes_max = 64 << 10;
     let database = TestDatabase::with_options(options);
     let mut session = database.session();
     session.tag("create table t (id int primary key, v text)").await;

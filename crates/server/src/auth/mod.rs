@@ -3,8 +3,8 @@
 mod scram;
 mod users;
 
-pub(crate) use scram::{ScramFailure, ScramServer};
 pub use scram::Verifier;
+pub(crate) use scram::{ScramFailure, ScramServer};
 pub use users::{ApiKey, Authentication, User, Users};
 
 #[cfg(test)]

@@ -39,7 +39,9 @@ fn the_verifier_of_rfc_7677_accepts_its_client_and_no_other_proof() {
     let nonce = server.server_first().split(',').next().unwrap().to_owned();
     let wrong = format!("c=biws,{nonce},p={}", "A".repeat(43) + "=");
     assert_eq!(server.finish(wrong.as_bytes()), Err(ScramFailure::Refused));
-    for bad in ["c=biws", &format!("c=biws,r=x,p={}=", "A".repeat(43)), &format!("c=eSws,{nonce},p={}=", "A".repeat(43))] {
+    for bad in
+        ["c=biws", &format!("c=biws,r=x,p={}=", "A".repeat(43)), &format!("c=eSws,{nonce},p={}=", "A".repeat(43))]
+    {
         assert!(matches!(begin().finish(bad.as_bytes()), Err(ScramFailure::Malformed(_))), "{bad}");
     }
 }

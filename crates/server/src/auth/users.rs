@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use outcrop_env::Rng;
-use outcrop_types::{Condition, Error, Result};
+use outcrop_types::{Condition, Error, Result, jsonb};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -62,7 +62,8 @@ impl Users {
     /// `InvalidParameterValue` with the line of the fault, for bad verifiers and for names given twice.
     pub fn parse(text: &str) -> Result<Self> {
         let users: Self = toml::from_str(text).map_err(|source| {
-            Error::new(Condition::InvalidParameterValue, "the users file cannot be read").with_detail(source.to_string())
+            Error::new(Condition::InvalidParameterValue, "the users file cannot be read")
+                .with_detail(source.to_string())
         })?;
         for (position, user) in users.users.iter().enumerate() {
             user.verifier.parse::<Verifier>()?;
@@ -104,8 +105,8 @@ impl Users {
 
     /// The file's text.
     pub fn to_text(&self) -> String {
-        let mut text = String::from("# Users and API keys of Outcrop. Made by `outcrop user`; no password is stored here.\n");
-        let quote = |value: &str| toml::Value::String(value.to_owned()).to_string();
+        let mut text =
+            String::from("# Users and API keys of Outcrop. Made by `outcrop user`; no password is stored here.\n");
         for user in &self.users {
             write_table(&mut text, "user", &[("name", quote(&user.name)), ("verifier", quote(&user.verifier))]);
         }
@@ -140,6 +141,13 @@ impl Users {
 
 fn digest(key: &str) -> String {
     hex::encode(Sha256::digest(key.as_bytes()))
+}
+
+/// A TOML string; JSON's escapes are valid there, but TOML wants DEL escaped too.
+fn quote(text: &str) -> String {
+    let mut quoted = String::new();
+    jsonb::write_string(&mut quoted, text);
+    quoted.replace('\u{7f}', "\\u007f")
 }
 
 fn write_table(text: &mut String, name: &str, fields: &[(&str, String)]) {

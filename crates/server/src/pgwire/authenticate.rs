@@ -37,7 +37,8 @@ where
         let first = password_message(reader).await?;
         let first = initial_response(&first).ok_or_else(|| fatal("invalid SASL initial response"))?;
         let verifier = users.verifier(user);
-        let exchange = ScramServer::begin(verifier, user, secret, first, env.rng.as_ref()).map_err(|f| refuse(user, f))?;
+        let exchange =
+            ScramServer::begin(verifier, user, secret, first, env.rng.as_ref()).map_err(|f| refuse(user, f))?;
         outbox.put(&Message::SASLContinue(Bytes::copy_from_slice(exchange.server_first().as_bytes())))?;
         outbox.flush().await?;
         let last = password_message(reader).await?;
@@ -70,7 +71,8 @@ fn refuse(user: &str, failure: ScramFailure) -> Stop {
             format!("password authentication failed for user \"{user}\""),
         )),
         ScramFailure::Malformed(why) => Stop::Fatal(
-            Error::new(Condition::ProtocolViolation, "malformed SCRAM message").with_detail(format!("Of the message: {why}.")),
+            Error::new(Condition::ProtocolViolation, "malformed SCRAM message")
+                .with_detail(format!("Of the message: {why}.")),
         ),
     }
 }

@@ -45,7 +45,8 @@ pub(super) fn decode_parameters(
         .map(|(position, (bytes, data_type))| {
             let Some(bytes) = bytes else { return Ok(Value::Null) };
             let format = format_of(&bind.formats, position);
-            decode(bytes, format, data_type, settings).map_err(|error| name(error, &bind.portal, position, bytes, format))
+            decode(bytes, format, data_type, settings)
+                .map_err(|error| name(error, &bind.portal, position, bytes, format))
         })
         .collect()
 }

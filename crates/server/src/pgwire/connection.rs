@@ -10,7 +10,7 @@ use std::time::Duration;
 use outcrop_env::Env;
 use outcrop_ingest::TextSettings;
 use outcrop_ingest::text::{ByteaOutput, DateOrder, TimeZone};
-use outcrop_query::{Database, ExecuteOptions, Prepared, Session, SessionInfo, TransactionStatus};
+use outcrop_query::{Database, Prepared, Session, SessionInfo, TransactionStatus};
 use outcrop_types::{Condition, Error, Result};
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
 use pgwire::messages::startup::{BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey as WireKey};
@@ -176,9 +176,10 @@ async fn admit(
     let Services { authentication, secret, env, .. } = services;
     authenticate(authentication, &startup.user, secret, env, reader, outbox).await?;
     let key = SecretKey::random(&services.env, if startup.minor_version >= 2 { 32 } else { 4 });
-    let place = services.registry.register(key).ok_or_else(|| {
-        Stop::Fatal(Error::new(Condition::TooManyConnections, "sorry, too many clients already"))
-    })?;
+    let place = services
+        .registry
+        .register(key)
+        .ok_or_else(|| Stop::Fatal(Error::new(Condition::TooManyConnections, "sorry, too many clients already")))?;
     let application_name = startup.settings.iter().find(|(name, _)| name == "application_name");
     let mut session = services.database.session(SessionInfo {
         user: startup.user.clone(),
@@ -189,30 +190,10 @@ async fn admit(
     });
     place.set_cancel(session.cancel_token());
     for (name, value) in &startup.settings {
-        apply_setting(&mut session, name, value).await.map_err(Stop::Fatal)?;
+        session.set_default(name, value).map_err(Stop::Fatal)?;
     }
     outbox.put(&BackendKeyData::new(place.id(), WireKey::Bytes(place.key().as_bytes().to_vec().into())))?;
     Ok((session, place))
-}
-
-/// Applies a setting of the startup packet.
-async fn apply_setting(session: &mut Session, name: &str, value: &str) -> Result<()> {
-    let is_name = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    };
-    if !name.split('.').all(is_name) {
-        return Err(Error::new(
-            Condition::UndefinedObject,
-            format!("unrecognized configuration parameter \"{name}\""),
-        ));
-    }
-    let quoted = value.replace('\'', "''");
-    for statement in session.parse(&format!("SET {name} TO '{quoted}'"))? {
-        let prepared = session.prepare(statement, &[]).await?;
-        session.execute(&prepared, &[], ExecuteOptions::default()).await?;
-    }
-    Ok(())
 }
 
 impl Connection {
@@ -247,7 +228,8 @@ impl Connection {
         }
         if !Frontend::is_known(frame.kind) {
             // Nobody can say what else this client gets wrong.
-            let error = Error::new(Condition::ProtocolViolation, format!("invalid frontend message type {}", frame.kind));
+            let error =
+                Error::new(Condition::ProtocolViolation, format!("invalid frontend message type {}", frame.kind));
             return Err(Stop::Fatal(error));
         }
         match self.dispatch(&frame).await {

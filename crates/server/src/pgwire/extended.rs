@@ -2,7 +2,7 @@
 
 use futures::StreamExt as _;
 use outcrop_ingest::binary::oid;
-use outcrop_query::{CommandTag, ExecuteOptions, Execution, TransactionStatus};
+use outcrop_query::{CommandTag, ExecuteOptions, Execution, Prepared, TransactionStatus};
 use outcrop_types::{Condition, DataType, Error, Result, Value};
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
@@ -10,7 +10,7 @@ use pgwire::messages::response::EmptyQueryResponse;
 
 use super::bind::decode_parameters;
 use super::connection::{Connection, Stop, watched};
-use super::frontend::{Bind, Target};
+use super::frontend::{Bind, Format, Target};
 use super::portal::{Portal, PortalState, Reading};
 use super::rows::RowWriter;
 use super::wire_type::row_description;
@@ -54,11 +54,9 @@ impl Connection {
         if bind.portal.is_empty() {
             self.portals.remove("");
         } else if self.portals.contains_key(&bind.portal) {
-            return Err(Error::new(
-                Condition::DuplicateCursor,
-                format!("portal \"{}\" already exists", bind.portal),
-            )
-            .into());
+            return Err(
+                Error::new(Condition::DuplicateCursor, format!("portal \"{}\" already exists", bind.portal)).into()
+            );
         }
         if self.portals.len() >= self.services.limits.prepared_max {
             return Err(too_many("portals", self.services.limits.prepared_max).into());
@@ -94,12 +92,14 @@ impl Connection {
 
     /// Executes a portal, or goes on with it, for at most `max_rows` rows.
     pub(super) async fn execute(&mut self, name: &str, max_rows: Option<u64>) -> Result<(), Stop> {
-        let mut portal = self.portals.remove(name).ok_or_else(|| unknown_portal(name))?;
         // A portal whose execution fails is gone, as its rows are.
-        let state = std::mem::replace(&mut portal.state, PortalState::Done(None));
-        portal.state = match state {
-            PortalState::Bound(parameters) => Box::pin(self.begin(&portal, &parameters, max_rows)).await?,
-            PortalState::Suspended(reading) => self.send_some(&portal, reading, max_rows).await?,
+        let portal = self.portals.remove(name).ok_or_else(|| unknown_portal(name))?;
+        let Portal { prepared, formats, state } = portal;
+        let state = match state {
+            PortalState::Bound(parameters) => {
+                Box::pin(self.begin(prepared.as_ref(), &formats, &parameters, max_rows)).await?
+            }
+            PortalState::Suspended(reading) => self.send_some(&formats, reading, max_rows).await?,
             PortalState::Done(Some(tag)) if tag.command() == "SELECT" => {
                 let tag = CommandTag::with_rows("SELECT", 0);
                 self.complete(tag.to_string())?;
@@ -112,29 +112,30 @@ impl Connection {
         };
         // COMMIT ends all portals of its block, and DISCARD ALL all there are.
         let is_over = self.session.transaction() == TransactionStatus::Idle
-            && portal.prepared.as_ref().is_some_and(|prepared| prepared.statement().ends_transaction());
+            && prepared.as_ref().is_some_and(|prepared| prepared.statement().ends_transaction());
         if is_over {
             self.portals.clear();
         } else {
-            self.portals.insert(name.to_owned(), portal);
+            self.portals.insert(name.to_owned(), Portal { prepared, formats, state });
         }
         Ok(())
     }
 
     async fn begin(
         &mut self,
-        portal: &Portal,
+        prepared: Option<&Prepared>,
+        formats: &[Format],
         parameters: &[Value],
         max_rows: Option<u64>,
     ) -> Result<PortalState, Stop> {
-        let Some(prepared) = &portal.prepared else {
+        let Some(prepared) = prepared else {
             self.outbox.put(&EmptyQueryResponse::new())?;
             return Ok(PortalState::Done(None));
         };
         let Self { session, reader, .. } = self;
         let options = ExecuteOptions { max_rows };
         match watched(reader, session.execute(prepared, parameters, options)).await?? {
-            Execution::Rows(rows) => self.send_some(portal, Box::new(Reading::new(rows)), max_rows).await,
+            Execution::Rows(rows) => self.send_some(formats, Box::new(Reading::new(rows)), max_rows).await,
             Execution::Done(tag) => {
                 self.complete(tag.to_string())?;
                 Ok(PortalState::Done(Some(tag)))
@@ -157,7 +158,7 @@ impl Connection {
     /// Sends up to `max_rows` rows of a result.
     async fn send_some(
         &mut self,
-        portal: &Portal,
+        formats: &[Format],
         mut reading: Box<Reading>,
         max_rows: Option<u64>,
     ) -> Result<PortalState, Stop> {
@@ -171,7 +172,7 @@ impl Connection {
                     None => break,
                 },
             };
-            let writer = RowWriter::try_new(&batch, reading.rows.columns(), &portal.formats, settings)?;
+            let writer = RowWriter::try_new(&batch, reading.rows.columns(), formats, settings)?;
             for row in reading.next_row..batch.num_rows() {
                 if max_rows == Some(sent) {
                     reading.next_row = row;

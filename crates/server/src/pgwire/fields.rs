@@ -53,13 +53,11 @@ pub(super) fn notice_response(notice: &Notice) -> NoticeResponse {
 
 /// Logs errors that someone must look at, with their causes. All others are the client's alone.
 pub(super) fn log(error: &Error) {
-    match error.kind() {
-        ErrorKind::Corrupt | ErrorKind::Internal | ErrorKind::Poisoned => {
-            let causes = causes(error);
-            tracing::error!(sqlstate = error.condition().sqlstate(), causes, "{error}");
-        }
-        // ErrorKind grows; what is new is the client's business until said otherwise here.
-        _ => tracing::debug!(sqlstate = error.condition().sqlstate(), "{error}"),
+    if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Internal | ErrorKind::Poisoned) {
+        let causes = causes(error);
+        tracing::error!(sqlstate = error.condition().sqlstate(), causes, "{error}");
+    } else {
+        tracing::debug!(sqlstate = error.condition().sqlstate(), "{error}");
     }
 }
 

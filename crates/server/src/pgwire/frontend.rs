@@ -87,10 +87,7 @@ impl Frontend {
             b'd' => Self::CopyData(body.all()),
             b'f' => Self::CopyFail(body.text()?),
             kind => {
-                return Err(Error::new(
-                    Condition::ProtocolViolation,
-                    format!("invalid frontend message type {kind}"),
-                ));
+                return Err(Error::new(Condition::ProtocolViolation, format!("invalid frontend message type {kind}")));
             }
         };
         if body.rest.is_empty() { Ok(message) } else { Err(malformed()) }
@@ -177,9 +174,7 @@ impl Body {
         match self.array()? {
             [b'P'] => Ok(Target::Portal(self.text()?)),
             [b'S'] => Ok(Target::Statement(self.text()?)),
-            [kind] => {
-                Err(Error::new(Condition::ProtocolViolation, format!("invalid message subtype {kind}")))
-            }
+            [kind] => Err(Error::new(Condition::ProtocolViolation, format!("invalid message subtype {kind}"))),
         }
     }
 

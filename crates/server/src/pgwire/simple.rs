@@ -1,7 +1,7 @@
 //! The simple protocol: a text of one or more statements, executed one after the other.
 
 use futures::StreamExt as _;
-use outcrop_query::{Execution, ExecuteOptions, RowStream};
+use outcrop_query::{ExecuteOptions, Execution, RowStream};
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
 
 use super::connection::{Connection, Stop, watched};

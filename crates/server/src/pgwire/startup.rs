@@ -155,9 +155,8 @@ impl Startup {
         let mut startup = Self { minor_version, ..Self::default() };
         let mut texts = body.split_inclusive(|byte| *byte == 0).map(|text| {
             let text = text.strip_suffix(&[0]).ok_or_else(invalid_packet)?;
-            std::str::from_utf8(text).map_err(|_not_utf8| {
-                Error::new(Condition::CharacterNotInRepertoire, "the startup packet is not UTF-8")
-            })
+            std::str::from_utf8(text)
+                .map_err(|_not_utf8| Error::new(Condition::CharacterNotInRepertoire, "the startup packet is not UTF-8"))
         });
         while let Some(name) = texts.next() {
             let (name, value) = (name?, texts.next().ok_or_else(invalid_packet)??);

@@ -37,10 +37,7 @@ fn messages_are_understood() {
     );
     assert_eq!(parse(b'D', b"Ss\0").unwrap(), Frontend::Describe(Target::Statement("s".into())));
     assert_eq!(parse(b'C', b"P\0").unwrap(), Frontend::Close(Target::Portal(String::new())));
-    assert_eq!(
-        parse(b'E', b"\0\0\0\0\x05").unwrap(),
-        Frontend::Execute { portal: String::new(), max_rows: Some(5) }
-    );
+    assert_eq!(parse(b'E', b"\0\0\0\0\x05").unwrap(), Frontend::Execute { portal: String::new(), max_rows: Some(5) });
     assert_eq!(
         parse(b'E', b"\0\xff\xff\xff\xff").unwrap(),
         Frontend::Execute { portal: String::new(), max_rows: None }
@@ -139,8 +136,14 @@ fn parameters_are_decoded_by_their_format_and_named_when_they_are_wrong() {
             bind(vec![], vec![None], vec![]),
             "bind message supplies 1 parameters, but prepared statement \"s\" requires 2",
         ),
-        (bind(vec![Format::Text; 3], vec![None, None], vec![]), "bind message has 3 parameter formats but 2 parameters"),
-        (bind(vec![], vec![None, None], vec![Format::Text; 2]), "bind message has 2 result formats but query has 1 columns"),
+        (
+            bind(vec![Format::Text; 3], vec![None, None], vec![]),
+            "bind message has 3 parameter formats but 2 parameters",
+        ),
+        (
+            bind(vec![], vec![None, None], vec![Format::Text; 2]),
+            "bind message has 2 result formats but query has 1 columns",
+        ),
     ] {
         let error = decode(&bad).unwrap_err();
         assert_eq!((error.condition().sqlstate(), error.message()), ("08P01", message));

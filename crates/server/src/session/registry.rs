@@ -93,7 +93,8 @@ impl Registry {
     /// Cancels what a connection runs, if the key is right. Whoever asks is told nothing.
     pub(crate) fn cancel(&self, id: i32, key: &SecretKey) {
         let state = self.state.lock();
-        let handle = state.connections.get(&id).filter(|entry| entry.key.is(key)).and_then(|entry| entry.cancel.clone());
+        let handle =
+            state.connections.get(&id).filter(|entry| entry.key.is(key)).and_then(|entry| entry.cancel.clone());
         drop(state);
         if let Some(handle) = handle {
             handle.cancel();

@@ -13,7 +13,7 @@ use crate::error::{from_arrow, from_datafusion};
 use crate::types::{data_type_of_arrow, is_text, scalar_to_value};
 
 /// Every value as text.
-pub(in crate::functions) fn format_array(array: &ArrayRef, from: Option<&DataType>) -> Result<ArrayRef> {
+pub(super) fn format_array(array: &ArrayRef, from: Option<&DataType>) -> Result<ArrayRef> {
     let arrow = array.data_type();
     if is_text(arrow) || arrow.is_integer() {
         return cast(array, &ArrowType::Utf8View).map_err(from_arrow);
@@ -65,7 +65,7 @@ fn format_float(value: f64, scientific: &str, plain: &str, digits: i32) -> Strin
     }
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-5..digits).contains(&exponent) || value == 0.0 {
+    if (-4..digits).contains(&exponent) || value == 0.0 {
         return plain.to_owned();
     }
     let sign = if exponent < 0 { '-' } else { '+' };

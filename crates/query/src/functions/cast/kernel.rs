@@ -15,10 +15,11 @@ use outcrop_types::data_type::UTC;
 use outcrop_types::{Condition, DataType, Error, Result};
 
 use super::format::format_array;
-use super::function::CastMode;
+use super::function::{CastMode, is_arrow_cast};
 use super::parse;
+use crate::functions::zone::Zone;
 use crate::error::{from_arrow, from_datafusion};
-use crate::types::is_text;
+use crate::types::{TIMESTAMP, is_text};
 
 const US_PER_DAY: i64 = 86_400_000_000;
 
@@ -37,6 +38,9 @@ pub(super) fn cast_array(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef
     let arrow = array.data_type();
     if *arrow == ArrowType::Null {
         return Ok(new_null_array(&job.target.to_arrow(), array.len()));
+    }
+    if *arrow == job.target.to_arrow() && is_arrow_cast(arrow, job.target) {
+        return Ok(Arc::clone(array));
     }
     match job.target {
         DataType::Text => format_array(array, job.from),
@@ -209,7 +213,7 @@ fn to_date(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
     let ArrowType::Timestamp(..) = array.data_type() else {
         return if *array.data_type() == ArrowType::Date32 { Ok(Arc::clone(array)) } else { Err(cannot_cast(array.data_type(), job)) };
     };
-    let local = in_micros(array)?;
+    let local = in_local_micros(array, job)?;
     let days: Date32Array = local.as_primitive::<TimestampMicrosecondType>().unary(|us| match us {
         i64::MIN => i32::MIN,
         i64::MAX => i32::MAX,
@@ -219,8 +223,16 @@ fn to_date(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
 }
 
 fn to_timestamp(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
-    let zone = (*job.target == DataType::TimestampTz).then_some(UTC);
-    let with_zone = |array: TimestampMicrosecondArray| -> ArrayRef { Arc::new(array.with_timezone_opt(zone)) };
+    let target_zone = if *job.target == DataType::TimestampTz { Some(Zone::parse(job.time_zone)?) } else { None };
+    let from_local = |array: TimestampMicrosecondArray| -> ArrayRef {
+        match target_zone {
+            None => Arc::new(array),
+            Some(zone) => {
+                let moments: TimestampMicrosecondArray = array.unary(|us| zone.to_utc(us));
+                Arc::new(moments.with_timezone(UTC))
+            }
+        }
+    };
     match array.data_type() {
         ArrowType::Date32 => {
             let us: TimestampMicrosecondArray = array
@@ -236,11 +248,11 @@ fn to_timestamp(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
                     }),
                 })
                 .map_err(from_arrow)?;
-            Ok(with_zone(us))
+            Ok(from_local(us))
         }
-        // Zones other than UTC are handled by timezone(); the session's zone is UTC in stored values.
+        ArrowType::Timestamp(_, Some(_)) if target_zone.is_some() => strict_cast(array, &job.target.to_arrow()),
         ArrowType::Timestamp(..) => {
-            Ok(with_zone(in_micros(array)?.as_primitive::<TimestampMicrosecondType>().clone()))
+            Ok(from_local(in_local_micros(array, job)?.as_primitive::<TimestampMicrosecondType>().clone()))
         }
         other => Err(cannot_cast(other, job)),
     }
@@ -249,7 +261,7 @@ fn to_timestamp(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
 fn to_time(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
     match array.data_type() {
         ArrowType::Timestamp(..) => {
-            let local = in_micros(array)?;
+            let local = in_local_micros(array, job)?;
             let times: Time64MicrosecondArray =
                 local.as_primitive::<TimestampMicrosecondType>().unary(|us| us.rem_euclid(US_PER_DAY));
             Ok(Arc::new(times))
@@ -284,15 +296,16 @@ fn by_arrow(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
     strict_cast(array, &job.target.to_arrow()).map_err(|_unsupported| cannot_cast(array.data_type(), job))
 }
 
-fn in_micros(array: &ArrayRef) -> Result<ArrayRef> {
-    let cast = strict_cast(
-        array,
-        &ArrowType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Microsecond, match array.data_type() {
-            ArrowType::Timestamp(_, zone) => zone.clone(),
-            _ => None,
-        }),
-    )?;
-    Ok(cast)
+/// Timestamps without zone, in µs: moments as the session's clocks show them.
+fn in_local_micros(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
+    let ArrowType::Timestamp(_, Some(_)) = array.data_type() else {
+        return strict_cast(array, &TIMESTAMP);
+    };
+    let zone = Zone::parse(job.time_zone)?;
+    let moments = strict_cast(array, &DataType::TimestampTz.to_arrow())?;
+    let local: TimestampMicrosecondArray =
+        moments.as_primitive::<TimestampMicrosecondType>().unary(|us| zone.to_local(us));
+    Ok(Arc::new(local))
 }
 
 fn strict_cast(array: &ArrayRef, target: &ArrowType) -> Result<ArrayRef> {

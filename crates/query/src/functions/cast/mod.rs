@@ -7,5 +7,7 @@ mod parse;
 
 pub(crate) use function::{CastMode, cast_to, is_arrow_cast};
 pub(crate) use parse::parse_constant;
-pub(super) use format::{format_array, format_scalar};
+pub(super) use format::format_scalar;
 pub(super) use parse::parse_json;
+#[cfg(test)]
+pub(super) use parse::rescale;

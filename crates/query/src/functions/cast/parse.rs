@@ -63,7 +63,7 @@ pub(super) fn numeric_of_float(value: f64, precision: u8, scale: i8) -> Result<S
 }
 
 /// Moves the point; halves away from zero.
-pub(super) fn rescale(value: i256, from: i32, to: i32) -> Option<i256> {
+pub(in crate::functions) fn rescale(value: i256, from: i32, to: i32) -> Option<i256> {
     let ten = i256::from_i128(10);
     if to >= from {
         return value.checked_mul(ten.checked_pow(u32::try_from(to - from).ok()?)?);
@@ -182,7 +182,7 @@ fn parse_bytea(text: &str) -> Result<Vec<u8>> {
         let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         if !digits.len().is_multiple_of(2) {
             return Err(Error::new(
-                Condition::InvalidTextRepresentation,
+                Condition::InvalidParameterValue,
                 "invalid hexadecimal data: odd number of digits",
             ));
         }
@@ -190,7 +190,7 @@ fn parse_bytea(text: &str) -> Result<Vec<u8>> {
             .chunks(2)
             .map(|pair| {
                 std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(|| {
-                    Error::new(Condition::InvalidTextRepresentation, "invalid hexadecimal digit in bytea")
+                    Error::new(Condition::InvalidParameterValue, "invalid hexadecimal digit in bytea")
                 })
             })
             .collect();

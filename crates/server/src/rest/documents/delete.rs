@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use outcrop_ingest::{Cells, TextSettings};
+use outcrop_ingest::Cells;
 use outcrop_engine::RowOutcome;
 use outcrop_types::{Result as OutcropResult, TableSchema};
 use serde_json::{Value as JsonValue, json};

@@ -11,6 +11,8 @@ enum Form {
     Plain,
     /// Numbers that always have a point or an exponent: clients tell floats from integers by it.
     Float,
+    /// A time in UTC, always with six digits after the second: JDBC parses exactly that.
+    Timestamp,
     /// `{"__rockset_type": "<name>", "value": "<text>"}`
     Wrapped(&'static str),
 }
@@ -74,24 +76,57 @@ impl RowWriter {
                     out.extend_from_slice(b".0");
                 }
             }
+            Form::Timestamp => {
+                cell.write_json(row, &self.settings, out);
+                pad_fraction(start, out);
+            }
             Form::Wrapped(_) if cell.is_null(row) => out.extend_from_slice(b"null"),
             Form::Wrapped(name) => {
                 out.extend_from_slice(b"{\"__rockset_type\":\"");
                 out.extend_from_slice(name.as_bytes());
                 out.extend_from_slice(b"\",\"value\":");
+                let value = out.len();
                 cell.write_json(row, &self.settings, out);
+                if name == DATETIME {
+                    pad_fraction(value, out);
+                }
                 out.push(b'}');
             }
         }
     }
 }
 
+/// Gives the time that was written at `start` (`"2024-01-02T03:04:05.6Z"`) six digits after the second. What is no such
+/// time (infinity, years before 1) stays.
+fn pad_fraction(start: usize, out: &mut Vec<u8>) {
+    let written = out.get(start..).unwrap_or_default();
+    let (time, end): (&[u8], &[u8]) = match written {
+        [b'"', time @ .., b'Z', b'"'] => (time, b"Z\""),
+        [b'"', time @ .., b'"'] => (time, b"\""),
+        _ => return,
+    };
+    if !time.last().is_some_and(u8::is_ascii_digit) {
+        return;
+    }
+    let digits = time.iter().position(|byte| *byte == b'.').map(|point| time.len() - point - 1);
+    out.truncate(out.len() - end.len());
+    if digits.is_none() {
+        out.push(b'.');
+    }
+    out.extend(std::iter::repeat_n(b'0', FRACTION_DIGITS.saturating_sub(digits.unwrap_or(0))));
+    out.extend_from_slice(end);
+}
+
+const FRACTION_DIGITS: usize = 6;
+const DATETIME: &str = "DATETIME";
+
 fn form(result_type: &ResultType) -> Form {
     match result_type {
         // JDBC compares these names in upper case, the other clients in any.
         ResultType::Data(DataType::Date) => Form::Wrapped("DATE"),
         ResultType::Data(DataType::Time) => Form::Wrapped("TIME"),
-        ResultType::Data(DataType::Timestamp) => Form::Wrapped("DATETIME"),
+        ResultType::Data(DataType::Timestamp) => Form::Wrapped(DATETIME),
+        ResultType::Data(DataType::TimestampTz) => Form::Timestamp,
         ResultType::Data(DataType::Float4 | DataType::Float8) => Form::Float,
         ResultType::Data(
             DataType::Bool
@@ -102,7 +137,6 @@ fn form(result_type: &ResultType) -> Form {
             | DataType::Text
             | DataType::Varchar { .. }
             | DataType::Bytea
-            | DataType::TimestampTz
             | DataType::Uuid
             | DataType::Jsonb
             | DataType::Array(_),

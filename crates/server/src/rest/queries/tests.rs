@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringViewArray};
+use arrow_array::{
+    ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+};
 use outcrop_ingest::TextSettings;
 use outcrop_query::ResultColumn;
 use outcrop_types::{DataType, Value};
@@ -147,4 +149,30 @@ fn rows_are_written_as_rockset_writes_them() {
         "{\"i\":1,\"f\":2.0,\"d\":{\"__rockset_type\":\"DATE\",\"value\":\"1970-01-01\"},\"t \\\"q\\\"\":\"a\\n\"}\n\
          {\"i\":null,\"f\":\"NaN\",\"d\":null,\"t \\\"q\\\"\":\"é\"}"
     );
+}
+
+#[test]
+fn times_always_have_six_digits_after_the_second() {
+    let columns = [("z", DataType::TimestampTz), ("l", DataType::Timestamp)]
+        .map(|(name, data_type)| ResultColumn::new(name, data_type.into()));
+    let times = vec![Some(250_000), Some(0), Some(i64::MAX), None];
+    let local = TimestampMicrosecondArray::from(times);
+    let zoned = local.clone().with_timezone("+00:00");
+    let arrays: [(&str, ArrayRef); 2] = [("z", Arc::new(zoned)), ("l", Arc::new(local))];
+    let batch = RecordBatch::try_from_iter(arrays).unwrap();
+    let writer = RowWriter::new(&columns, TextSettings::default());
+    let cells = writer.cells(&batch).unwrap();
+    let mut rows = Vec::new();
+    for row in 0..4 {
+        let mut out = Vec::new();
+        writer.write(&cells, row, &mut out);
+        rows.push(String::from_utf8(out).unwrap());
+    }
+    let datetime = |value: &str| format!("{{\"__rockset_type\":\"DATETIME\",\"value\":{value}}}");
+    assert_eq!(rows, [
+        format!("{{\"z\":\"1970-01-01T00:00:00.250000Z\",\"l\":{}}}", datetime("\"1970-01-01T00:00:00.250000\"")),
+        format!("{{\"z\":\"1970-01-01T00:00:00.000000Z\",\"l\":{}}}", datetime("\"1970-01-01T00:00:00.000000\"")),
+        format!("{{\"z\":\"infinity\",\"l\":{}}}", datetime("\"infinity\"")),
+        "{\"z\":null,\"l\":null}".to_owned(),
+    ]);
 }

@@ -1,0 +1,7 @@
+//! Tests of what needs no server.
+
+mod batches;
+mod infer;
+mod parquet;
+mod plans;
+mod readers;

@@ -1,0 +1,64 @@
+//! A server in this process: engine, queries, network.
+
+use anyhow::{Context as _, Result};
+use outcrop_engine::Engine;
+use outcrop_env::Env;
+use outcrop_query::Database;
+use outcrop_server::{CheckedConfig, RunningServer, Server};
+use tokio::runtime::{Builder, Runtime};
+
+/// A running server with everything below it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    server: RunningServer,
+    engine: Engine,
+    /// Queries run here, apart from network and commits (architecture Q6).
+    queries: Runtime,
+}
+
+impl Node {
+    /// Opens the data directory, recovers, and serves. Returns once clients can connect.
+    pub(crate) fn start(config: CheckedConfig) -> Result<Self> {
+        let data = config.data.display();
+        let env = Env::real(&config.data).with_context(|| format!("open the data directory {data}"))?;
+        let engine = Engine::open(&env, config.engine).with_context(|| format!("open the database in {data}"))?;
+        if let Some(spill) = &config.database.spill_dir {
+            // What an earlier process spilled is of no use to anyone.
+            match std::fs::remove_dir_all(spill) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("clear the spill directory {}", spill.display()));
+                }
+                Ok(()) | Err(_) => {}
+            }
+            std::fs::create_dir_all(spill)
+                .with_context(|| format!("create the spill directory {}", spill.display()))?;
+        }
+        let queries = Builder::new_multi_thread()
+            .worker_threads(config.query_threads)
+            .thread_name("outcrop-query")
+            .enable_all()
+            .build()
+            .context("start the threads of queries")?;
+        let database = Database::new(engine.clone(), env.clone(), config.database, queries.handle().clone())?;
+        let server = Server::start(config.server, database, env)?;
+        Ok(Self { server, engine, queries })
+    }
+
+    /// The network side.
+    pub(crate) fn server(&self) -> &RunningServer {
+        &self.server
+    }
+
+    /// The storage side.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Lets running statements end, syncs, and closes. Blocks until that is done.
+    pub(crate) fn stop(self) -> Result<()> {
+        self.server.shutdown();
+        self.server.wait();
+        self.queries.shutdown_background();
+        self.engine.close().context("close the database")
+    }
+}
