@@ -10,12 +10,13 @@ use arrow_schema::{ArrowError, DataType as ArrowType, Field, Schema};
 use arrow_select::take::take;
 use outcrop_env::Env;
 use outcrop_format::SegmentMeta;
-use outcrop_types::{Column, ColumnId, DataType, Error, Predicate, Result, RowOrdinal, TableSchema, UnitId};
+use outcrop_format::batch::constant_array;
 
-use crate::columns::{SEQ_NAME, Selection, Wanted, conjuncts, repeat, single_column};
+use outcrop_types::{Bounds, Column, ColumnId, DataType, Error, Predicate, Result, RowOrdinal, TableSchema, UnitId};
+
+use crate::columns::{SEQ_NAME, Selection, Wanted, conjuncts, single_column};
 use crate::files::{DataFiles, Place};
 use crate::pages::PageCache;
-use crate::predicate::{KnownZone, may_match};
 use crate::verify;
 use crate::writer::block_length;
 
@@ -105,7 +106,7 @@ impl Segment {
         }
         let block_rows = self.meta.block_rows.max(1);
         for block in range.start / block_rows..=(range.end - 1) / block_rows {
-            if !may_match(predicate, &|column| self.known_zone(column, block)) {
+            if !predicate.may_match(&|column| self.known_zone(column, block)) {
                 continue;
             }
             let start = (block * block_rows).max(range.start);
@@ -280,7 +281,7 @@ impl Segment {
                 stored.push((slot, place, Some(&column.data_type)));
                 Ok(None)
             }
-            None => repeat(&column.initial_default, &column.data_type, count).map(Some),
+            None => Ok(Some(constant_array(&column.initial_default, &column.data_type, count)?)),
         }
     }
 
@@ -312,10 +313,10 @@ impl Segment {
         Ok(())
     }
 
-    fn known_zone(&self, column: ColumnId, block: u32) -> Option<KnownZone<'_>> {
+    fn known_zone(&self, column: ColumnId, block: u32) -> Option<Bounds<'_>> {
         let block = usize::try_from(block).ok()?;
         let zone = self.meta.zones_of(column)?.get(block)?;
-        Some(KnownZone {
+        Some(Bounds {
             min: zone.min.as_ref(),
             max: zone.max.as_ref(),
             null_count: zone.null_count,
