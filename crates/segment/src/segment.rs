@@ -141,7 +141,7 @@ impl Segment {
         }
         let mut selection = live.map_or_else(|| Selection::all(length), Selection::from_mask);
         if let Some(predicate) = predicate {
-            selection = self.select(schema, predicate, &range, selection)?;
+            selection = self.select(schema, predicate, &range, &selection)?;
         }
         let batch = self.project(schema, columns, &range, &selection)?;
         Ok(ScanBatch { batch, start: range.start, selection })
@@ -198,7 +198,7 @@ impl Segment {
         schema: &TableSchema,
         predicate: &Predicate,
         range: &Range<u32>,
-        selection: Selection,
+        selection: &Selection,
     ) -> Result<Selection> {
         let kept = self.prune(predicate, range.clone());
         let kept = kept.into_iter().map(|kept| index(kept.start - range.start)..index(kept.end - range.start));
