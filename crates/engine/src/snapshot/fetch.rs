@@ -1,5 +1,7 @@
 //! Rows by address, in the order that was asked for.
 
+use std::sync::Arc;
+
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_select::interleave::interleave;
 use outcrop_types::{Error, Result, RowAddress, RowOrdinal};
@@ -68,7 +70,7 @@ impl<'a> Fetch<'a> {
             return Ok(source.clone());
         }
         if places.is_empty() {
-            return Ok(RecordBatch::new_empty(projection.arrow().clone()));
+            return Ok(RecordBatch::new_empty(Arc::clone(projection.arrow())));
         }
         let column = |column: usize| -> Result<ArrayRef> {
             let parts: Vec<&dyn Array> = sources.iter().map(|source| source.column(column).as_ref()).collect();
