@@ -143,7 +143,7 @@ impl Engine {
         node.tail.lock().check_open()?;
         let found = snapshot.version().tables.get(&table).ok_or_else(|| undefined_table(table))?;
         let schema = Arc::clone(&found.schema);
-        if schema.options.append_only && !matches!(mode, WriteMode::Insert(_)) {
+        if schema.options.append_only && matches!(mode, WriteMode::Change(_)) {
             return Err(Error::new(
                 Condition::FeatureNotSupported,
                 format!("table \"{}\" is append-only", schema.name.table),

@@ -22,6 +22,7 @@
 //! [`Engine`], then [`Snapshot`], then [`TableWrite`].
 
 pub mod catalog;
+pub mod check;
 mod commit;
 mod engine;
 mod files;
@@ -37,6 +38,7 @@ mod stage;
 pub mod write;
 
 pub use catalog::{Catalog, Ddl, NewColumn, NewTable};
+pub use check::{CheckProblem, CheckReport};
 pub use engine::{Engine, EngineStatus};
 pub use options::EngineOptions;
 pub use outcrop_segment::ScanColumn;

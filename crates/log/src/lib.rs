@@ -41,4 +41,4 @@ mod walk;
 pub use log::Log;
 pub use options::LogOptions;
 pub use prepare::{LogSpace, Permit, SpaceClass};
-pub use verify::{LogProblem, LogReport, verify};
+pub use verify::{LogProblem, LogReport, read, verify};

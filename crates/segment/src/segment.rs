@@ -10,12 +10,13 @@ use arrow_schema::{ArrowError, DataType as ArrowType, Field, Schema};
 use arrow_select::take::take;
 use outcrop_env::Env;
 use outcrop_format::SegmentMeta;
-use outcrop_types::{Column, ColumnId, DataType, Error, Predicate, Result, RowOrdinal, TableSchema, UnitId};
+use outcrop_format::batch::constant_array;
 
-use crate::columns::{SEQ_NAME, Selection, Wanted, conjuncts, repeat, single_column};
+use outcrop_types::{Bounds, Column, ColumnId, DataType, Error, Predicate, Result, RowOrdinal, TableSchema, UnitId};
+
+use crate::columns::{SEQ_NAME, Selection, Wanted, conjuncts, single_column};
 use crate::files::{DataFiles, Place};
 use crate::pages::PageCache;
-use crate::predicate::{KnownZone, may_match};
 use crate::verify;
 use crate::writer::block_length;
 
@@ -105,7 +106,7 @@ impl Segment {
         }
         let block_rows = self.meta.block_rows.max(1);
         for block in range.start / block_rows..=(range.end - 1) / block_rows {
-            if !may_match(predicate, &|column| self.known_zone(column, block)) {
+            if !predicate.may_match(&|column| self.known_zone(column, block)) {
                 continue;
             }
             let start = (block * block_rows).max(range.start);
@@ -140,7 +141,7 @@ impl Segment {
         }
         let mut selection = live.map_or_else(|| Selection::all(length), Selection::from_mask);
         if let Some(predicate) = predicate {
-            selection = self.select(schema, predicate, &range, selection)?;
+            selection = self.select(schema, predicate, &range, &selection)?;
         }
         let batch = self.project(schema, columns, &range, &selection)?;
         Ok(ScanBatch { batch, start: range.start, selection })
@@ -197,7 +198,7 @@ impl Segment {
         schema: &TableSchema,
         predicate: &Predicate,
         range: &Range<u32>,
-        selection: Selection,
+        selection: &Selection,
     ) -> Result<Selection> {
         let kept = self.prune(predicate, range.clone());
         let kept = kept.into_iter().map(|kept| index(kept.start - range.start)..index(kept.end - range.start));
@@ -280,7 +281,7 @@ impl Segment {
                 stored.push((slot, place, Some(&column.data_type)));
                 Ok(None)
             }
-            None => repeat(&column.initial_default, &column.data_type, count).map(Some),
+            None => Ok(Some(constant_array(&column.initial_default, &column.data_type, count)?)),
         }
     }
 
@@ -312,10 +313,10 @@ impl Segment {
         Ok(())
     }
 
-    fn known_zone(&self, column: ColumnId, block: u32) -> Option<KnownZone<'_>> {
+    fn known_zone(&self, column: ColumnId, block: u32) -> Option<Bounds<'_>> {
         let block = usize::try_from(block).ok()?;
         let zone = self.meta.zones_of(column)?.get(block)?;
-        Some(KnownZone {
+        Some(Bounds {
             min: zone.min.as_ref(),
             max: zone.max.as_ref(),
             null_count: zone.null_count,

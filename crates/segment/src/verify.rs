@@ -15,7 +15,7 @@ use crate::columns::{Selection, Wanted};
 use crate::files::DataFiles;
 use crate::meta::{file_name, read_meta};
 use crate::pages::{PageCache, PagedFile};
-use crate::predicate::{ZoneBuilder, compare};
+use crate::predicate::ZoneBuilder;
 
 /// Blocks that are decoded at a time.
 const BLOCKS_PER_STEP: u32 = 8;
@@ -101,7 +101,7 @@ fn encoded(meta: &SegmentMeta) -> Vec<u8> {
 
 fn same_zones(a: &[Zone], b: &[Zone]) -> bool {
     let same = |a: &Option<Value>, b: &Option<Value>| match (a, b) {
-        (Some(a), Some(b)) => compare(a, b) == Some(Ordering::Equal),
+        (Some(a), Some(b)) => a.compare(b) == Some(Ordering::Equal),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };

@@ -17,6 +17,9 @@ pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
         return Err(Error::new(Condition::TooManyColumns, format!("tables can have at most {COLUMNS_MAX} columns"))
             .with_detail(format!("The table would have {count} columns.")));
     }
+    if new.columns.is_empty() {
+        return Err(Error::new(Condition::FeatureNotSupported, "a table needs at least one column"));
+    }
     let mut names = HashSet::new();
     let mut columns = Vec::with_capacity(new.columns.len());
     for (number, column) in (1_u32..).zip(&new.columns) {
@@ -193,3 +196,6 @@ fn check_type(column: &NewColumn) -> Result<()> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,11 @@ impl LogWorker {
             let counters = &self.node.counters;
             counters.commits.fetch_add(records, Ordering::Relaxed);
             counters.groups.fetch_add(1, Ordering::Relaxed);
-            counters.log_bytes.store(self.log.bytes(), Ordering::Relaxed);
+            let log_bytes = self.log.bytes();
+            counters.log_bytes.store(log_bytes, Ordering::Relaxed);
+            if log_bytes > self.node.options.log_bytes_max {
+                self.node.flush_signal.notify();
+            }
             self.mark_at = Some(self.node.env.clock.monotonic() + MARK_DELAY);
         }
         drop(group.permits);

@@ -79,3 +79,6 @@ impl Remaps {
         now
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,11 @@ impl Journal {
         }
     }
 
+    /// Whether other statements than the one that asks want to know its keys.
+    pub(crate) fn has_others(&self) -> bool {
+        self.open > 1
+    }
+
     /// A commit wrote rows with these keys.
     pub(crate) fn record(&mut self, seq: CommitSeq, keys: &[KeyHash]) {
         if self.open > 0 {

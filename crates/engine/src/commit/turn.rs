@@ -33,8 +33,13 @@ pub(crate) trait Proposal {
     /// About the bytes that its record will have.
     fn record_bytes(&self) -> u64;
 
-    /// Whether it adds rows, so that it needs memory and ordinary space in the log.
+    /// Whether it adds rows, so that it may not use the space that is left for deletes.
     fn adds_rows(&self) -> bool;
+
+    /// Whether its rows go to the memtable.
+    fn needs_memory(&self) -> bool {
+        self.adds_rows()
+    }
 
     /// Whether its keys are resolved off the turn, so that keys written meanwhile must be kept for it (W10).
     fn resolves_off_turn(&self) -> bool {
@@ -56,8 +61,35 @@ pub(crate) struct Applied {
     pub(crate) returning_staged: Vec<RowAddress>,
     /// Rows that die, to return before those of the decision.
     pub(crate) returning_deleted: Vec<RowAddress>,
-    /// Outcomes of staged rows, before those of the decision.
-    pub(crate) staged_outcomes: Vec<RowOutcome>,
+    /// What became of staged rows, before those of the decision.
+    pub(crate) staged_outcomes: Outcomes,
+}
+
+/// What became of rows: counted, and kept one by one only for those who ask.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+    list: Option<Vec<RowOutcome>>,
+}
+
+impl Outcomes {
+    pub(crate) fn new(keep: Keep) -> Self {
+        Self { list: (keep == Keep::Rows).then(Vec::new), ..Self::default() }
+    }
+
+    pub(crate) fn add(&mut self, outcome: RowOutcome) {
+        match outcome {
+            RowOutcome::Inserted => self.inserted += 1,
+            RowOutcome::Updated => self.updated += 1,
+            RowOutcome::Deleted => self.deleted += 1,
+            RowOutcome::Skipped => {}
+        }
+        if let Some(list) = &mut self.list {
+            list.push(outcome);
+        }
+    }
 }
 
 /// The staged half of a commit (W10).
@@ -70,6 +102,13 @@ pub(crate) struct StagedPart {
     pub(crate) keys: Vec<KeyHash>,
 }
 
+impl StagedPart {
+    /// Whether nothing lives and nothing dies by it.
+    fn is_empty(&self) -> bool {
+        self.victims.is_empty() && self.segments.iter().all(|(_, deletes)| deletes.live() == 0)
+    }
+}
+
 impl Applied {
     /// Only rows through the memtable.
     pub(crate) fn inline(decision: Decision) -> Self {
@@ -78,7 +117,7 @@ impl Applied {
             staged: None,
             returning_staged: Vec::new(),
             returning_deleted: Vec::new(),
-            staged_outcomes: Vec::new(),
+            staged_outcomes: Outcomes::default(),
         }
     }
 }
@@ -98,10 +137,24 @@ pub(crate) fn commit_statement(
     if !proposal.resolves_off_turn() {
         return decide_and_sequence(node, shard, schema, proposal, permit, keep);
     }
-    shard.turn().journal.open();
-    let handle = decide_and_sequence(node, shard, schema, proposal, permit, keep);
-    shard.turn().journal.close();
-    handle
+    let _kept = KeptJournal::open(shard);
+    decide_and_sequence(node, shard, schema, proposal, permit, keep)
+}
+
+/// While it lives, the shard keeps the keys that its turns write.
+struct KeptJournal<'a>(&'a Shard);
+
+impl<'a> KeptJournal<'a> {
+    fn open(shard: &'a Shard) -> Self {
+        shard.turn().journal.open();
+        Self(shard)
+    }
+}
+
+impl Drop for KeptJournal<'_> {
+    fn drop(&mut self) {
+        self.0.turn().journal.close();
+    }
 }
 
 fn decide_and_sequence(
@@ -160,12 +213,10 @@ struct Admitted {
 
 impl Admitted {
     fn of(node: &Node, proposal: &dyn Proposal) -> Result<Self> {
-        let class = if proposal.adds_rows() {
+        if proposal.needs_memory() {
             node.wait_for_memory()?;
-            SpaceClass::Ordinary
-        } else {
-            SpaceClass::Reserve
-        };
+        }
+        let class = if proposal.adds_rows() { SpaceClass::Ordinary } else { SpaceClass::Reserve };
         let bytes = proposal.record_bytes();
         Ok(Self { permit: node.admit(bytes, class)?, bytes, class })
     }
@@ -247,18 +298,21 @@ fn take_turn(
         tail_state(&tail, schema)?
     };
     turn.remaps.trim(node.live.oldest_seq());
-    let applied = proposal.decide(&tail.view(&turn.remaps, Some(&turn.journal)))?;
-    let commit = answer(&applied, &tail, keep)?;
-    if applied.decision.is_empty() && applied.staged.is_none() {
+    let mut applied = proposal.decide(&tail.view(&turn.remaps, Some(&turn.journal)))?;
+    let commit = answer(&mut applied, &tail, keep)?;
+    if applied.decision.is_empty() && applied.staged.as_ref().is_none_or(StagedPart::is_empty) {
         return Ok(Outcome::Nothing(Commit { seq: tail.seq, ..commit }));
     }
     apply(node, turn, &tail, applied, permit, commit).map(|(ticket, seq)| Outcome::Sequenced(ticket, seq))
 }
 
 /// The answer to a decision, but for its place in the order.
-fn answer(applied: &Applied, tail: &TailState, keep: Keep) -> Result<Commit> {
-    let outcomes = applied.staged_outcomes.iter().chain(&applied.decision.outcomes);
-    let count = |wanted: RowOutcome| outcomes.clone().filter(|outcome| **outcome == wanted).count() as u64;
+fn answer(applied: &mut Applied, tail: &TailState, keep: Keep) -> Result<Commit> {
+    let mut outcomes = std::mem::take(&mut applied.staged_outcomes);
+    if keep == Keep::Rows && outcomes.list.is_none() {
+        outcomes.list = Some(Vec::new());
+    }
+    applied.decision.outcomes.iter().for_each(|outcome| outcomes.add(*outcome));
     let mut rows = AppliedRows::default();
     if keep == Keep::Rows {
         if let Some(staged) = &applied.staged {
@@ -273,11 +327,11 @@ fn answer(applied: &Applied, tail: &TailState, keep: Keep) -> Result<Commit> {
     }
     Ok(Commit {
         seq: CommitSeq::ZERO,
-        inserted: count(RowOutcome::Inserted),
-        updated: count(RowOutcome::Updated),
-        deleted: count(RowOutcome::Deleted),
+        inserted: outcomes.inserted,
+        updated: outcomes.updated,
+        deleted: outcomes.deleted,
         rows,
-        outcomes: if keep == Keep::Rows { outcomes.copied().collect() } else { Vec::new() },
+        outcomes: outcomes.list.unwrap_or_default(),
     })
 }
 

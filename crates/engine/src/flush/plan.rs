@@ -46,3 +46,6 @@ pub(crate) fn generations_to_seal(open: &[OpenGeneration], load: Load, limits: &
 pub(crate) fn next_due(open: &[OpenGeneration], limits: &EngineOptions) -> Option<Duration> {
     open.iter().map(|generation| limits.flush_age_max.saturating_sub(generation.age)).min()
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,3 +76,6 @@ impl Identity {
 const TITLE: &str = "Outcrop data directory";
 /// Version of the directory as a whole: raised when an older build must not even look at the rest.
 const VERSION: &str = "1";
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,8 @@ use crate::node::{MANIFEST_DIR, SEGMENT_DIR, STAGED_DIR};
 /// What manifests and records name.
 pub(crate) struct Claimed<'a> {
     pub(crate) log_id: LogId,
-    /// Units whose files stay.
-    pub(crate) units: &'a BTreeSet<UnitId>,
+    /// Segments whose files stay.
+    pub(crate) segments: &'a BTreeSet<UnitId>,
     /// Victims files that stay, by name from the root.
     pub(crate) victims_files: &'a [String],
 }
@@ -23,7 +23,7 @@ pub(crate) struct Claimed<'a> {
 /// # Errors
 /// `IoError` when a directory cannot be listed.
 pub(crate) fn find_leftovers(env: &Env, claimed: &Claimed<'_>) -> Result<Vec<FileName>> {
-    let segments: HashSet<(LogId, UnitId)> = claimed.units.iter().map(|unit| (claimed.log_id, *unit)).collect();
+    let segments: HashSet<(LogId, UnitId)> = claimed.segments.iter().map(|unit| (claimed.log_id, *unit)).collect();
     let mut leftovers = orphans(env, SEGMENT_DIR, &segments)?;
     let is_temporary = |name: &FileName| name.base().rsplit_once('.').is_some_and(|(_, suffix)| suffix == TEMPORARY);
     for dir in ["", MANIFEST_DIR] {

@@ -10,4 +10,7 @@ mod leftovers;
 mod open;
 mod replay;
 
-pub(crate) use open::{Start, open};
+pub(crate) use identity::Identity;
+pub(crate) use leftovers::{Claimed, find_leftovers};
+pub(crate) use open::{Start, check_log_end, lock, open};
+pub(crate) use replay::{Replay, Replayed};

@@ -1,7 +1,7 @@
 //! Opening a directory: creating, recovering, and putting the node together.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use outcrop_env::{DirLock, Env, FileName, Signal};
@@ -20,7 +20,7 @@ use crate::commit::{LogRequests, Pressure, Shard, Tail, only_shard};
 use crate::files::{FileError, file_name, remove_if_there};
 use crate::flush::FlushState;
 use crate::manifest::{Checkpoints, Kept, StoredManifest, list_manifests, publish_manifest};
-use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, SEGMENT_DIR, STAGED_DIR};
+use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, RetiredSegment, SEGMENT_DIR, STAGED_DIR};
 use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, Version};
 
 /// A recovered node, and what its workers need.
@@ -53,8 +53,9 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
         replay.apply(seq, bytes)
     })?;
     check_log_end(&manifest, log.last_seq())?;
-    let replayed = replay.finish(log.last_seq())?;
+    let mut replayed = replay.finish(log.last_seq())?;
     build_key_indexes(&replayed.version)?;
+    replayed.segments.extend(segments_of(&stored));
     sweep(env, identity.log_id, &replayed)?;
     tracing::info!(
         checkpoint = %manifest.checkpoint,
@@ -137,7 +138,8 @@ fn copy_of(error: &Error) -> Error {
     }
 }
 
-fn lock(env: &Env) -> Result<Box<dyn DirLock>> {
+/// Takes the directory for this process.
+pub(crate) fn lock(env: &Env) -> Result<Box<dyn DirLock>> {
     let name = file_name("", LOCK_FILE)?;
     env.disk.lock(&name).map_err(|error| {
         if error.kind() == std::io::ErrorKind::WouldBlock {
@@ -210,7 +212,7 @@ fn create(
 }
 
 /// Everything up to the checkpoint was durable when the manifest was written (W11).
-fn check_log_end(manifest: &Manifest, last: CommitSeq) -> Result<()> {
+pub(crate) fn check_log_end(manifest: &Manifest, last: CommitSeq) -> Result<()> {
     if last >= manifest.checkpoint {
         return Ok(());
     }
@@ -233,11 +235,27 @@ fn build_key_indexes(version: &Version) -> Result<()> {
     Ok(())
 }
 
+/// The segments that manifests name: their files stay as long as the manifests.
+fn segments_of(stored: &[StoredManifest]) -> impl Iterator<Item = UnitId> + '_ {
+    let manifests = stored.iter().filter_map(|stored| stored.manifest.as_ref().ok());
+    let shards = manifests.flat_map(|manifest| &manifest.tables).flat_map(|table| &table.shards);
+    shards.flat_map(|shard| &shard.segments).map(|segment| segment.unit)
+}
+
+/// Segments whose files are there for the sake of older manifests and records only.
+fn retired_segments(version: &Version, named: &BTreeSet<UnitId>) -> Vec<RetiredSegment> {
+    let shards = version.tables.values().flat_map(|table| &table.shards);
+    let current: BTreeSet<UnitId> =
+        shards.flat_map(|shard| shard.segments().map(|view| view.segment.unit()).collect::<Vec<_>>()).collect();
+    let gone = named.difference(&current);
+    gone.map(|unit| RetiredSegment { at: version.seq, unit: *unit, segment: Weak::new() }).collect()
+}
+
 /// Removes what a crash left of things that never became part of the log.
 fn sweep(env: &Env, log_id: LogId, replayed: &Replayed) -> Result<()> {
     let victims: Vec<String> = replayed.victims_files.iter().map(|(_, name)| name.clone()).collect();
-    let units: &BTreeSet<UnitId> = &replayed.units;
-    for name in find_leftovers(env, &Claimed { log_id, units, victims_files: &victims })? {
+    let claimed = Claimed { log_id, segments: &replayed.segments, victims_files: &victims };
+    for name in find_leftovers(env, &claimed)? {
         tracing::info!(file = %name, "a file that belongs to nothing is removed");
         let path = env.disk.describe(&name);
         remove_if_there(env, &name).map_err(|error| FileError::new("remove", &path, error))?;
@@ -254,7 +272,8 @@ fn build_node(
     live: Arc<LiveVersions>,
     replayed: Replayed,
 ) -> Arc<Node> {
-    let Replayed { version, wall_us, next_unit, next_table, victims_files, .. } = replayed;
+    let Replayed { version, wall_us, next_unit, next_table, victims_files, segments } = replayed;
+    let retired = retired_segments(&version, &segments);
     let shards: HashMap<TableId, Arc<Shard>> =
         version.tables.keys().map(|table| (*table, Arc::new(Shard::new(*table)))).collect();
     let pressure = Pressure::default();
@@ -275,7 +294,7 @@ fn build_node(
         log_requests: LogRequests::default(),
         flushes: FlushState::default(),
         counters: Counters::default(),
-        retired: Mutex::default(),
+        retired: Mutex::new(retired),
         victims_files: Mutex::new(victims_files),
         ids: Ids::new(next_unit, next_table),
         log_signal: Arc::new(Signal::new()),

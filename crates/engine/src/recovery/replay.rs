@@ -30,8 +30,8 @@ pub(crate) struct Replay<'a> {
     tables: BTreeMap<TableId, Table>,
     next_unit: u64,
     next_table: u32,
-    /// Units that had their files named by the manifest or by a record.
-    units: BTreeSet<UnitId>,
+    /// Segments that the manifest or a record names.
+    segments: BTreeSet<UnitId>,
     victims_files: Vec<(CommitSeq, String)>,
 }
 
@@ -48,8 +48,8 @@ pub(crate) struct Replayed {
     pub(crate) wall_us: i64,
     pub(crate) next_unit: UnitId,
     pub(crate) next_table: TableId,
-    /// Every unit that a record or the manifest names: their files may be needed by a replay from an older manifest.
-    pub(crate) units: BTreeSet<UnitId>,
+    /// Every segment that the manifest or a record names, gone ones too: the next replay from here meets them again.
+    pub(crate) segments: BTreeSet<UnitId>,
     pub(crate) victims_files: Vec<(CommitSeq, String)>,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Replay<'a> {
             tables: BTreeMap::new(),
             next_unit: manifest.next_unit.get(),
             next_table: manifest.next_table.get(),
-            units: BTreeSet::new(),
+            segments: BTreeSet::new(),
             victims_files: Vec::new(),
         };
         for table in &manifest.tables {
@@ -110,7 +110,7 @@ impl<'a> Replay<'a> {
                 Change::Ddl(change) if after => self.ddl(seq, change)?,
                 Change::Install(change) if after => self.install(seq, &change)?,
                 Change::Ddl(_) => {}
-                Change::Install(change) => self.note_units(change.outputs.iter().map(|output| output.unit)),
+                Change::Install(change) => self.note_segments(change.outputs.iter().map(|output| output.unit)),
             }
         }
         Ok(())
@@ -135,7 +135,7 @@ impl<'a> Replay<'a> {
             wall_us: self.wall_us,
             next_unit: UnitId::new(self.next_unit),
             next_table: TableId::new(self.next_table),
-            units: self.units,
+            segments: self.segments,
             victims_files: self.victims_files,
         })
     }
@@ -147,7 +147,7 @@ impl<'a> Replay<'a> {
         state.install(&[], segments)?;
         let unflushed: Vec<(UnitId, u32)> =
             shard.generations.iter().map(|generation| (generation.unit, generation.rows)).collect();
-        self.note_units(shard.segments.iter().map(|segment| segment.unit));
+        self.note_segments(shard.segments.iter().map(|segment| segment.unit));
         self.note_units(unflushed.iter().map(|(unit, _)| *unit));
         self.catalog.put_table(Arc::clone(&schema));
         self.next_table = self.next_table.max(schema.id.get().saturating_add(1));
@@ -210,7 +210,7 @@ impl<'a> Replay<'a> {
     }
 
     fn staged(&mut self, seq: CommitSeq, change: &StagedCommit, after: bool) -> Result<()> {
-        self.note_units(change.segments.iter().map(|segment| segment.unit));
+        self.note_segments(change.segments.iter().map(|segment| segment.unit));
         let victims = match &change.victims {
             Victims::Inline(victims) => victims.clone(),
             Victims::File { name, count, crc32c } => {
@@ -225,7 +225,7 @@ impl<'a> Replay<'a> {
     }
 
     fn install(&mut self, seq: CommitSeq, change: &Install) -> Result<()> {
-        self.note_units(change.outputs.iter().map(|output| output.unit));
+        self.note_segments(change.outputs.iter().map(|output| output.unit));
         let outputs = self.open_segments(&change.outputs, None)?;
         let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, true) };
         // The generation may be open still: that it was sealed is told by the next record that names another one.
@@ -294,7 +294,13 @@ impl<'a> Replay<'a> {
     fn note_units(&mut self, units: impl IntoIterator<Item = UnitId>) {
         for unit in units {
             self.next_unit = self.next_unit.max(unit.get().saturating_add(1));
-            self.units.insert(unit);
+        }
+    }
+
+    fn note_segments(&mut self, segments: impl Iterator<Item = UnitId>) {
+        for segment in segments {
+            self.note_units([segment]);
+            self.segments.insert(segment);
         }
     }
 

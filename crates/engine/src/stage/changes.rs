@@ -7,10 +7,9 @@ use outcrop_format::record::Op;
 use outcrop_types::{CommitSeq, Error, Result, RowAddress};
 
 use super::StagedRows;
-use super::insert::dead_rows;
-use super::part::{CHUNK_ROWS, Resolved};
+use super::part::{CHUNK_ROWS, Resolved, StagedRowSet};
 use super::writer::Stage;
-use crate::commit::{Applied, Proposal, VICTIM_BYTES};
+use crate::commit::{Applied, Keep, Outcomes, Proposal, VICTIM_BYTES};
 use crate::key_index::KeyHash;
 use crate::snapshot::TableSnapshot;
 use crate::write::{
@@ -26,6 +25,9 @@ pub(crate) struct StagedChanges {
     recheck: Option<Box<dyn Recheck>>,
     /// What the statement read.
     snapshot: TableSnapshot,
+    keep: Keep,
+    /// Staged rows of items that are gone, or were judged anew.
+    dead: Vec<RowAddress>,
     /// New rows of rechecks inside the turn.
     memory: Vec<RecordBatch>,
     resolved: Resolved,
@@ -36,6 +38,16 @@ struct Item {
     seen: RowAddress,
     now: Option<RowAddress>,
     row: New,
+}
+
+impl Item {
+    /// The staged row that replaces it.
+    fn staged(&self) -> Option<RowAddress> {
+        match self.row {
+            New::Staged(row, _) => Some(row),
+            New::Nothing | New::Memory(..) => None,
+        }
+    }
 }
 
 /// What replaces a row.
@@ -51,7 +63,7 @@ type Rejudged = Vec<(usize, RowAddress, Option<usize>)>;
 
 impl StagedChanges {
     /// Takes over what was in memory.
-    pub(crate) fn new(target: &Target, stage: Stage, changes: Changes) -> Result<Self> {
+    pub(crate) fn new(target: &Target, stage: Stage, changes: Changes, keep: Keep) -> Result<Self> {
         let (items, sources, recheck) = changes.into_parts();
         let mut staged = Self {
             stage,
@@ -59,6 +71,8 @@ impl StagedChanges {
             seen: HashSet::new(),
             recheck,
             snapshot: target.table.clone(),
+            keep,
+            dead: Vec::new(),
             memory: Vec::new(),
             resolved: Resolved::default(),
         };
@@ -146,6 +160,7 @@ impl StagedChanges {
 
     fn set(&mut self, index: usize, now: RowAddress, row: New) {
         if let Some(item) = self.items.get_mut(index) {
+            self.dead.extend(item.staged());
             item.now = Some(now);
             item.row = row;
         }
@@ -259,11 +274,17 @@ impl Proposal for StagedChanges {
         let stale = self.resolved.stale_keys(view, |_| true);
         self.check_unique(view, if rejudged { None } else { Some(&stale) })?;
 
-        let mut applied = Split::default();
+        let mut applied = Split::new(self.keep);
         self.items.iter().for_each(|item| applied.add(item));
-        let alive: HashSet<RowAddress> = applied.staged.iter().copied().collect();
-        let dead = dead_rows(&self.stage, &alive);
-        let (part, extra) = self.resolved.into_part(&mut self.stage, view, applied.victims, &dead, applied.keys)?;
+        self.dead.extend(self.items.iter().filter(|item| item.now.is_none()).filter_map(Item::staged));
+        let Self { stage, items, dead, resolved, .. } = self;
+        let alive = || -> Box<dyn Iterator<Item = (KeyHash, RowAddress)>> {
+            Box::new(items.iter().filter(|item| item.now.is_some()).filter_map(|item| match item.row {
+                New::Staged(row, key) => Some((key?, row)),
+                New::Nothing | New::Memory(..) => None,
+            }))
+        };
+        let (part, extra) = resolved.part(stage, view, &applied.victims, StagedRowSet { dead, alive: &alive })?;
         let mut list = applied.list;
         list.extend(extra);
         let rows = gather(view.schema, &self.memory, &applied.picks)?;
@@ -285,6 +306,10 @@ impl Proposal for StagedChanges {
         self.items.iter().any(|item| !matches!(item.row, New::Nothing))
     }
 
+    fn needs_memory(&self) -> bool {
+        false
+    }
+
     fn resolves_off_turn(&self) -> bool {
         true
     }
@@ -294,34 +319,45 @@ impl Proposal for StagedChanges {
     }
 }
 
-/// The items by where their parts of the record are.
-#[derive(Default)]
+/// The items by where their parts of the record are, and what is returned of them.
 struct Split {
+    keep: Keep,
     victims: Vec<RowAddress>,
     staged: Vec<RowAddress>,
-    keys: Vec<KeyHash>,
     deleted: Vec<RowAddress>,
     list: Vec<Op>,
     picks: Vec<(usize, usize)>,
-    outcomes: Vec<RowOutcome>,
+    outcomes: Outcomes,
 }
 
 impl Split {
+    fn new(keep: Keep) -> Self {
+        Self {
+            keep,
+            victims: Vec::new(),
+            staged: Vec::new(),
+            deleted: Vec::new(),
+            list: Vec::new(),
+            picks: Vec::new(),
+            outcomes: Outcomes::new(keep),
+        }
+    }
+
     fn add(&mut self, item: &Item) {
         let Some(now) = item.now else {
-            self.outcomes.push(RowOutcome::Skipped);
+            self.outcomes.add(RowOutcome::Skipped);
             return;
         };
-        self.outcomes.push(match item.row {
+        let returns = self.keep == Keep::Rows;
+        self.outcomes.add(match item.row {
             New::Nothing => {
                 self.victims.push(now);
-                self.deleted.push(now);
+                self.deleted.extend(returns.then_some(now));
                 RowOutcome::Deleted
             }
-            New::Staged(row, key) => {
+            New::Staged(row, _) => {
                 self.victims.push(now);
-                self.staged.push(row);
-                self.keys.extend(key);
+                self.staged.extend(returns.then_some(row));
                 RowOutcome::Updated
             }
             New::Memory(source, row) => {

@@ -7,9 +7,9 @@ use outcrop_format::record::Op;
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress};
 
 use super::StagedRows;
-use super::part::{CHUNK_ROWS, Resolved};
+use super::part::{CHUNK_ROWS, Resolved, StagedRowSet};
 use super::writer::Stage;
-use crate::commit::{Applied, Proposal};
+use crate::commit::{Applied, Keep, Outcomes, Proposal};
 use crate::key_index::KeyHash;
 use crate::write::{
     ConflictUpdate, Decision, OnConflict, RowOutcome, TailView, Target, all_columns, check_answer, checked_rows,
@@ -22,8 +22,14 @@ pub(crate) struct StagedInsert {
     on_conflict: OnConflict,
     /// The staged row of each key; empty for a table without primary key.
     rows: HashMap<KeyHash, RowAddress>,
-    /// Each row given: its key, and where it is staged; `None` for a row that an earlier one of the statement rules out.
+    /// Rows given without a key.
+    plain: u64,
+    /// Each row given, for those who ask for rows: its key, and where it is staged; `None` for a row that an earlier one of
+    /// the statement rules out.
     given: Vec<(Option<KeyHash>, Option<RowAddress>)>,
+    keep: Keep,
+    /// Staged rows that something newer of the statement replaced.
+    dead: Vec<RowAddress>,
     /// Keys that were there already, and what becomes of them.
     conflicts: HashMap<KeyHash, Conflict>,
     resolved: Resolved,
@@ -44,12 +50,15 @@ enum NewRow {
 }
 
 impl StagedInsert {
-    pub(crate) fn new(_: &Target, stage: Stage, on_conflict: OnConflict) -> Self {
+    pub(crate) fn new(stage: Stage, on_conflict: OnConflict, keep: Keep) -> Self {
         Self {
             stage,
             on_conflict,
             rows: HashMap::new(),
+            plain: 0,
             given: Vec::new(),
+            keep,
+            dead: Vec::new(),
             conflicts: HashMap::new(),
             resolved: Resolved::default(),
         }
@@ -147,6 +156,15 @@ impl StagedInsert {
         self.stage.finish()
     }
 
+    /// Conflicts that must be judged anew; rows staged for them are of no use.
+    fn forget_conflicts(&mut self, forget: impl Fn(&KeyHash) -> bool) {
+        let forgotten = self.conflicts.extract_if(|key, _| forget(key));
+        self.dead.extend(forgotten.filter_map(|(_, conflict)| match conflict.new_row {
+            Some(NewRow::Staged(row)) => Some(row),
+            Some(NewRow::Memory(..)) | None => None,
+        }));
+    }
+
     /// The keys of the statement that live rows have.
     fn find(&self, view: &TailView<'_>, keys: &[KeyHash]) -> Vec<(KeyHash, RowAddress)> {
         keys.chunks(CHUNK_ROWS)
@@ -159,7 +177,10 @@ impl StagedRows for StagedInsert {
     fn insert(&mut self, target: &Target, rows: &RecordBatch) -> Result<()> {
         if target.keys.is_none() {
             let staged = self.stage.append(rows, &[])?;
-            self.given.extend(staged.into_iter().map(|row| (None, Some(row))));
+            self.plain += staged.len() as u64;
+            if self.keep == Keep::Rows {
+                self.given.extend(staged.into_iter().map(|row| (None, Some(row))));
+            }
             return Ok(());
         }
         let keys = key_hashes(target.keys.as_deref(), &target.schema, rows)?;
@@ -176,7 +197,9 @@ impl StagedRows for StagedInsert {
             if let Some(address) = address {
                 self.rows.insert(key, address);
             }
-            self.given.push((Some(key), address));
+            if self.keep == Keep::Rows {
+                self.given.push((Some(key), address));
+            }
         }
         Ok(())
     }
@@ -191,7 +214,7 @@ impl Proposal for StagedInsert {
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         let keys: Vec<KeyHash> = self.rows.keys().copied().collect();
         let found = self.find(view, &keys);
-        self.conflicts.clear();
+        self.forget_conflicts(|_| true);
         match (&self.on_conflict, found.first()) {
             (OnConflict::Error, Some((key, _))) => return Err(self.violation(view, *key)),
             (OnConflict::Error, None) => {}
@@ -224,11 +247,8 @@ impl Proposal for StagedInsert {
                 }
             }
         }
-        let keys: Vec<KeyHash> = stale.into_iter().collect();
-        let found = self.find(view, &keys);
-        keys.iter().for_each(|key| {
-            self.conflicts.remove(key);
-        });
+        let found = self.find(view, &stale.iter().copied().collect::<Vec<_>>());
+        self.forget_conflicts(|key| stale.contains(key));
         let mut memory = Vec::new();
         match std::mem::replace(&mut self.on_conflict, OnConflict::Nothing) {
             OnConflict::Error => {
@@ -262,6 +282,10 @@ impl Proposal for StagedInsert {
         true
     }
 
+    fn needs_memory(&self) -> bool {
+        false
+    }
+
     fn resolves_off_turn(&self) -> bool {
         true
     }
@@ -277,63 +301,68 @@ impl StagedInsert {
         let mut victims = Vec::new();
         let mut list = Vec::new();
         let mut picks = Vec::new();
-        let mut outcomes = Vec::with_capacity(self.given.len());
-        let mut alive = HashSet::new();
-        let mut returning = Vec::new();
-        let mut keys = Vec::new();
-        for (key, row) in &self.given {
-            let conflict = key.and_then(|key| self.conflicts.get(&key));
-            let staged = match (row, conflict) {
-                (None, _) => None,
-                (Some(row), None) => Some((*row, RowOutcome::Inserted)),
-                (Some(_), Some(Conflict { victim, new_row })) => match new_row {
-                    Some(NewRow::Staged(row)) => {
-                        victims.push(*victim);
-                        Some((*row, RowOutcome::Updated))
-                    }
-                    Some(NewRow::Memory(source, row)) => {
-                        list.push(Op::Update(*victim));
-                        picks.push((*source, *row));
-                        outcomes.push(RowOutcome::Updated);
-                        continue;
-                    }
-                    None => None,
-                },
-            };
-            if let Some((row, outcome)) = staged {
-                alive.insert(row);
-                returning.push(row);
-                keys.extend(*key);
-                outcomes.push(outcome);
-            } else {
-                outcomes.push(RowOutcome::Skipped);
+        for (key, Conflict { victim, new_row }) in &self.conflicts {
+            // The proposed row is stored in no case: the one there stays, or another one replaces it.
+            self.dead.extend(self.rows.get(key));
+            match new_row {
+                Some(NewRow::Staged(_)) => victims.push(*victim),
+                Some(NewRow::Memory(source, row)) => {
+                    list.push(Op::Update(*victim));
+                    picks.push((*source, *row));
+                }
+                None => {}
             }
         }
-        let dead = dead_rows(&self.stage, &alive);
-        let (part, extra) = self.resolved.into_part(&mut self.stage, view, victims, &dead, keys)?;
+        let (outcomes, returning) = self.outcomes();
+        let Self { stage, rows, conflicts, dead, resolved, .. } = self;
+        let alive = || -> Box<dyn Iterator<Item = (KeyHash, RowAddress)>> {
+            Box::new(rows.iter().filter_map(|(key, row)| match conflicts.get(key) {
+                None => Some((*key, *row)),
+                Some(Conflict { new_row: Some(NewRow::Staged(row)), .. }) => Some((*key, *row)),
+                Some(_) => None,
+            }))
+        };
+        let (part, extra) = resolved.part(stage, view, &victims, StagedRowSet { dead, alive: &alive })?;
         list.extend(extra);
         let rows = gather(view.schema, memory, &picks)?;
         let row_keys = view.key_hashes(&rows)?;
-        let decision = Decision { rows, row_keys, ops: ops_from(list)?, outcomes: Vec::new() };
         Ok(Applied {
-            decision,
+            decision: Decision { rows, row_keys, ops: ops_from(list)?, outcomes: Vec::new() },
             staged: Some(part),
             returning_staged: returning,
             returning_deleted: Vec::new(),
             staged_outcomes: outcomes,
         })
     }
-}
 
-/// Staged rows that are not in `alive`.
-pub(super) fn dead_rows(stage: &Stage, alive: &HashSet<RowAddress>) -> Vec<RowAddress> {
-    stage
-        .segments()
-        .iter()
-        .flat_map(|staged| {
-            let unit = staged.segment.unit();
-            (0..staged.segment.rows()).map(move |row| RowAddress::new(unit, outcrop_types::RowOrdinal::new(row)))
-        })
-        .filter(|address| !alive.contains(address))
-        .collect()
+    /// What became of the rows, and the staged ones that are stored, in the order given.
+    fn outcomes(&self) -> (Outcomes, Vec<RowAddress>) {
+        let mut outcomes = Outcomes::new(self.keep);
+        let mut returning = Vec::new();
+        if self.keep == Keep::Counts {
+            (0..self.plain).for_each(|_| outcomes.add(RowOutcome::Inserted));
+            self.rows.keys().for_each(|key| outcomes.add(self.outcome(*key).0));
+            return (outcomes, returning);
+        }
+        for (key, row) in &self.given {
+            let (outcome, stored) = match (key, row) {
+                (None, row) => (RowOutcome::Inserted, *row),
+                (Some(_), None) => (RowOutcome::Skipped, None),
+                (Some(key), Some(_)) => self.outcome(*key),
+            };
+            outcomes.add(outcome);
+            returning.extend(stored);
+        }
+        (outcomes, returning)
+    }
+
+    /// What became of the row of a key, and where it is staged.
+    fn outcome(&self, key: KeyHash) -> (RowOutcome, Option<RowAddress>) {
+        match self.conflicts.get(&key).map(|conflict| conflict.new_row) {
+            None => (RowOutcome::Inserted, self.rows.get(&key).copied()),
+            Some(Some(NewRow::Staged(row))) => (RowOutcome::Updated, Some(row)),
+            Some(Some(NewRow::Memory(..))) => (RowOutcome::Updated, None),
+            Some(None) => (RowOutcome::Skipped, None),
+        }
+    }
 }

@@ -8,7 +8,7 @@ use outcrop_types::{CommitSeq, Result, RowAddress, RowOrdinal, ShardId, UnitId};
 
 use super::victims::store_victims;
 use super::writer::Stage;
-use crate::commit::{StagedPart, VICTIM_BYTES};
+use crate::commit::{Journal, StagedPart, VICTIM_BYTES};
 use crate::key_index::KeyHash;
 use crate::write::TailView;
 
@@ -51,32 +51,35 @@ impl Resolved {
         }
     }
 
-    /// The part of a commit that names the staged segments. `victims` are alive in the tail; `dead` are staged rows that
-    /// nobody shall see. Victims that the stored list does not have come back as operations for the rest of the record.
-    pub(super) fn into_part(
+    /// The part of a commit that names the staged segments. `victims` are alive in the tail; `rows` are dead and live rows
+    /// of the stage. Victims that the stored list does not have come back as operations for the rest of the record.
+    pub(super) fn part(
         &mut self,
         stage: &mut Stage,
         view: &TailView<'_>,
-        victims: Vec<RowAddress>,
-        dead: &[RowAddress],
-        keys: Vec<KeyHash>,
+        victims: &[RowAddress],
+        rows: StagedRowSet<'_>,
     ) -> Result<(StagedPart, Vec<Op>)> {
+        let StagedRowSet { dead, alive } = rows;
+        stage.index_in(view.state.keys(), &alive)?;
+        let others = view.journal.is_some_and(Journal::has_others);
+        let keys = if others { alive().map(|(key, _)| key).collect() } else { Vec::new() };
         if self.record.is_none() || !self.units_are_there(view) {
             // A flush moved rows after the last round: the list is written again, inside the turn.
-            self.store(stage, &victims)?;
+            self.store(stage, victims)?;
         }
         let extra = victims.iter().filter(|victim| !self.stored.contains(victim)).map(|victim| Op::Delete(*victim));
         let extra: Vec<Op> = extra.collect();
-        let mut by_unit: HashMap<UnitId, Vec<RowOrdinal>> = HashMap::new();
+        let mut dead_of: HashMap<UnitId, Vec<RowOrdinal>> = HashMap::new();
         for address in dead {
-            by_unit.entry(address.unit).or_default().push(address.row);
+            dead_of.entry(address.unit).or_default().push(address.row);
         }
         let mut segments = Vec::with_capacity(stage.segments().len());
         let mut installed = Vec::with_capacity(stage.segments().len());
         for staged in stage.segments() {
             let segment = &staged.segment;
             let mut deletes = DeleteVector::new(segment.rows());
-            deletes.delete(by_unit.get(&segment.unit()).map_or(&[], Vec::as_slice));
+            deletes.delete(dead_of.get(&segment.unit()).map_or(&[], Vec::as_slice));
             installed.push(InstalledSegment {
                 unit: segment.unit(),
                 rows: segment.rows(),
@@ -119,6 +122,14 @@ impl Resolved {
         let units: HashSet<UnitId> = self.stored.iter().map(|victim| victim.unit).collect();
         units.into_iter().all(|unit| view.state.has_unit(unit))
     }
+}
+
+/// The staged rows of a statement, once all is decided.
+pub(super) struct StagedRowSet<'a> {
+    /// Rows that nobody shall see.
+    pub(super) dead: &'a [RowAddress],
+    /// The others, with their keys; none for a table without primary key.
+    pub(super) alive: &'a dyn Fn() -> Box<dyn Iterator<Item = (KeyHash, RowAddress)> + 'a>,
 }
 
 /// Keys that a turn resolves again at most before it would rather be another round.

@@ -7,10 +7,9 @@ use outcrop_format::record::{Op, Ops};
 use outcrop_types::{CommitSeq, Result, RowAddress};
 
 use super::StagedRows;
-use super::insert::dead_rows;
-use super::part::{CHUNK_ROWS, Resolved};
+use super::part::{CHUNK_ROWS, Resolved, StagedRowSet};
 use super::writer::Stage;
-use crate::commit::{Applied, Keep, Proposal};
+use crate::commit::{Applied, Keep, Outcomes, Proposal};
 use crate::key_index::KeyHash;
 use crate::write::{Decision, RowOutcome, TailView, Target, UpsertItem, concat, gather, key_hashes, ops_from};
 
@@ -22,6 +21,8 @@ pub(crate) struct StagedUpsert {
     fates: HashMap<KeyHash, Fate>,
     /// Every document given: its key, and whether it is stored or deletes.
     given: Vec<(KeyHash, bool)>,
+    /// Staged rows that a later document of the statement replaced.
+    dead: Vec<RowAddress>,
     /// Staged rows of a table without primary key.
     plain: Vec<RowAddress>,
     resolved: Resolved,
@@ -49,6 +50,7 @@ impl StagedUpsert {
             keep,
             fates: HashMap::new(),
             given: Vec::new(),
+            dead: Vec::new(),
             plain: Vec::new(),
             resolved: Resolved::default(),
         };
@@ -72,11 +74,15 @@ impl StagedUpsert {
 
     fn add(&mut self, rows: &RecordBatch, keys: &[KeyHash]) -> Result<()> {
         let staged = self.stage.append(rows, keys)?;
-        for (key, row) in keys.iter().zip(staged) {
-            self.fates.insert(*key, Fate { row: Some(row), victim: None });
-            self.given.push((*key, true));
-        }
+        keys.iter().zip(staged).for_each(|(key, row)| self.put(*key, Some(row)));
         Ok(())
+    }
+
+    /// The newest document of a key.
+    fn put(&mut self, key: KeyHash, row: Option<RowAddress>) {
+        let before = self.fates.insert(key, Fate { row, victim: None });
+        self.dead.extend(before.and_then(|fate| fate.row));
+        self.given.push((key, row.is_some()));
     }
 
     fn find(&mut self, view: &TailView<'_>, keys: &[KeyHash]) {
@@ -89,23 +95,22 @@ impl StagedUpsert {
         }
     }
 
-    fn outcomes(&self) -> Vec<RowOutcome> {
+    fn outcomes(&self) -> Outcomes {
+        let mut outcomes = Outcomes::new(self.keep);
         let mut exists: HashMap<KeyHash, bool> = HashMap::with_capacity(self.fates.len());
-        self.given
-            .iter()
-            .map(|(key, stored)| {
-                let before = self.fates.get(key).is_some_and(|fate| fate.victim.is_some());
-                let exists = exists.entry(*key).or_insert(before);
-                let outcome = match (*stored, *exists) {
-                    (true, false) => RowOutcome::Inserted,
-                    (true, true) => RowOutcome::Updated,
-                    (false, true) => RowOutcome::Deleted,
-                    (false, false) => RowOutcome::Skipped,
-                };
-                *exists = *stored;
-                outcome
-            })
-            .collect()
+        for (key, stored) in &self.given {
+            let before = self.fates.get(key).is_some_and(|fate| fate.victim.is_some());
+            let exists = exists.entry(*key).or_insert(before);
+            outcomes.add(match (*stored, *exists) {
+                (true, false) => RowOutcome::Inserted,
+                (true, true) => RowOutcome::Updated,
+                (false, true) => RowOutcome::Deleted,
+                (false, false) => RowOutcome::Skipped,
+            });
+            *exists = *stored;
+        }
+        self.plain.iter().for_each(|_| outcomes.add(RowOutcome::Inserted));
+        outcomes
     }
 }
 
@@ -120,10 +125,7 @@ impl StagedRows for StagedUpsert {
     }
 
     fn delete_keys(&mut self, keys: &[KeyHash]) -> Result<()> {
-        for key in keys {
-            self.fates.insert(*key, Fate { row: None, victim: None });
-            self.given.push((*key, false));
-        }
+        keys.iter().for_each(|key| self.put(*key, None));
         Ok(())
     }
 
@@ -157,17 +159,19 @@ impl Proposal for StagedUpsert {
         self.find(view, &stale.into_iter().collect::<Vec<_>>());
 
         let victims: Vec<RowAddress> = self.fates.values().filter_map(|fate| fate.victim).collect();
-        let stored = self.fates.iter().filter_map(|(key, fate)| Some((*key, fate.row?)));
-        let (keys, rows): (Vec<KeyHash>, Vec<RowAddress>) = stored.unzip();
-        let mut returning: Vec<RowAddress> = rows.into_iter().chain(self.plain.iter().copied()).collect();
-        let alive: HashSet<RowAddress> = returning.iter().copied().collect();
-        let dead = dead_rows(&self.stage, &alive);
-        let deleted = self.fates.values().filter(|fate| fate.row.is_none()).filter_map(|fate| fate.victim);
-        let deleted: Vec<RowAddress> = if self.keep == Keep::Rows { deleted.collect() } else { Vec::new() };
-        let (part, extra) = self.resolved.into_part(&mut self.stage, view, victims, &dead, keys)?;
-        returning.sort_unstable();
-        let mut outcomes = self.outcomes();
-        outcomes.extend(self.plain.iter().map(|_| RowOutcome::Inserted));
+        let (mut returning, mut deleted) = (Vec::new(), Vec::new());
+        if self.keep == Keep::Rows {
+            returning.extend(self.fates.values().filter_map(|fate| fate.row));
+            returning.extend(&self.plain);
+            returning.sort_unstable();
+            deleted.extend(self.fates.values().filter(|fate| fate.row.is_none()).filter_map(|fate| fate.victim));
+        }
+        let outcomes = self.outcomes();
+        let Self { stage, fates, dead, resolved, .. } = self;
+        let alive = || -> Box<dyn Iterator<Item = (KeyHash, RowAddress)>> {
+            Box::new(fates.iter().filter_map(|(key, fate)| Some((*key, fate.row?))))
+        };
+        let (part, extra) = resolved.part(stage, view, &victims, StagedRowSet { dead, alive: &alive })?;
         Ok(Applied {
             decision: only_ops(view, extra)?,
             staged: Some(part),
@@ -183,6 +187,10 @@ impl Proposal for StagedUpsert {
 
     fn adds_rows(&self) -> bool {
         true
+    }
+
+    fn needs_memory(&self) -> bool {
+        false
     }
 
     fn resolves_off_turn(&self) -> bool {

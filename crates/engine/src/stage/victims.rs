@@ -84,3 +84,6 @@ const VICTIMS_KIND: FileKind = FileKind { name: "victims file", magic: *b"OUTCRV
 
 /// Victims that a record holds itself.
 const INLINE_MAX: usize = 16_384;
+
+#[cfg(test)]
+mod tests;

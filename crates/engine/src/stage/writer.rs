@@ -87,6 +87,29 @@ impl Stage {
         Ok(TableSnapshot::of_state(Arc::clone(&self.schema), state, self.node.published_seq()))
     }
 
+    /// Makes sure that the staged rows are in the index that the shard has now: a TRUNCATE since the statement began gave
+    /// it another one. `alive` gives the rows with their keys.
+    pub(crate) fn index_in<'a>(
+        &mut self,
+        index: Option<&Arc<ShardKeys>>,
+        alive: &dyn Fn() -> Box<dyn Iterator<Item = (KeyHash, RowAddress)> + 'a>,
+    ) -> Result<()> {
+        let Some(index) = index else { return Ok(()) };
+        if self.keys.as_ref().is_some_and(|known| Arc::ptr_eq(known, index)) {
+            return Ok(());
+        }
+        self.keys = Some(Arc::clone(index));
+        let mut pairs: Vec<(KeyHash, RowAddress)> = alive().collect();
+        pairs.sort_unstable_by_key(|(_, address)| *address);
+        for of_unit in pairs.chunk_by(|(_, a), (_, b)| a.unit == b.unit) {
+            let Some((_, first)) = of_unit.first() else { continue };
+            let (keys, rows): (Vec<KeyHash>, Vec<RowOrdinal>) =
+                of_unit.iter().map(|(key, row)| (*key, row.row)).unzip();
+            index.insert_segment(&keys, first.unit, &rows)?;
+        }
+        Ok(())
+    }
+
     /// A victims file belongs to the statement until it is committed.
     pub(crate) fn own_victims_file(&mut self, name: &str) {
         if let Some(before) = self.victims_file.replace(name.to_owned()) {

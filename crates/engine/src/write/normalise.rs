@@ -97,25 +97,23 @@ fn check_row_sizes(batch: &RecordBatch, schema: &TableSchema) -> Result<()> {
 
 /// One NaN, no -0.0, also inside arrays.
 fn canonical_floats(array: &ArrayRef) -> ArrayRef {
-    match array.data_type() {
-        ArrowType::Float32 => {
-            canonical::<Float32Type>(array, |value| if value.is_nan() { f32::NAN } else { value + 0.0 })
-        }
-        ArrowType::Float64 => {
-            canonical::<Float64Type>(array, |value| if value.is_nan() { f64::NAN } else { value + 0.0 })
-        }
-        ArrowType::List(field) if field.data_type().is_floating() => {
-            let list = array.as_list::<i32>();
-            let values = canonical_floats(list.values());
-            Arc::new(ListArray::new(Arc::clone(field), list.offsets().clone(), values, list.nulls().cloned()))
-        }
-        _ => Arc::clone(array),
+    if let Some(floats) = array.as_primitive_opt::<Float32Type>() {
+        return canonical(floats, |value| if value.is_nan() { f32::NAN } else { value + 0.0 });
     }
+    if let Some(floats) = array.as_primitive_opt::<Float64Type>() {
+        return canonical(floats, |value| if value.is_nan() { f64::NAN } else { value + 0.0 });
+    }
+    if let (ArrowType::List(field), Some(list)) = (array.data_type(), array.as_list_opt::<i32>())
+        && field.data_type().is_floating()
+    {
+        let values = canonical_floats(list.values());
+        return Arc::new(ListArray::new(Arc::clone(field), list.offsets().clone(), values, list.nulls().cloned()));
+    }
+    Arc::clone(array)
 }
 
 /// `-0.0 + 0.0` is 0.0, and every other number plus 0.0 is itself.
-fn canonical<T: ArrowPrimitiveType>(array: &ArrayRef, clean: impl Fn(T::Native) -> T::Native) -> ArrayRef {
-    let array: &PrimitiveArray<T> = array.as_primitive();
+fn canonical<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, clean: impl Fn(T::Native) -> T::Native) -> ArrayRef {
     Arc::new(array.unary::<_, T>(clean))
 }
 
@@ -125,32 +123,34 @@ fn compact(array: &ArrayRef) -> Result<ArrayRef> {
     if held <= 2 * needed + COMPACT_SLACK_BYTES {
         return Ok(Arc::clone(array));
     }
-    match array.data_type() {
-        ArrowType::Utf8View => Ok(Arc::new(array.as_string_view().gc())),
-        ArrowType::BinaryView => Ok(Arc::new(array.as_binary_view().gc())),
-        _ => {
-            let rows = u32::try_from(array.len())
-                .map_err(|error| Error::internal("a batch has too many rows").with_source(error))?;
-            let all: UInt32Array = (0..rows).collect();
-            take(array, &all, None).map_err(|error| Error::internal("cannot copy an array").with_source(error))
-        }
+    let rows =
+        u32::try_from(array.len()).map_err(|error| Error::internal("a batch has too many rows").with_source(error))?;
+    let all: UInt32Array = (0..rows).collect();
+    let copy = take(array, &all, None).map_err(|error| Error::internal("cannot copy an array").with_source(error))?;
+    // A copy of views still points into the old text.
+    if let Some(views) = copy.as_string_view_opt() {
+        return Ok(Arc::new(views.gc()));
     }
+    if let Some(views) = copy.as_binary_view_opt() {
+        return Ok(Arc::new(views.gc()));
+    }
+    Ok(copy)
 }
 
 /// Bytes that the values of an array need by themselves.
 fn slice_bytes(array: &ArrayRef) -> usize {
-    match array.data_type() {
-        ArrowType::Utf8View => view_bytes(array.as_string_view().views()),
-        ArrowType::BinaryView => view_bytes(array.as_binary_view().views()),
-        ArrowType::List(_) => {
-            let list = array.as_list::<i32>();
-            let start = list.value_offsets().first().copied().unwrap_or_default();
-            let end = list.value_offsets().last().copied().unwrap_or_default();
-            let (start, end) = (usize::try_from(start).unwrap_or_default(), usize::try_from(end).unwrap_or_default());
-            slice_bytes(&list.values().slice(start, end.saturating_sub(start))) + 4 * array.len()
-        }
-        _ => array.to_data().get_slice_memory_size().unwrap_or_else(|_unsized| array.get_buffer_memory_size()),
+    if let Some(views) = array.as_string_view_opt() {
+        return view_bytes(views.views());
     }
+    if let Some(views) = array.as_binary_view_opt() {
+        return view_bytes(views.views());
+    }
+    if let Some(list) = array.as_list_opt::<i32>() {
+        let end_of = |offset: Option<&i32>| offset.and_then(|offset| usize::try_from(*offset).ok()).unwrap_or_default();
+        let (start, end) = (end_of(list.value_offsets().first()), end_of(list.value_offsets().last()));
+        return slice_bytes(&list.values().slice(start, end.saturating_sub(start))) + size_of::<i32>() * array.len();
+    }
+    array.to_data().get_slice_memory_size().unwrap_or_else(|_unsized| array.get_buffer_memory_size())
 }
 
 /// A view is 16 bytes, of which the first four are the length; up to 12 bytes of text are inside.
@@ -168,3 +168,6 @@ const VIEW_INLINE_BYTES: usize = 12;
 
 /// Waste below this is not worth a copy.
 const COMPACT_SLACK_BYTES: usize = 1_024;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use outcrop_types::{Error, Result, RowAddress, TableSchema};
+use outcrop_types::{Condition, Error, Result, RowAddress, TableSchema};
 
 use super::api::{OnConflict, WriteMode};
 use super::change::Changes;
@@ -74,6 +74,7 @@ impl TableWrite {
     ///
     /// # Errors
     /// `NotNullViolation`, `DiskFull`, and in staged statements `UniqueViolation` already here.
+    #[expect(clippy::needless_pass_by_value, reason = "the rows are handed over")]
     pub fn insert(&mut self, rows: RecordBatch) -> Result<()> {
         let rows = normalise(&rows, &self.target.schema, &self.target.arrow)?;
         if rows.num_rows() == 0 {
@@ -105,7 +106,9 @@ impl TableWrite {
     /// `InternalError` for a table without primary key, and in other modes.
     pub fn delete_keys(&mut self, keys: &RecordBatch) -> Result<()> {
         let Some(index) = &self.target.keys else {
-            return Err(Error::internal(format!("table {} has no primary key", self.target.schema.name)));
+            let name = &self.target.schema.name.table;
+            let message = format!("table \"{name}\" has no primary key to delete rows by");
+            return Err(Error::new(Condition::ObjectNotInPrerequisiteState, message));
         };
         let keys = index.encode(keys.columns())?;
         self.bytes += keys.len() as u64 * VICTIM_BYTES;
@@ -124,6 +127,7 @@ impl TableWrite {
     ///
     /// # Errors
     /// `NotNullViolation`, `DiskFull`.
+    #[expect(clippy::needless_pass_by_value, reason = "the rows are handed over")]
     pub fn update(&mut self, victims: &[RowAddress], rows: RecordBatch) -> Result<()> {
         if victims.len() != rows.num_rows() {
             return Err(Error::internal(format!("{} victims for {} new rows", victims.len(), rows.num_rows())));
@@ -180,7 +184,7 @@ impl TableWrite {
         let stage = Stage::new(&self.target);
         let staged: Box<dyn StagedRows> = match std::mem::replace(&mut self.rows, Rows::Failed) {
             Rows::Insert { batches, on_conflict } => {
-                let mut staged = StagedInsert::new(&self.target, stage, on_conflict);
+                let mut staged = StagedInsert::new(stage, on_conflict, self.keep);
                 for rows in batches {
                     staged.insert(&self.target, &rows)?;
                 }
@@ -189,7 +193,7 @@ impl TableWrite {
             Rows::Upsert { batches, items, .. } => {
                 Box::new(StagedUpsert::new(&self.target, stage, self.keep, &batches, &items)?)
             }
-            Rows::Change(changes) => Box::new(StagedChanges::new(&self.target, stage, changes)?),
+            Rows::Change(changes) => Box::new(StagedChanges::new(&self.target, stage, changes, self.keep)?),
             rows @ (Rows::Staged(_) | Rows::Failed) => {
                 self.rows = rows;
                 return Ok(());

@@ -243,7 +243,7 @@ fn one_row_per_commit_and_many_flushes() {
     }
     engine.flush(None).unwrap();
     assert!(engine.status().flushes >= 20, "{}", engine.status().flushes);
-    eprintln!("{:?}", engine.status());
+
     let expected: Vec<(i64, String)> =
         (0..700).map(|id| (id, format!("v{}", if id < 100 { id + 1_400 } else { id + 700 }))).collect();
     assert_eq!(pairs(&engine.snapshot(), table), expected);
@@ -251,4 +251,13 @@ fn one_row_per_commit_and_many_flushes() {
     let engine = Engine::open(&env, tiny()).unwrap();
     assert_eq!(pairs(&engine.snapshot(), table), expected);
     check_keys(&engine.snapshot(), table);
+}
+
+#[test]
+fn small_commits_take_little_memory() {
+    let (_env, engine, table) = open();
+    for id in 0..300 {
+        insert(&engine, table, &[row(id, "x")]).unwrap();
+    }
+    assert!(engine.status().memtable_bytes < 300 * 100, "{:?}", engine.status());
 }

@@ -1,1 +1,90 @@
-//! To come.
+//! Real threads on a real disk: readers see whole commits while writers, flushes and checkpoints run.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use outcrop_engine::{Engine, WriteMode};
+use outcrop_env::Env;
+use outcrop_testkit::Row;
+use outcrop_types::Value;
+
+use crate::support::*;
+
+/// The sum of all values is the same in every snapshot: transfers between accounts (K3).
+#[test]
+fn readers_see_whole_commits_while_writers_and_flushes_run() {
+    const ACCOUNTS: i64 = 200;
+    let directory = tempfile::tempdir().unwrap();
+    let env = Env::real(directory.path()).unwrap();
+    let mut options = tiny();
+    options.memtable_bytes_max = 8 << 20;
+    let engine = Engine::open(&env, options.clone()).unwrap();
+    let mut accounts = keyed("accounts");
+    accounts.columns[1] = column("balance", outcrop_types::DataType::Int8, false);
+    let table = create(&engine, accounts);
+    let all: Vec<Row> = (0..ACCOUNTS).map(|id| vec![Value::Int(id), Value::Int(100)]).collect();
+    upsert(&engine, table, &all).unwrap();
+    let stop = AtomicBool::new(false);
+    let sum = |rows: Vec<Row>| -> (usize, i64) {
+        let balance = |row: &Row| if let Value::Int(balance) = row[1] { balance } else { panic!("{row:?}") };
+        (rows.len(), rows.iter().map(balance).sum())
+    };
+    let expected = (usize::try_from(ACCOUNTS).unwrap(), 100 * ACCOUNTS);
+    std::thread::scope(|scope| {
+        for reader in 0..2 {
+            let (engine, stop, sum) = (&engine, &stop, &sum);
+            scope.spawn(move || {
+                let mut held = engine.snapshot();
+                let mut last = held.commit_seq();
+                while !stop.load(Ordering::Relaxed) {
+                    let snapshot = engine.snapshot();
+                    assert!(snapshot.commit_seq() >= last);
+                    last = snapshot.commit_seq();
+                    assert_eq!(sum(scan(&snapshot, table)), expected, "reader {reader} at {last}");
+                    check_keys(&snapshot, table);
+                    assert_eq!(sum(scan(&held, table)), expected);
+                    if last.get() % 7 == 0 {
+                        held = snapshot;
+                    }
+                }
+            });
+        }
+        let writers: Vec<_> = (0..3_i64)
+            .map(|writer| {
+                let engine = &engine;
+                scope.spawn(move || {
+                    // Each writer has accounts of its own, so that no transfer reads what another one changes.
+                    let mine: Vec<i64> = (0..ACCOUNTS).filter(|id| id % 3 == writer).collect();
+                    let mut balances = vec![100_i64; mine.len()];
+                    for turn in 0..150_usize {
+                        let (from, to) = (turn * 7 % mine.len(), (turn * 13 + 1) % mine.len());
+                        if from == to {
+                            continue;
+                        }
+                        balances[from] -= 1;
+                        balances[to] += 1;
+                        let snapshot = engine.snapshot();
+                        let mut write = engine.write(&snapshot, table, WriteMode::Upsert).unwrap();
+                        let rows: Vec<Row> =
+                            [from, to].map(|index| vec![Value::Int(mine[index]), Value::Int(balances[index])]).to_vec();
+                        write.insert(batch(&snapshot, table, &rows)).unwrap();
+                        let commit = write.commit().wait().unwrap();
+                        assert_eq!(commit.updated, 2);
+                        assert!(engine.snapshot().commit_seq() >= commit.seq);
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        engine.flush(None).unwrap();
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(engine.status().flushes > 5, "{:?}", engine.status());
+    let balances = scan(&engine.snapshot(), table);
+    engine.close().unwrap();
+    drop(engine);
+    assert_eq!(outcrop_engine::check::check(&env).unwrap().problems, []);
+    let engine = Engine::open(&env, options).unwrap();
+    outcrop_testkit::assert_same_rows("after restart", &balances, &scan(&engine.snapshot(), table));
+}

@@ -1,1 +1,162 @@
-//! To come.
+//! Failing disks, full disks, full memory (W8, W9).
+
+use std::time::Duration;
+
+use outcrop_engine::{Ddl, Engine, OnConflict, WriteMode};
+use outcrop_env::{Env, FaultKind, OperationClass};
+use outcrop_types::{Condition, TableName, Value};
+
+use crate::support::*;
+
+#[test]
+fn a_failed_sync_poisons_writes_and_leaves_reads() {
+    let (env, sim) = Env::simulated(21);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    let table = create(&engine, keyed("t"));
+    insert(&engine, table, &[row(1, "one")]).unwrap();
+    let snapshot = engine.snapshot();
+    let write = |rows: &[outcrop_testkit::Row]| {
+        let mut write = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
+        write.insert(batch(&snapshot, table, rows)).unwrap();
+        write.commit()
+    };
+    let first = write(&[row(2, "two")]);
+    // This refusal depends on the commit that will fail (W3).
+    let dependent = write(&[row(2, "again")]);
+    sim.fail_once(OperationClass::Sync, 0, FaultKind::Io);
+    assert_eq!(first.wait().unwrap_err().condition(), Condition::Poisoned);
+    assert_eq!(dependent.wait().unwrap_err().condition(), Condition::Poisoned);
+    let refused = engine.write(&engine.snapshot(), table, WriteMode::Upsert).unwrap_err();
+    assert_eq!(refused.condition(), Condition::Poisoned);
+    assert_eq!(engine.ddl(Ddl::CreateSchema("s".into())).wait().unwrap_err().condition(), Condition::Poisoned);
+    assert_eq!(engine.flush(None).unwrap_err().condition(), Condition::Poisoned);
+    assert!(engine.status().poisoned.is_some());
+    assert_eq!(pairs(&engine.snapshot(), table), [(1, "one".to_owned())]);
+    drop(engine);
+    let env = sim.crash();
+    let engine = Engine::open(&env, roomy()).unwrap();
+    let found = pairs(&engine.snapshot(), table);
+    assert!(found.len() <= 2 && found[0] == (1, "one".to_owned()));
+    insert(&engine, table, &[row(3, "three")]).unwrap();
+}
+
+#[test]
+fn a_full_disk_refuses_inserts_and_lets_deletes_pass_until_there_is_room() {
+    let (env, sim) = Env::simulated(22);
+    let mut options = roomy();
+    options.log_file_bytes = 256 << 10;
+    let engine = Engine::open(&env, options.clone()).unwrap();
+    let table = create(&engine, keyed("t"));
+    insert(&engine, table, &rows(0..20, "a")).unwrap();
+    sim.run_until_idle(1_000);
+    sim.set_capacity(Some(sim.used()));
+    let mut id = 100;
+    let error = loop {
+        match insert(&engine, table, &[row(id, &"x".repeat(2_000))]) {
+            Ok(_) => id += 1,
+            Err(error) => break error,
+        }
+        assert!(id < 2_000, "the disk is never full");
+    };
+    assert_eq!(error.condition(), Condition::DiskFull);
+    assert_eq!(engine.status().poisoned, None);
+    assert_eq!(pairs(&engine.snapshot(), table).len(), 20 + usize::try_from(id - 100).unwrap());
+    // Deletes, DROP and TRUNCATE work from the reserve.
+    assert_eq!(delete_keys(&engine, table, &[vec![Value::Int(1)], vec![Value::Int(2)]]).unwrap().deleted, 2);
+    engine.ddl(Ddl::Truncate(vec![TableName::new("commons", "t")])).wait().unwrap();
+    assert_eq!(engine.flush(None).map_err(|error| error.condition()), Ok(()));
+    // Room again: writes go on without restart.
+    sim.set_capacity(None);
+    insert(&engine, table, &[row(1, "one")]).unwrap();
+    drop(engine);
+    let engine = Engine::open(&sim.crash(), options).unwrap();
+    assert_eq!(pairs(&engine.snapshot(), table), [(1, "one".to_owned())]);
+}
+
+#[test]
+fn a_flush_that_finds_the_disk_full_is_tried_again() {
+    let (env, sim) = Env::simulated(23);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    let table = create(&engine, keyed("t"));
+    insert(&engine, table, &rows(0..1_000, "value")).unwrap();
+    sim.run_until_idle(1_000);
+    sim.set_capacity(Some(sim.used()));
+    assert_eq!(engine.flush(None).unwrap_err().condition(), Condition::DiskFull);
+    assert_eq!(pairs(&engine.snapshot(), table).len(), 1_000);
+    assert_eq!(engine.status().segments, 0);
+    sim.set_capacity(None);
+    engine.flush(None).unwrap();
+    assert_eq!((engine.status().segments, engine.status().memtable_bytes), (1, 0));
+    assert_eq!(pairs(&engine.snapshot(), table).len(), 1_000);
+    // Nothing is left of the attempts.
+    assert_eq!(env.disk.list("segments").unwrap().len(), 2);
+}
+
+#[test]
+fn writes_stall_and_are_refused_when_memory_is_full_and_go_on_when_it_is_not() {
+    let (env, sim) = Env::simulated(24);
+    let mut options = roomy();
+    options.memtable_bytes_max = 100_000;
+    options.stall_max = Duration::from_millis(50);
+    let engine = Engine::open(&env, options).unwrap();
+    let table = create(&engine, keyed("t"));
+    // Segments cannot be written, the log can.
+    sim.fail_always(OperationClass::Create, 0, FaultKind::StorageFull);
+    let mut id = 0;
+    let error = loop {
+        match insert(&engine, table, &[row(id, &"x".repeat(2_000))]) {
+            Ok(_) => id += 1,
+            Err(error) => break error,
+        }
+        assert!(id < 200, "memory is never full");
+    };
+    assert_eq!(error.condition(), Condition::DiskFull, "{error}");
+    assert_eq!(engine.status().stall_reason, Some("disk full"));
+    delete_keys(&engine, table, &[vec![Value::Int(0)]]).unwrap();
+    sim.clear_faults();
+    insert(&engine, table, &[row(id, "x")]).unwrap_or_else(|error| {
+        // The next flush is due a second after the failed one.
+        assert_eq!(error.condition(), Condition::DiskFull);
+        engine.flush(None).unwrap();
+        insert(&engine, table, &[row(id, "x")]).unwrap()
+    });
+    assert_eq!(pairs(&engine.snapshot(), table).len(), usize::try_from(id).unwrap());
+}
+
+#[test]
+fn check_finds_a_sound_directory_sound_and_a_damaged_one_damaged() {
+    let (env, sim) = Env::simulated(25);
+    let engine = Engine::open(&env, tiny()).unwrap();
+    let table = create(&engine, keyed("t"));
+    for id in 0..200 {
+        upsert(&engine, table, &[row(id % 90, "value")]).unwrap();
+    }
+    assert_eq!(outcrop_engine::check::check(&env).unwrap_err().condition(), Condition::ObjectInUse);
+    engine.close().unwrap();
+    drop(engine);
+    let report = outcrop_engine::check::check(&env).unwrap();
+    assert_eq!(report.problems, []);
+    assert_eq!((report.tables, report.rows), (1, 90));
+    assert!(report.segments > 0 && report.leftovers.is_empty());
+
+    for file in env.disk.list("segments").unwrap() {
+        sim.corrupt(&file.name, |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 4;
+        })
+        .unwrap();
+        let report = outcrop_engine::check::check(&env).unwrap();
+        assert!(!report.problems.is_empty(), "{} was changed", file.name);
+        sim.corrupt(&file.name, |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 4;
+        })
+        .unwrap();
+    }
+    let newest = env.disk.list("manifest").unwrap().pop().unwrap();
+    sim.corrupt(&newest.name, |bytes| bytes[70] ^= 1).unwrap();
+    assert!(!outcrop_engine::check::check(&env).unwrap().problems.is_empty());
+    // The manifest before it and the log still give everything.
+    let engine = Engine::open(&env, tiny()).unwrap();
+    assert_eq!(pairs(&engine.snapshot(), table).len(), 90);
+}

@@ -1,1 +1,182 @@
-//! To come.
+//! Statements that meet each other: Q7, W3, and what a flush moves meanwhile.
+
+use outcrop_engine::{Engine, OnConflict, RowOutcome, WriteMode};
+use outcrop_env::Env;
+use outcrop_testkit::{Row, rows_of};
+use outcrop_types::{Condition, TableId, Value};
+
+use crate::support::callbacks::{Append, concat};
+use crate::support::*;
+
+fn open() -> (Env, Engine, TableId) {
+    let (env, _sim) = Env::simulated(11);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    let table = create(&engine, keyed("t"));
+    (env, engine, table)
+}
+
+fn text(pairs: &[(i64, &str)]) -> Vec<(i64, String)> {
+    pairs.iter().map(|(id, value)| (*id, (*value).to_owned())).collect()
+}
+
+#[test]
+fn do_update_sees_the_newest_row_and_may_leave_it() {
+    let (_env, engine, table) = open();
+    insert(&engine, table, &[row(1, "a"), row(2, "keep")]).unwrap();
+    let commit = write_rows(&engine, table, &[row(1, "b"), row(2, "b"), row(3, "c")], concat(&engine, table)).unwrap();
+    assert_eq!(commit.outcomes, [RowOutcome::Updated, RowOutcome::Skipped, RowOutcome::Inserted]);
+    assert_eq!(pairs(&engine.snapshot(), table), text(&[(1, "ab"), (2, "keep"), (3, "c")]));
+    let returned: Vec<Row> = commit.rows.flat_map(|rows| rows_of(&rows.unwrap())).collect();
+    assert_eq!(returned, [row(1, "ab"), row(3, "c")]);
+}
+
+#[test]
+fn do_update_meeting_a_row_twice_is_refused() {
+    let (_env, engine, table) = open();
+    insert(&engine, table, &[row(1, "a"), row(2, "keep")]).unwrap();
+    for twice in [[row(1, "b"), row(1, "c")], [row(7, "b"), row(7, "c")]] {
+        let error = write_rows(&engine, table, &twice, concat(&engine, table)).unwrap_err();
+        assert_eq!(error.condition(), Condition::CardinalityViolation);
+    }
+    // A row that the WHERE left alone was not met.
+    let commit = write_rows(&engine, table, &[row(2, "b"), row(2, "c")], concat(&engine, table)).unwrap();
+    assert_eq!((commit.updated, commit.outcomes), (0, vec![RowOutcome::Skipped; 2]));
+}
+
+#[test]
+fn an_update_finds_rows_that_a_flush_moved() {
+    let (_env, engine, table) = open();
+    insert(&engine, table, &rows(0..100, "a")).unwrap();
+    delete_keys(&engine, table, &[vec![Value::Int(3)]]).unwrap();
+    let snapshot = engine.snapshot();
+    let victims = find(&snapshot, table, &[5, 50]);
+    let mut write = engine.write(&snapshot, table, WriteMode::Change(None)).unwrap();
+    engine.flush(None).unwrap();
+    write.update(&victims, batch(&snapshot, table, &[row(5, "five"), row(50, "fifty")])).unwrap();
+    assert_eq!(write.commit().wait().unwrap().updated, 2);
+    let found = pairs(&engine.snapshot(), table);
+    assert_eq!((found.len(), &found[4], &found[49]), (99, &(5, "five".to_owned()), &(50, "fifty".to_owned())));
+    check_keys(&engine.snapshot(), table);
+
+    // And without a callback rows that were replaced are gone.
+    let mut write = engine.write(&snapshot, table, WriteMode::Change(None)).unwrap().keep_rows();
+    write.delete(&find(&snapshot, table, &[5, 6])).unwrap();
+    let commit = write.commit().wait().unwrap();
+    assert_eq!(commit.outcomes, [RowOutcome::Skipped, RowOutcome::Deleted]);
+    assert_eq!(commit.rows.flat_map(|rows| rows_of(&rows.unwrap())).collect::<Vec<_>>(), [row(6, "a")]);
+}
+
+#[test]
+fn a_row_that_changed_is_judged_again_and_its_change_is_not_lost() {
+    let (_env, engine, table) = open();
+    insert(&engine, table, &[row(1, "a"), row(2, "a"), row(3, "a"), row(4, "a")]).unwrap();
+    let snapshot = engine.snapshot();
+    let recheck = Append::boxed(&engine, table, "a", Some("+"));
+    let seen = [row(1, "a"), row(2, "a"), row(3, "a"), row(4, "a")];
+    let new_rows = recheck.apply(&seen, "+");
+    let mut write = engine.write(&snapshot, table, WriteMode::Change(Some(recheck))).unwrap().keep_rows();
+    write.update(&find(&snapshot, table, &[1, 2, 3, 4]), new_rows).unwrap();
+    // Meanwhile one row changes and matches still, one changes and does not, one goes.
+    upsert(&engine, table, &[row(1, "ab"), row(2, "b")]).unwrap();
+    delete_keys(&engine, table, &[vec![Value::Int(3)]]).unwrap();
+    engine.flush(None).unwrap();
+    let commit = write.commit().wait().unwrap();
+    use RowOutcome::{Skipped, Updated};
+    assert_eq!(commit.outcomes, [Updated, Skipped, Skipped, Updated]);
+    assert_eq!(pairs(&engine.snapshot(), table), text(&[(1, "ab+"), (2, "b"), (4, "a+")]));
+}
+
+#[test]
+fn a_delete_judges_changed_rows_again() {
+    let (_env, engine, table) = open();
+    insert(&engine, table, &[row(1, "a"), row(2, "a")]).unwrap();
+    let snapshot = engine.snapshot();
+    let recheck = Append::boxed(&engine, table, "a", None);
+    let mut write = engine.write(&snapshot, table, WriteMode::Change(Some(recheck))).unwrap();
+    write.delete(&find(&snapshot, table, &[1, 2])).unwrap();
+    upsert(&engine, table, &[row(1, "ab"), row(2, "b")]).unwrap();
+    assert_eq!(write.commit().wait().unwrap().deleted, 1);
+    assert_eq!(pairs(&engine.snapshot(), table), text(&[(2, "b")]));
+}
+
+#[test]
+fn two_rows_can_swap_their_keys_but_not_share_one() {
+    let (_env, engine, table) = open();
+    insert(&engine, table, &[row(1, "one"), row(2, "two"), row(3, "three")]).unwrap();
+    let snapshot = engine.snapshot();
+    let change = |victims: &[i64], new_rows: &[Row]| {
+        let mut write = engine.write(&snapshot, table, WriteMode::Change(None)).unwrap();
+        write.update(&find(&snapshot, table, victims), batch(&snapshot, table, new_rows)).unwrap();
+        write.commit().wait()
+    };
+    let taken = change(&[1], &[row(3, "one")]).unwrap_err();
+    assert_eq!(taken.detail(), Some("Key (id)=(3) already exists."));
+    let shared = change(&[1, 2], &[row(9, "one"), row(9, "two")]).unwrap_err();
+    assert_eq!(shared.detail(), Some("Key (id)=(9) already exists."));
+    assert_eq!(change(&[1, 2], &[row(2, "one"), row(1, "two")]).unwrap().updated, 2);
+    assert_eq!(pairs(&engine.snapshot(), table), text(&[(1, "two"), (2, "one"), (3, "three")]));
+    check_keys(&engine.snapshot(), table);
+    check_keys(&snapshot, table);
+}
+
+#[test]
+fn a_victim_given_twice_counts_once() {
+    let (_env, engine, table) = open();
+    insert(&engine, table, &[row(1, "one")]).unwrap();
+    let snapshot = engine.snapshot();
+    let victim = find(&snapshot, table, &[1])[0];
+    let mut write = engine.write(&snapshot, table, WriteMode::Change(None)).unwrap();
+    write.update(&[victim, victim], batch(&snapshot, table, &[row(1, "first"), row(1, "second")])).unwrap();
+    assert_eq!(write.commit().wait().unwrap().updated, 1);
+    assert_eq!(pairs(&engine.snapshot(), table), text(&[(1, "first")]));
+}
+
+#[test]
+fn an_answer_waits_for_the_commit_it_depends_on() {
+    let (_env, engine, table) = open();
+    let snapshot = engine.snapshot();
+    let mut first = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
+    first.insert(batch(&snapshot, table, &[row(1, "one")])).unwrap();
+    let mut second = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
+    second.insert(batch(&snapshot, table, &[row(1, "two")])).unwrap();
+    let first = first.commit();
+    // No worker ran: the first commit is not durable, so the refusal of the second must not leave.
+    let second = second.commit();
+    assert_eq!(engine.snapshot().commit_seq(), snapshot.commit_seq());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    second.on_done(move |answer| sender.send(answer.map(|commit| commit.seq)).unwrap());
+    assert!(receiver.try_recv().is_err());
+    let seq = first.wait().unwrap().seq;
+    assert_eq!(receiver.recv().unwrap().unwrap_err().condition(), Condition::UniqueViolation);
+    assert_eq!(engine.snapshot().commit_seq(), seq);
+}
+
+#[test]
+fn a_group_of_commits_is_synced_once() {
+    let (_env, engine, table) = open();
+    let before = engine.status();
+    let snapshot = engine.snapshot();
+    let handles: Vec<_> = (0..50)
+        .map(|id| {
+            let mut write = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
+            write.insert(batch(&snapshot, table, &[row(id, "x")])).unwrap();
+            write.commit()
+        })
+        .collect();
+    handles.into_iter().for_each(|handle| {
+        handle.wait().unwrap();
+    });
+    let after = engine.status();
+    assert_eq!((after.commits - before.commits, after.groups - before.groups), (50, 1));
+}
+
+#[test]
+fn a_write_to_a_table_that_was_dropped_meanwhile_is_refused() {
+    let (_env, engine, table) = open();
+    let snapshot = engine.snapshot();
+    let mut write = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
+    write.insert(batch(&snapshot, table, &[row(1, "one")])).unwrap();
+    let name = snapshot.catalog().table_by_id(table).unwrap().name.clone();
+    engine.ddl(outcrop_engine::Ddl::DropTable(name)).wait().unwrap();
+    assert_eq!(write.commit().wait().unwrap_err().condition(), Condition::UndefinedTable);
+}

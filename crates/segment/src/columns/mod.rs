@@ -4,7 +4,6 @@
 //! reader per column with a mask of ours ([`reader::ColumnReader`], architecture S4). Neither starts a thread: Vortex's
 //! tasks run on the thread that waits for them ([`executor`]).
 
-mod constant;
 mod executor;
 mod failure;
 mod filter;
@@ -14,7 +13,6 @@ mod source;
 mod types;
 mod writer;
 
-pub(crate) use constant::repeat;
 pub(crate) use filter::{conjuncts, single_column};
 pub(crate) use reader::{ColumnReader, ReadSession, Selection, Wanted};
 pub(crate) use writer::{ColumnWriter, Layout, SEQ_NAME};

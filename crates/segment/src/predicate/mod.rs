@@ -4,12 +4,8 @@
 //! `max`. Bounds of long text and bytes are shortened, so they need not occur in the data; nothing may be answered from
 //! them, they only exclude (architecture Q4).
 
-mod compare;
-mod prune;
 mod zones;
 
-pub(crate) use compare::compare;
-pub(crate) use prune::{KnownZone, may_match};
 pub(crate) use zones::{ZoneBuilder, merge_zones};
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use arrow_array::{ArrayRef, BinaryViewArray, Float64Array, StringViewArray};
 use outcrop_types::{DataType, Value};
 use proptest::prelude::*;
 
-use super::compare::compare;
 use super::{ZoneBuilder, merge_zones};
 
 proptest! {
@@ -28,15 +27,15 @@ proptest! {
         for (zone, block) in zones.iter().zip(texts.chunks(4)) {
             for text in block {
                 let value = Value::Text(text.clone());
-                prop_assert!(zone.min.as_ref().is_some_and(|min| compare(min, &value) != Some(Ordering::Greater)));
-                prop_assert!(zone.max.as_ref().is_none_or(|max| compare(max, &value) != Some(Ordering::Less)));
+                prop_assert!(zone.min.as_ref().is_some_and(|min| min.compare(&value) != Some(Ordering::Greater)));
+                prop_assert!(zone.max.as_ref().is_none_or(|max| max.compare(&value) != Some(Ordering::Less)));
             }
             let short = |value: &Option<Value>| !matches!(value, Some(Value::Text(text)) if text.len() > 35);
             prop_assert!(short(&zone.min) && short(&zone.max));
         }
         let whole = merge_zones(&zones, |_| 4);
         let least = Value::Text(texts.iter().min().unwrap().clone());
-        prop_assert!(compare(whole.min.as_ref().unwrap(), &least) != Some(Ordering::Greater));
+        prop_assert!(whole.min.as_ref().unwrap().compare(&least) != Some(Ordering::Greater));
     }
 }
 

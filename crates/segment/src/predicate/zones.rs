@@ -11,8 +11,6 @@ use arrow_array::{Array, ArrayRef, PrimitiveArray};
 use outcrop_format::meta::Zone;
 use outcrop_types::{DataType, Value};
 
-use super::compare::{compare, compare_floats};
-
 /// Longest text or bytes kept as a bound.
 const BOUND_BYTES_MAX: usize = 32;
 
@@ -116,11 +114,11 @@ pub(crate) fn merge_zones(zones: &[Zone], rows: impl Fn(usize) -> u32) -> Zone {
 }
 
 fn lesser(a: Value, b: Value) -> Value {
-    if compare(&b, &a) == Some(Ordering::Less) { b } else { a }
+    if b.compare(&a) == Some(Ordering::Less) { b } else { a }
 }
 
 fn greater(a: Value, b: Value) -> Value {
-    if compare(&b, &a) == Some(Ordering::Greater) { b } else { a }
+    if b.compare(&a) == Some(Ordering::Greater) { b } else { a }
 }
 
 /// Least and greatest value of an array, or `None` when it has no value or its type keeps no bounds: arrays, jsonb (its
@@ -185,6 +183,11 @@ where
     let array: &PrimitiveArray<T> = array.as_primitive();
     let (min, max) = extremes(array, |&a, &b| compare_floats(a.into(), b.into()))?;
     Some((Value::Float(min.into()), Value::Float(max.into())))
+}
+
+/// SQL's order: NaN is greatest and equal to itself, the zeros are equal.
+fn compare_floats(a: f64, b: f64) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
 fn extremes<T: ArrowPrimitiveType>(

@@ -13,7 +13,6 @@ use outcrop_types::{Column, ColumnId, CompareOp, DataType, Predicate, RowOrdinal
 use proptest::prelude::*;
 
 use super::data::*;
-use crate::predicate::compare;
 use crate::{PageCache, ScanColumn, Segment, SegmentOptions, SegmentWriter, meta_checksum, orphans, read_meta};
 
 fn spreads() -> impl Strategy<Value = Spread> {
@@ -114,7 +113,7 @@ proptest! {
 /// SQL's three-valued logic, naively.
 fn is_true<'a>(predicate: &Predicate, value: &impl Fn(ColumnId) -> &'a Value) -> Option<bool> {
     let compared = |id: ColumnId, op: CompareOp, constant: &Value| {
-        let order = compare(value(id), constant)?;
+        let order = value(id).compare(constant)?;
         Some(match op {
             CompareOp::Equal => order.is_eq(),
             CompareOp::NotEqual => order.is_ne(),

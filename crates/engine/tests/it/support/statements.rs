@@ -14,7 +14,7 @@ use outcrop_types::{
 /// Limits so small that everything happens all the time.
 pub(crate) fn tiny() -> EngineOptions {
     let mut options = EngineOptions::default();
-    options.flush_bytes_max = 4 << 10;
+    options.flush_bytes_max = 64 << 10;
     options.flush_rows_max = 50;
     options.flush_age_max = Duration::from_millis(500);
     options.memtable_bytes_max = 256 << 10;
@@ -125,14 +125,19 @@ pub(crate) fn scan(snapshot: &Snapshot, table: TableId) -> Vec<Row> {
 
 /// All rows with their addresses.
 pub(crate) fn scan_addresses(snapshot: &Snapshot, table: TableId) -> Vec<(RowAddress, Row)> {
-    let Some(table) = snapshot.table(table) else { return Vec::new() };
+    try_scan(snapshot, table).unwrap()
+}
+
+/// As [`scan_addresses`] on a machine that may fail.
+pub(crate) fn try_scan(snapshot: &Snapshot, table: TableId) -> Result<Vec<(RowAddress, Row)>> {
+    let Some(table) = snapshot.table(table) else { return Ok(Vec::new()) };
     let width = table.schema().columns.len();
     let mut columns: Vec<ScanColumn> =
         table.schema().columns.iter().map(|column| ScanColumn::Column(column.id)).collect();
     columns.extend([ScanColumn::Unit, ScanColumn::Row]);
     let mut found = Vec::new();
     for morsel in table.morsels(8_192) {
-        let scanned = table.scan(&morsel, &columns, None).unwrap();
+        let scanned = table.scan(&morsel, &columns, None)?;
         assert_eq!(scanned.num_rows(), usize::try_from(morsel.live).unwrap());
         let units = scanned.column(width).clone();
         let numbers = scanned.column(width + 1).clone();
@@ -144,7 +149,7 @@ pub(crate) fn scan_addresses(snapshot: &Snapshot, table: TableId) -> Vec<(RowAdd
         }
     }
     assert_eq!(table.live_rows(), u64::try_from(found.len()).unwrap());
-    found
+    Ok(found)
 }
 
 /// Rows of a keyed table sorted by id, as `(id, value)`.
@@ -169,9 +174,14 @@ pub(crate) fn find(snapshot: &Snapshot, table: TableId, ids: &[i64]) -> Vec<RowA
 
 /// Every key is found at the row that a scan shows, and the row is what a fetch gives.
 pub(crate) fn check_keys(snapshot: &Snapshot, id: TableId) {
+    let scanned = scan_addresses(snapshot, id);
+    check_keys_of(snapshot, id, &scanned);
+}
+
+/// As [`check_keys`], with what a scan gave.
+pub(crate) fn check_keys_of(snapshot: &Snapshot, id: TableId, scanned: &[(RowAddress, Row)]) {
     let Some(table) = snapshot.table(id) else { return };
     let Some(key) = table.schema().primary_key() else { return };
-    let scanned = scan_addresses(snapshot, id);
     let positions: Vec<usize> = key.columns.iter().map(|id| table.schema().position(*id).unwrap()).collect();
     let keys: Vec<Row> =
         scanned.iter().map(|(_, row)| positions.iter().map(|position| row[*position].clone()).collect()).collect();

@@ -1,0 +1,36 @@
+use super::*;
+
+fn address(unit: u64, row: u32) -> RowAddress {
+    RowAddress::new(UnitId::new(unit), RowOrdinal::new(row))
+}
+
+fn map(rows: u32, dead: &[u32], output: u64) -> RowMap {
+    let mut deletes = DeleteVector::new(rows);
+    deletes.delete(&dead.iter().map(|row| RowOrdinal::new(*row)).collect::<Vec<_>>());
+    RowMap::new(deletes, UnitId::new(output), 0)
+}
+
+#[test]
+fn a_row_moves_to_its_rank_among_the_live_ones() {
+    let map = map(10, &[0, 3, 4], 2);
+    let moved: Vec<Option<u32>> = (0..11).map(|row| map.row(RowOrdinal::new(row)).map(RowOrdinal::get)).collect();
+    let rank = |row| Some(row);
+    assert_eq!(moved, [None, rank(0), rank(1), None, None, rank(2), rank(3), rank(4), rank(5), rank(6), None]);
+}
+
+#[test]
+fn chains_of_installs_are_followed_and_forgotten_with_the_versions_that_need_them() {
+    let mut remaps = Remaps::default();
+    remaps.add(UnitId::new(1), CommitSeq::new(10), map(5, &[1], 2));
+    remaps.add(UnitId::new(2), CommitSeq::new(20), map(4, &[0], 3));
+    assert_eq!(remaps.translate(address(1, 2)), Some(address(3, 0)));
+    assert_eq!(remaps.translate(address(1, 0)), None);
+    assert_eq!(remaps.translate(address(1, 1)), None);
+    assert_eq!(remaps.translate(address(2, 3)), Some(address(3, 2)));
+    assert_eq!(remaps.translate(address(9, 0)), None);
+    remaps.trim(CommitSeq::new(10));
+    assert_eq!(remaps.translate(address(1, 2)), None);
+    assert_eq!(remaps.translate(address(2, 3)), Some(address(3, 2)));
+    remaps.trim(CommitSeq::new(20));
+    assert_eq!(remaps.translate(address(2, 3)), None);
+}

@@ -1,0 +1,6 @@
+//! What the tests share.
+
+pub(crate) mod callbacks;
+mod statements;
+
+pub(crate) use statements::*;
