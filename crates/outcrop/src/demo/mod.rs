@@ -1,20 +1,23 @@
-//! `outcrop demo`: this machine's own processes, kept current in a database and asked about while they change.
+//! `outcrop demo`: the processes of this machine, in tables that follow them.
 //!
 //! ```text
-//! /proc ─▶ machine ─▶ writer (upsert, delete, append) ─▶ server in this process
-//!             └ probe (own process, 10 a second) ─▶ when is it visible? ─▶ freshness
-//! questions (three queries, again and again) ─▶ board ─▶ screen | lines
+//! /proc ─▶ processes ─▶ table: one upsert, one delete, one append a second ─▶ the server in this process
+//!                                   freshness: asks for each change until another session sees it ◀─┤
+//!                                   queries: three of them, every second                          ◀─┘
+//! all of it ─▶ state ─▶ screen (terminal) or plain lines ─▶ summary
 //! ```
-//!
-//! Writer, probe and questions are clients over the PostgreSQL protocol, each with a connection of its own.
+//! Everything goes through the PostgreSQL protocol, as a user's own program would.
 
-mod board;
-mod machine;
-mod probe;
-mod questions;
+mod freshness;
+mod histogram;
+mod place;
+mod processes;
+mod queries;
 mod run;
 mod screen;
-mod writer;
+mod state;
+mod summary;
+mod table;
 
 pub(crate) use run::run;
 

@@ -1,196 +1,262 @@
-//! The demo, from beginning to end.
+//! The course of the demo.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, anyhow};
-use outcrop_server::config::Config;
+use anyhow::{Context as _, Result, bail};
+use outcrop_env::{Clock, Env};
+use outcrop_server::Authentication;
+use outcrop_server::config::{Config, LogSection, Period};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
-use super::board::{Board, Event};
-use super::screen::{self, Addresses};
-use super::{probe, questions, writer};
+use super::freshness::Observer;
+use super::place::Place;
+use super::processes::{ProcessKey, ProcessReader, Processes, difference};
+use super::queries::{QUERIES, Reader};
+use super::screen::{View, print};
+use super::state::{Addresses, State, Turn};
+use super::summary::summary;
+use super::table::Tables;
 use crate::cli::{DemoArguments, ServerArguments};
-use crate::client::connect;
+use crate::client::{Connection, connect};
 use crate::logging;
 use crate::node::Node;
 use crate::report::BadConfiguration;
 
-const PG_LISTEN: &str = "127.0.0.1:5433";
-const HTTP_LISTEN: &str = "127.0.0.1:8090";
-const ANY_PORT: &str = "127.0.0.1:0";
-const EVENTS_MAX: usize = 256;
-const REDRAW: Duration = Duration::from_secs(1);
-
-/// Runs the demo until Ctrl-C or the end of its time.
+/// Runs until its time is over or a signal comes, then tells what it saw.
 pub(crate) fn run(arguments: &DemoArguments) -> Result<ExitCode> {
-    let directory = Directory::new(arguments.data.as_deref())?;
-    let mut config = Config {
-        data: directory.path.clone(),
-        pg_listen: arguments.pg_listen.clone().unwrap_or_else(|| free_or_any(PG_LISTEN)),
-        http_listen: arguments.http_listen.clone().unwrap_or_else(|| free_or_any(HTTP_LISTEN)),
-        ..Config::default()
-    };
-    config.log.level = "warn".to_owned();
-    // Nobody waits for statements of the demo's own clients.
-    config.drain_timeout = "1s".parse().context("set up the demo")?;
-    logging::start(&config.log)?;
-    let node = Node::start(config.check().map_err(BadConfiguration)?)?;
-    let addresses = Addresses { pg: node.server().pg_addr(), http: node.server().http_addr() };
-    let runtime =
-        Builder::new_multi_thread().worker_threads(1).enable_all().build().context("start the demo's threads")?;
-    let watched = runtime.block_on(watch(addresses, arguments.seconds.map(Duration::from_secs)));
-    drop(runtime);
-    node.stop()?;
-    let board = watched?;
-    say(&screen::summary(&board, Instant::now()))?;
-    directory.say_where()?;
+    logging::start(&LogSection { level: "warn".to_owned(), ..LogSection::default() })?;
+    let place = Place::new(arguments.data.as_deref())?;
+    print(&[format!("Outcrop demo: {}", place.introduction())])?;
+    let node = start(arguments, &place)?;
+    let watched = watch(arguments, &node, &place);
+    let engine = node.engine().status();
+    // The server stops and the directory is left in order whatever came before.
+    let stopped = node.stop();
+    let mut lines = summary(&watched?, &engine);
+    stopped?;
+    lines.push(place.leave()?);
+    print(&lines)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the clients and shows what they do.
-async fn watch(addresses: Addresses, time: Option<Duration>) -> Result<Board> {
-    let (send, mut events) = mpsc::channel(EVENTS_MAX);
-    let mut clients = start_clients(addresses, &send).await?;
-    drop(send);
-    let begin = Instant::now();
-    let mut board = Board::new(begin);
-    let show = Show::begin(addresses)?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
-    let end = tokio::time::sleep(time.unwrap_or(Duration::MAX));
-    let mut end = std::pin::pin!(end);
-    let mut ticks = interval(REDRAW);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    ticks.tick().await;
-    loop {
-        tokio::select! {
-            () = &mut end => break,
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
-            _ = ticks.tick() => show.draw(&board)?,
-            Some(event) = events.recv() => board.take(event, Instant::now()),
-            Some(ended) = clients.join_next() => {
-                let cause = match ended {
-                    Ok(Ok(())) => anyhow!("it ended by itself"),
-                    Ok(Err(error)) => error,
-                    Err(panic) => anyhow!(panic),
-                };
-                return Err(cause.context("a client of the demo failed"));
+/// A server on the demo's directory.
+fn start(arguments: &DemoArguments, place: &Place) -> Result<Node> {
+    let defaults = Config::default();
+    let config = Config {
+        data: place.path().to_owned(),
+        pg_listen: arguments.pg_listen.clone().unwrap_or_else(|| this_or_any_port(&defaults.pg_listen)),
+        http_listen: arguments.http_listen.clone().unwrap_or_else(|| this_or_any_port(&defaults.http_listen)),
+        drain_timeout: Period(DRAIN_TIMEOUT),
+        ..defaults
+    };
+    let checked = config.check().map_err(BadConfiguration)?;
+    if let Authentication::Users(_) = checked.server.authentication {
+        bail!("{} has users, and the demo has no password; use another directory", place.path().display());
+    }
+    Node::start(checked)
+}
+
+/// The address if nobody listens there, else a free port beside it.
+fn this_or_any_port(address: &str) -> String {
+    match TcpListener::bind(address) {
+        Ok(_free) => address.to_owned(),
+        Err(_taken) => ANY_PORT.to_owned(),
+    }
+}
+
+/// Keeps the tables current and shows them, on this thread.
+fn watch(arguments: &DemoArguments, node: &Node, place: &Place) -> Result<State> {
+    let addresses = Addresses { postgres: node.server().pg_addr(), http: node.server().http_addr() };
+    let env = Env::real(place.path()).context("read the clock")?;
+    let runtime = Builder::new_current_thread().enable_all().build().context("start the demo's own runtime")?;
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let ends_after = arguments.seconds.map(Duration::from_secs);
+        let state = State::new(addresses, place.introduction(), ends_after);
+        let mut demo = Demo::new(state, Arc::clone(&env.clock)).await?;
+        let mut lines = vec![format!("connect with: {}", addresses.psql())];
+        lines.extend(addresses.curl().map(|curl| format!("or: {curl}")));
+        print(&lines)?;
+        let mut view = View::open()?;
+        let mut seconds = tokio::time::interval(PERIOD);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                biased;
+                () = signals.come() => break,
+                () = demo.time_is_over() => break,
+                _ = seconds.tick() => {}
             }
+            tokio::select! {
+                biased;
+                () = signals.come() => break,
+                turned = Box::pin(demo.turn()) => turned?,
+            }
+            view.show(&demo.state)?;
         }
-    }
-    clients.shutdown().await;
-    Ok(board)
+        demo.state.elapsed = demo.elapsed();
+        Ok(demo.state)
+    })
 }
 
-async fn start_clients(addresses: Addresses, send: &mpsc::Sender<Event>) -> Result<JoinSet<Result<()>>> {
-    let server = ServerArguments { pg: addresses.pg.to_string(), user: None };
-    let open = || connect(&server, "outcrop demo");
-    let first = open().await?;
-    writer::prepare(&first.client).await?;
-    let mut clients = JoinSet::new();
-    clients.spawn(writer::run(first, send.clone()));
-    clients.spawn(probe::run(open().await?, open().await?, send.clone()));
-    clients.spawn(questions::run(open().await?, send.clone()));
-    Ok(clients)
+/// The sessions and what they saw.
+struct Demo {
+    clock: Arc<dyn Clock>,
+    began: Duration,
+    processes: ProcessReader,
+    writer: Connection,
+    tables: Tables,
+    observer: Observer,
+    reader: Reader,
+    state: State,
+    before: Option<Look>,
 }
 
-/// The terminal, or lines where there is none.
-struct Show {
-    addresses: Addresses,
-    is_screen: bool,
+/// The turn before.
+struct Look {
+    at: Duration,
+    seen_at: SystemTime,
+    processes: Processes,
 }
 
-impl Show {
-    fn begin(addresses: Addresses) -> Result<Self> {
-        let is_screen = std::io::stdout().is_terminal();
-        if is_screen {
-            say(screen::BEGIN)?;
-        } else {
-            say(&format!("Outcrop demo: the processes of this machine. Connect with:\n{}\n", addresses.advice()))?;
-        }
-        Ok(Self { addresses, is_screen })
-    }
-
-    fn draw(&self, board: &Board) -> Result<()> {
-        let now = Instant::now();
-        if self.is_screen {
-            say(&screen::draw(board, &self.addresses, now))
-        } else {
-            say(&format!("{}\n", screen::line(board, now)))
-        }
-    }
-}
-
-impl Drop for Show {
-    fn drop(&mut self) {
-        if self.is_screen {
-            // A terminal that is gone needs nothing undone.
-            say(screen::END).unwrap_or_default();
-        }
-    }
-}
-
-/// Where the demo's database is.
-struct Directory {
-    path: PathBuf,
-    is_temporary: bool,
-}
-
-impl Directory {
-    /// The one that was asked for, or a new one among the temporary files.
-    fn new(wanted: Option<&Path>) -> Result<Self> {
-        if let Some(path) = wanted {
-            return Ok(Self { path: path.to_path_buf(), is_temporary: false });
-        }
-        let path = std::env::temp_dir().join(format!("outcrop-demo-{}", std::process::id()));
-        // The name is ours alone while we run; what is there is of a process that is gone.
-        remove(&path)?;
-        std::fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
-        Ok(Self { path, is_temporary: true })
+impl Demo {
+    async fn new(state: State, clock: Arc<dyn Clock>) -> Result<Self> {
+        let server = ServerArguments { pg: state.addresses.postgres.to_string(), user: Some(USER.to_owned()) };
+        let writer = connect(&server, "outcrop demo: changes").await?;
+        let tables = Tables::open(&writer.client).await?;
+        let observer = Observer::new(connect(&server, "outcrop demo: freshness").await?, Arc::clone(&clock)).await?;
+        let reader = Reader::new(connect(&server, "outcrop demo: queries").await?, Arc::clone(&clock));
+        let (processes, began) = (ProcessReader::new()?, clock.monotonic());
+        Ok(Self { clock, began, processes, writer, tables, observer, reader, state, before: None })
     }
 
-    fn say_where(&self) -> Result<()> {
-        if self.is_temporary {
-            return Ok(());
+    /// Looks at the processes, writes what is new, and asks the queries.
+    ///
+    /// # Cancel safety
+    /// A change that was sent may be in the tables and not in the figures.
+    async fn turn(&mut self) -> Result<()> {
+        let at = self.clock.monotonic();
+        let seen_at = self.wall_time();
+        let processes = self.processes.read()?;
+        let mut turn = Turn { interval: PERIOD, ..Turn::default() };
+        turn.changes.upserted = self.upsert(&processes, seen_at).await?;
+        match self.before.take() {
+            Some(before) => {
+                let difference = difference(&before.processes, &processes);
+                turn.interval = at.saturating_sub(before.at);
+                (turn.started, turn.ended) = (difference.started, difference.ended);
+                if difference.ended > 0 {
+                    turn.changes.deleted = self.delete_ended(seen_at).await?;
+                }
+                let sent = self.clock.monotonic();
+                let (appended, fresh) = tokio::try_join!(
+                    self.acknowledged(sent, self.tables.append(&self.writer.client, &difference.samples, seen_at)),
+                    self.observer.see_samples(seen_at, sent),
+                )?;
+                turn.changes.appended = self.count(&appended, fresh);
+            }
+            // Some may be left of an earlier demo in this directory.
+            None => turn.changes.deleted = self.delete_ended(seen_at).await?,
         }
-        say(&format!("The database is kept: outcrop serve --data {}\n", self.path.display()))
+        self.before = Some(Look { at, seen_at, processes });
+        self.state.add(turn);
+        for (query, answer) in QUERIES.into_iter().zip(&mut self.state.answers) {
+            self.reader.ask(query, answer).await?;
+        }
+        self.state.rows = self.reader.count().await?;
+        self.state.elapsed = self.elapsed();
+        Ok(())
+    }
+
+    async fn upsert(&mut self, processes: &Processes, seen_at: SystemTime) -> Result<u64> {
+        let Some(&key): Option<&ProcessKey> = processes.keys().next() else { return Ok(0) };
+        let sent = self.clock.monotonic();
+        let (upserted, fresh) = tokio::try_join!(
+            self.acknowledged(sent, self.tables.upsert(&self.writer.client, processes, seen_at)),
+            self.observer.see_process(key, seen_at, sent),
+        )?;
+        Ok(self.count(&upserted, fresh))
+    }
+
+    async fn delete_ended(&mut self, seen_at: SystemTime) -> Result<u64> {
+        let sent = self.clock.monotonic();
+        let deleted = self.tables.delete_ended(&self.writer.client, seen_at);
+        let Acknowledged { rows, latency } = self.acknowledged(sent, deleted).await?;
+        self.state.acknowledged.record(latency);
+        Ok(rows)
+    }
+
+    /// The rows of a change with the time to its acknowledgement.
+    async fn acknowledged(&self, sent: Duration, change: impl Future<Output = Result<u64>>) -> Result<Acknowledged> {
+        let rows = change.await?;
+        Ok(Acknowledged { rows, latency: self.clock.monotonic().saturating_sub(sent) })
+    }
+
+    fn count(&mut self, change: &Acknowledged, fresh: Duration) -> u64 {
+        self.state.acknowledged.record(change.latency);
+        self.state.freshness.record(fresh);
+        change.rows
+    }
+
+    /// Ready at the end of the demo, if it has one.
+    async fn time_is_over(&self) {
+        match self.state.ends_after {
+            Some(end) => tokio::time::sleep(end.saturating_sub(self.elapsed())).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.began)
+    }
+
+    /// The time of this turn: later than that of the turn before, even if the clock was set back, because the rows that
+    /// are older than a turn are deleted.
+    fn wall_time(&self) -> SystemTime {
+        let us = u64::try_from(self.clock.wall_us()).unwrap_or_default();
+        let now = UNIX_EPOCH + Duration::from_micros(us);
+        match &self.before {
+            Some(before) => now.max(before.seen_at + Duration::from_micros(1)),
+            None => now,
+        }
     }
 }
 
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if self.is_temporary {
-            // A leftover among the temporary files is harmless.
-            remove(&self.path).unwrap_or_default();
+/// A change that is durable.
+struct Acknowledged {
+    rows: u64,
+    latency: Duration,
+}
+
+/// SIGINT and SIGTERM, which end the demo.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("watch for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("watch for SIGTERM")?,
+        })
+    }
+
+    async fn come(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", path.display()))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// The usual address if nobody has it, else any port.
-fn free_or_any(address: &str) -> String {
-    let is_free = TcpListener::bind(address).is_ok();
-    if is_free { address.to_owned() } else { ANY_PORT.to_owned() }
-}
-
-fn say(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("write to standard output")
-}
+const PERIOD: Duration = Duration::from_secs(1);
+/// Nobody waits long for the end of a demo.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+const ANY_PORT: &str = "127.0.0.1:0";
+const USER: &str = "demo";

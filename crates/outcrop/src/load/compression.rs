@@ -29,9 +29,7 @@ impl Compression {
         Ok(match self {
             Self::Plain => Box::new(file),
             // Several gzip members in a row are one text, as `gzip -d` has it.
-            Self::Gzip => {
-                Box::new(BufReader::with_capacity(BUFFER_BYTES, flate2::bufread::MultiGzDecoder::new(file)))
-            }
+            Self::Gzip => Box::new(BufReader::with_capacity(BUFFER_BYTES, flate2::bufread::MultiGzDecoder::new(file))),
             Self::Zstd => {
                 Box::new(BufReader::with_capacity(BUFFER_BYTES, zstd::stream::read::Decoder::with_buffer(file)?))
             }

@@ -29,15 +29,7 @@ pub(super) struct Guess {
 
 impl Default for Guess {
     fn default() -> Self {
-        Self {
-            kinds: Kinds::ALL,
-            has_large: false,
-            has_nested: false,
-            whole_digits: 0,
-            scale: 0,
-            values: 0,
-            nulls: 0,
-        }
+        Self { kinds: Kinds::ALL, has_large: false, has_nested: false, whole_digits: 0, scale: 0, values: 0, nulls: 0 }
     }
 }
 

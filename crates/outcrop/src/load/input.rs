@@ -57,10 +57,6 @@ impl InputFile {
         self.format
     }
 
-    pub(super) fn compression(&self) -> Compression {
-        self.compression
-    }
-
     pub(super) fn csv(&self) -> &CsvFormat {
         &self.csv
     }

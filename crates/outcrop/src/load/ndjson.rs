@@ -134,7 +134,8 @@ fn fill(
     cells: &mut [Option<String>],
 ) -> Result<(), String> {
     for (name, value) in members(text)? {
-        let position = columns.get(name.as_ref()).copied().ok_or_else(|| format!("no column takes its member \"{name}\""))?;
+        let position =
+            columns.get(name.as_ref()).copied().ok_or_else(|| format!("no column takes its member \"{name}\""))?;
         let data_type = types.get(position).and_then(Option::as_ref);
         let cell = cell(value, data_type).map_err(|reason| format!("column {name}: {reason}"))?;
         if let Some(place) = cells.get_mut(position) {

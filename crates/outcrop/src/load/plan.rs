@@ -82,7 +82,8 @@ impl Plan {
             }
             targets.push(Target::new(source, column.clone(), format));
         }
-        let absent = table.columns.iter().filter(|column| !targets.iter().any(|target| target.column.name == column.name));
+        let absent =
+            table.columns.iter().filter(|column| !targets.iter().any(|target| target.column.name == column.name));
         let mut late = Vec::new();
         for column in absent.filter(|column| !column.has_default) {
             match format {
@@ -121,7 +122,8 @@ impl Plan {
             }
         };
         text.push_str(&format!("table {} {of}\n", name.sql()));
-        let widest = self.targets.iter().map(|target| width(&target.column.name)).max().unwrap_or(0).min(NAME_WIDTH_MAX);
+        let widest =
+            self.targets.iter().map(|target| width(&target.column.name)).max().unwrap_or(0).min(NAME_WIDTH_MAX);
         for target in &self.targets {
             let column = &target.column;
             let space = " ".repeat(widest.saturating_sub(width(&column.name)));

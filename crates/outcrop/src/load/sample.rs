@@ -42,9 +42,7 @@ impl Sample {
         let sample = match input.format() {
             FileFormat::Csv => Self::of_csv(input, rows_max),
             FileFormat::Ndjson => Self::of_ndjson(input, rows_max),
-            FileFormat::Parquet => {
-                parquet::columns(input).map(|columns| Self { columns, rows: None, is_whole: true })
-            }
+            FileFormat::Parquet => parquet::columns(input).map(|columns| Self { columns, rows: None, is_whole: true }),
         }
         .with_context(|| input.reading())?;
         if sample.columns.is_empty() {

@@ -66,17 +66,11 @@ pub(super) struct TableColumn {
 impl Table {
     /// Looks the table up.
     pub(super) async fn find(client: &Client, name: &TableName) -> Result<Option<Self>> {
-        let schema = match &name.schema {
-            // Outcrop's other name for its default schema.
-            Some(schema) if schema == "public" => "commons".to_owned(),
-            Some(schema) => schema.clone(),
-            None => client.query_one("SELECT current_schema()::text", &[]).await?.try_get(0)?,
-        };
-        let columns = client.query(COLUMNS, &[&schema, &name.table]).await.context("look the table up")?;
-        if columns.is_empty() {
-            return Ok(None);
-        }
-        let key = client.query(KEY, &[&schema, &name.table]).await.context("look the table's key up")?;
+        let place = client.query_opt(PLACE, &[&name.sql()]).await.context("look the table up")?;
+        let Some(place) = place else { return Ok(None) };
+        let (schema, table): (String, String) = (place.try_get(0)?, place.try_get(1)?);
+        let columns = client.query(COLUMNS, &[&schema, &table]).await.context("look the table's columns up")?;
+        let key = client.query(KEY, &[&schema, &table]).await.context("look the table's key up")?;
         Ok(Some(Self {
             columns: columns.iter().map(TableColumn::of).collect::<Result<_>>()?,
             key: key.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
@@ -143,6 +137,10 @@ fn data_type(name: &str, length: Option<i32>, precision: Option<i32>, scale: Opt
     })
 }
 
+/// Where the server finds a table of this name.
+const PLACE: &str = "SELECT n.nspname::text, c.relname::text
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = to_regclass($1::text)";
 const COLUMNS: &str = "SELECT column_name::text, udt_name::text, is_nullable::text, column_default::text,
            character_maximum_length::int, numeric_precision::int, numeric_scale::int
     FROM information_schema.columns WHERE table_schema = $1::text AND table_name = $2::text ORDER BY ordinal_position";

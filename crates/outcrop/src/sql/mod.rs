@@ -10,7 +10,6 @@ mod table;
 
 pub(crate) use keywords::is_keyword;
 pub(crate) use run::run;
-pub(crate) use split::table_name;
 
 #[cfg(test)]
 mod tests;

@@ -37,20 +37,7 @@ impl Session {
     /// Only if the connection is lost or nothing can be written.
     pub(super) async fn run(&self, sql: &str, out: &mut (dyn Write + Send)) -> Result<Outcome> {
         let begin = Instant::now();
-        let cancel = self.connection.client.cancel_token();
-        let work = self.show(sql, out);
-        let mut work = std::pin::pin!(work);
-        let answer = loop {
-            tokio::select! {
-                answer = &mut work => break answer,
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted.context("watch for Ctrl-C")?;
-                    note("cancelling");
-                    cancel.cancel_query(NoTls).await.context("cancel the statement")?;
-                }
-            }
-        };
-        let outcome = match answer {
+        let outcome = match self.show_or_cancel(sql, out).await? {
             Ok(()) => Outcome::Done,
             Err(Failure::Output(error)) => return Err(error).context("write to standard output"),
             Err(Failure::Server(error)) => {
@@ -65,6 +52,22 @@ impl Session {
             writeln!(out, "Time: {}", duration(begin.elapsed())).context("write to standard output")?;
         }
         Ok(outcome)
+    }
+
+    /// The outer error is one of cancelling.
+    async fn show_or_cancel(&self, sql: &str, out: &mut (dyn Write + Send)) -> Result<Result<(), Failure>> {
+        let cancel = self.connection.client.cancel_token();
+        let mut work = std::pin::pin!(self.show(sql, out));
+        loop {
+            tokio::select! {
+                answer = &mut work => return Ok(answer),
+                interrupted = tokio::signal::ctrl_c() => {
+                    interrupted.context("watch for Ctrl-C")?;
+                    note("cancelling");
+                    cancel.cancel_query(NoTls).await.context("cancel the statement")?;
+                }
+            }
+        }
     }
 
     async fn show(&self, sql: &str, out: &mut (dyn Write + Send)) -> Result<(), Failure> {

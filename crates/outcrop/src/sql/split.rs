@@ -139,7 +139,7 @@ fn fence(text: &str) -> Option<&str> {
 }
 
 /// `schema.table` into its parts: quoted parts as they are, others in lower case.
-pub(crate) fn table_name(text: &str) -> (Option<String>, String) {
+pub(super) fn table_name(text: &str) -> (Option<String>, String) {
     let mut parts = vec![String::new()];
     let mut is_quoted = false;
     let mut chars = text.trim().chars().peekable();

@@ -80,7 +80,8 @@ impl CopyOptions {
         let mut seen: Vec<&str> = Vec::new();
         for option in given {
             if seen.contains(&option.name.as_str()) {
-                return Err(syntax("conflicting or redundant options").with_detail(format!("\"{}\" is given twice.", option.name)));
+                return Err(syntax("conflicting or redundant options")
+                    .with_detail(format!("\"{}\" is given twice.", option.name)));
             }
             seen.push(&option.name);
         }
@@ -148,8 +149,9 @@ impl CopyOptions {
             "encoding" => {
                 let name = option.text()?.to_ascii_lowercase().replace(['-', '_'], "");
                 if !matches!(name.as_str(), "utf8" | "unicode" | "sqlascii") {
-                    return Err(unsupported("COPY knows no encoding but UTF-8")
-                        .with_hint("Convert the data to UTF-8 first."));
+                    return Err(
+                        unsupported("COPY knows no encoding but UTF-8").with_hint("Convert the data to UTF-8 first.")
+                    );
                 }
             }
             // Every COPY here is one commit; there is nothing to freeze.

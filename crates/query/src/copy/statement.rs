@@ -22,10 +22,7 @@ pub(crate) struct CopyStatement {
 #[derive(Clone, Debug)]
 pub(crate) enum CopySubject {
     /// A table, with the columns named.
-    Table {
-        name: ast::ObjectName,
-        columns: Vec<ast::Ident>,
-    },
+    Table { name: ast::ObjectName, columns: Vec<ast::Ident> },
     /// A query in parentheses.
     Query(Box<ast::Query>),
 }
@@ -67,10 +64,7 @@ impl CopyStatement {
     }
 
     /// Visits the expressions of the query, if there is one.
-    pub(crate) fn visit_query(
-        &self,
-        visit: &mut impl FnMut(&ast::Expr) -> ControlFlow<Error>,
-    ) -> ControlFlow<Error> {
+    pub(crate) fn visit_query(&self, visit: &mut impl FnMut(&ast::Expr) -> ControlFlow<Error>) -> ControlFlow<Error> {
         match &self.subject {
             CopySubject::Query(query) => ast::visit_expressions(&**query, visit),
             CopySubject::Table { .. } => ControlFlow::Continue(()),

@@ -20,7 +20,10 @@ fn options(rest: &str) -> Result<CopyOptions, Condition> {
 #[test]
 fn both_syntaxes_mean_the_same() {
     for pair in [
-        ["t from stdin with (format csv, header, delimiter ';', null 'NULL')", "t from stdin csv header delimiter as ';' null as 'NULL'"],
+        [
+            "t from stdin with (format csv, header, delimiter ';', null 'NULL')",
+            "t from stdin csv header delimiter as ';' null as 'NULL'",
+        ],
         ["t to stdout (format csv, quote '''', force_quote *)", "t to stdout with csv quote '''' force quote *"],
         ["t from stdin (delimiter '|')", "t from stdin using delimiters '|'"],
         ["t from stdin (format csv, force_not_null (a, b))", "t from stdin csv force not null a, b"],
@@ -34,7 +37,10 @@ fn defaults_follow_the_format() {
     let text = options("t from stdin").unwrap();
     assert_eq!((text.format, text.delimiter, text.null.as_str()), (CopyFormat::Text, b'\t', "\\N"));
     let csv = options("t from stdin (format csv, header match)").unwrap();
-    assert_eq!((csv.format, csv.delimiter, csv.null.as_str(), csv.header), (CopyFormat::Csv, b',', "", CopyHeader::Match));
+    assert_eq!(
+        (csv.format, csv.delimiter, csv.null.as_str(), csv.header),
+        (CopyFormat::Csv, b',', "", CopyHeader::Match)
+    );
     assert_eq!(options("t from stdin (format csv, quote '^')").unwrap().escape, b'^');
 }
 

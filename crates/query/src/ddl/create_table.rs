@@ -60,7 +60,10 @@ impl Definition {
             return Err(duplicate_column(&name));
         }
         if self.columns.len() >= COLUMNS_MAX {
-            return Err(Error::new(Condition::TooManyColumns, format!("tables can have at most {COLUMNS_MAX} columns")));
+            return Err(Error::new(
+                Condition::TooManyColumns,
+                format!("tables can have at most {COLUMNS_MAX} columns"),
+            ));
         }
         refuse_serial(&column.data_type, &name)?;
         let data_type = sql_data_type(&column.data_type)?;
@@ -94,7 +97,13 @@ impl Definition {
                 format!("conflicting NULL/NOT NULL declarations for column \"{name}\""),
             ));
         }
-        self.columns.push(NewColumn { name, data_type, nullable, write_default: default, initial_default: Value::Null });
+        self.columns.push(NewColumn {
+            name,
+            data_type,
+            nullable,
+            write_default: default,
+            initial_default: Value::Null,
+        });
         Ok(())
     }
 
@@ -147,12 +156,13 @@ impl Definition {
                             format!("column \"{key_column}\" appears twice in primary key constraint"),
                         ));
                     }
-                    let column = self.columns.iter_mut().find(|column| column.name == *key_column).ok_or_else(|| {
-                        Error::new(
-                            Condition::UndefinedColumn,
-                            format!("column \"{key_column}\" named in key does not exist"),
-                        )
-                    })?;
+                    let column =
+                        self.columns.iter_mut().find(|column| column.name == *key_column).ok_or_else(|| {
+                            Error::new(
+                                Condition::UndefinedColumn,
+                                format!("column \"{key_column}\" named in key does not exist"),
+                            )
+                        })?;
                     if !column.data_type.is_key_type() {
                         return Err(unsupported(format!(
                             "column \"{key_column}\" of type {} cannot be part of a key",
@@ -213,11 +223,8 @@ fn read_options(options: &ast::CreateTableOptions) -> Result<TableOptions> {
             // What it tunes in PostgreSQL does not exist here; schemas that carry it still load.
             "fillfactor" => {}
             _ => {
-                return Err(Error::new(
-                    Condition::InvalidParameterValue,
-                    format!("unrecognized parameter \"{name}\""),
-                )
-                .with_hint("Tables have the option append_only."));
+                return Err(Error::new(Condition::InvalidParameterValue, format!("unrecognized parameter \"{name}\""))
+                    .with_hint("Tables have the option append_only."));
             }
         }
     }
@@ -230,7 +237,9 @@ fn refuse_variants(create: &ast::CreateTable) -> Result<()> {
             .with_hint("Create a table in a schema of its own and drop it afterwards."));
     }
     if create.query.is_some() {
-        return Err(unsupported("CREATE TABLE … AS is not supported").with_hint("Use CREATE TABLE and INSERT … SELECT."));
+        return Err(
+            unsupported("CREATE TABLE … AS is not supported").with_hint("Use CREATE TABLE and INSERT … SELECT.")
+        );
     }
     if create.like.is_some() || create.clone.is_some() {
         return Err(unsupported("CREATE TABLE … LIKE is not supported").with_hint("List the columns."));
@@ -259,8 +268,9 @@ fn unsupported_option(option: &ast::ColumnOption) -> Error {
     match option {
         ast::ColumnOption::Unique(_) => unsupported("UNIQUE constraints are not supported")
             .with_hint("Make the column the primary key, if it identifies the row."),
-        ast::ColumnOption::ForeignKey(_) => unsupported("foreign keys are not supported")
-            .with_hint("Leave REFERENCES out; joins need no declaration."),
+        ast::ColumnOption::ForeignKey(_) => {
+            unsupported("foreign keys are not supported").with_hint("Leave REFERENCES out; joins need no declaration.")
+        }
         ast::ColumnOption::Check(_) => {
             unsupported("CHECK constraints are not supported").with_hint("Check the values before they are written.")
         }

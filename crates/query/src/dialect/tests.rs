@@ -20,9 +20,10 @@ fn rewritten(sql: &str) -> String {
 
 #[test]
 fn output_columns_get_the_names_that_postgresql_gives() {
-    assert_eq!(rewritten("SELECT upper(a), a + b, a::text, b::int FROM t").replace('\u{1}', "#"), concat!(
+    assert_eq!(
+        rewritten("SELECT upper(a), a + b, a::text, b::int FROM t"),
         "SELECT upper(a) AS \"upper\", a + b AS \"?column?\", a::TEXT AS \"a\", b::INT AS \"b\" FROM t"
-    ));
+    );
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn scalar_subqueries_expect_one_row_and_let_outer_conditions_out() {
 fn rows_compare_column_by_column() {
     assert_eq!(
         rewritten("SELECT a FROM t WHERE (a, b) IN (('x', 'y'), ('z', 'w'))"),
-        "SELECT a FROM t WHERE (((a = 'x' AND b = 'y') OR (a = 'z' AND b = 'w')))".replace("(((", "((").replace(")))", "))")
+        "SELECT a FROM t WHERE ((a = 'x' AND b = 'y') OR (a = 'z' AND b = 'w'))"
     );
 }
 

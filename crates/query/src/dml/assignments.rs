@@ -98,7 +98,11 @@ fn assigned_column(target: &Target, name: &ast::ObjectName) -> Result<String> {
                 Condition::UndefinedColumn,
                 format!("column \"{table}\" of relation \"{}\" does not exist", target.schema.name.table),
             );
-            Err(if table == target.alias { error.with_hint("Leave the table name out on the left of SET.") } else { error })
+            Err(if table == target.alias {
+                error.with_hint("Leave the table name out on the left of SET.")
+            } else {
+                error
+            })
         }
         [] => Err(Error::internal("an assignment without column")),
     }

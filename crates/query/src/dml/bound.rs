@@ -141,7 +141,11 @@ impl BoundChange {
     /// This one, if it is of the same schema; else the other.
     fn same_or(&self, other: Self) -> Self {
         let (old, new) = (&self.target.schema, &other.target.schema);
-        if (old.id, old.version) == (new.id, new.version) && self.time_zone == other.time_zone { self.clone() } else { other }
+        if (old.id, old.version) == (new.id, new.version) && self.time_zone == other.time_zone {
+            self.clone()
+        } else {
+            other
+        }
     }
 }
 
@@ -190,7 +194,8 @@ fn is_moving_time(text: &str) -> bool {
 fn truth(condition: &BoundExpressions, input: &RecordBatch) -> Result<BooleanArray> {
     let arrays = condition.evaluate(input)?;
     let array = arrays.first().and_then(|array| array.as_any().downcast_ref::<BooleanArray>());
-    let array = array.ok_or_else(|| Error::new(Condition::DatatypeMismatch, "argument of WHERE must be type boolean"))?;
+    let array =
+        array.ok_or_else(|| Error::new(Condition::DatatypeMismatch, "argument of WHERE must be type boolean"))?;
     Ok(if array.nulls().is_some() { prep_null_mask_filter(array) } else { array.clone() })
 }
 

@@ -11,12 +11,12 @@ use outcrop_types::{Condition, DataType, Error, Result, RowAddress, RowOrdinal, 
 
 use super::assignments::Assignments;
 use super::bound::{BoundChange, ChangeCache, ChangeSource};
-use super::{point, recheck};
 use super::returning::Returning;
 use super::rows::table_batch;
 use super::syntax::{address_part, column_of, has_subquery, named, target_query};
 use super::target::Target;
 use super::writer::{Keep, Writer};
+use super::{point, recheck};
 use crate::error::from_datafusion;
 use crate::planning::{PlannedQuery, StatementContext};
 use crate::result::{CommandTag, Execution};
@@ -62,7 +62,8 @@ impl ChangePlan {
             return Err(Error::new(Condition::SyntaxError, "DELETE FROM takes one table")
                 .with_hint("Name the others in USING."));
         };
-        if !delete.tables.is_empty() || delete.output.is_some() || !delete.order_by.is_empty() || delete.limit.is_some() {
+        if !delete.tables.is_empty() || delete.output.is_some() || !delete.order_by.is_empty() || delete.limit.is_some()
+        {
             return Err(Error::new(Condition::SyntaxError, "this form of DELETE is not PostgreSQL's"));
         }
         let target = Target::of_factor(work, table)?;
@@ -96,10 +97,8 @@ impl ChangePlan {
     /// The query of addresses and, for UPDATE, whole new rows.
     pub(super) fn query(&self) -> Result<ast::Query> {
         let alias = &self.target.alias;
-        let mut projection = vec![
-            named(address_part(alias, "__unit"), "__unit"),
-            named(address_part(alias, "__row"), "__row"),
-        ];
+        let mut projection =
+            vec![named(address_part(alias, "__unit"), "__unit"), named(address_part(alias, "__row"), "__row")];
         if let Some(assignments) = &self.assignments {
             for (position, column) in self.target.schema.columns.iter().enumerate() {
                 let expr = assignments.of(position).cloned().unwrap_or_else(|| column_of(alias, &column.name));

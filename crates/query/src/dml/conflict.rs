@@ -53,13 +53,12 @@ impl ConflictClause {
                     assignments: Some(assignments),
                     selection: selection.as_ref(),
                 };
-                let change = BoundChange::cached(work, source, cache)
-                    .map_err(|error| match error.condition() {
-                        Condition::FeatureNotSupported => {
-                            error.with_hint("Queries are not supported in ON CONFLICT; use UPDATE … FROM.")
-                        }
-                        _ => error,
-                    })?;
+                let change = BoundChange::cached(work, source, cache).map_err(|error| match error.condition() {
+                    Condition::FeatureNotSupported => {
+                        error.with_hint("Queries are not supported in ON CONFLICT; use UPDATE … FROM.")
+                    }
+                    _ => error,
+                })?;
                 Ok(OnConflict::Update(Box::new(Update { change, parameters: Arc::clone(&work.parameters) })))
             }
         }

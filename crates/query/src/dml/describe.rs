@@ -5,8 +5,8 @@ use outcrop_types::{Condition, DataType, Error, Result};
 
 use super::change::ChangePlan;
 use super::conflict::{ConflictClause, EXCLUDED};
-use super::point;
 use super::insert::{InsertPlan, Source, with_defaults};
+use super::point;
 use super::syntax::{exactly, item, parameters_in, target_query};
 use super::target::Target;
 use crate::planning::PlannedQuery;

@@ -108,7 +108,12 @@ impl InsertPlan {
     }
 
     /// The plan of a source that is a query, with assignment casts; the columns that it gives.
-    pub(super) fn plan_source(&self, work: &Work, query: &ast::Query, types: &[Option<DataType>]) -> Result<PlannedQuery> {
+    pub(super) fn plan_source(
+        &self,
+        work: &Work,
+        query: &ast::Query,
+        types: &[Option<DataType>],
+    ) -> Result<PlannedQuery> {
         let planned = work.context()?.plan_query(query, types)?;
         let given = planned.columns.len().min(self.positions.len());
         let columns: Vec<(String, DataType)> = self

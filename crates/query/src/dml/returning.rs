@@ -58,7 +58,12 @@ impl Returning {
     }
 
     /// What rows of the list have.
-    pub(super) fn columns(&self, work: &Work, target: &Target, types: &[Option<DataType>]) -> Result<Vec<ResultColumn>> {
+    pub(super) fn columns(
+        &self,
+        work: &Work,
+        target: &Target,
+        types: &[Option<DataType>],
+    ) -> Result<Vec<ResultColumn>> {
         let context = work.context()?.clone().with_addresses_of(target.schema.id);
         let mut columns = context.plan_query(&self.query(target)?, types)?.columns;
         for (column, (_, name)) in columns.iter_mut().zip(&self.items) {
@@ -68,13 +73,7 @@ impl Returning {
     }
 
     /// The rows that a commit wrote, through the list.
-    pub(super) fn rows(
-        self,
-        work: &Work,
-        target: &Target,
-        command: &'static str,
-        commit: Commit,
-    ) -> Result<RowStream> {
+    pub(super) fn rows(self, work: &Work, target: &Target, command: &'static str, commit: Commit) -> Result<RowStream> {
         let columns = self.columns(work, target, &work.types())?;
         let count = commit.inserted + commit.updated + commit.deleted;
         let applied = applied_batches(commit.rows);

@@ -44,14 +44,17 @@ impl RowMaker {
             sources.push(match (given, &column.write_default) {
                 (Some(given), _) => Source::Given(given),
                 (None, Some(default)) => {
-                    expressions
-                        .push(BindExpression { expr: parse_expression(default)?, target: Some(column.data_type.clone()) });
+                    expressions.push(BindExpression {
+                        expr: parse_expression(default)?,
+                        target: Some(column.data_type.clone()),
+                    });
                     Source::Default(expressions.len() - 1)
                 }
                 (None, None) => Source::Null,
             });
         }
-        let defaults = if expressions.is_empty() { None } else { Some(work.context()?.bind(&expressions, &[], &[])?) };
+        let defaults =
+            if expressions.is_empty() { None } else { Some(work.context()?.bind(&expressions, &[], &[])?) };
         Ok(Self { table: Arc::clone(&target.schema), arrow: target.schema.to_arrow(), sources, defaults })
     }
 
@@ -79,7 +82,10 @@ impl RowMaker {
 }
 
 /// The default of a column as an expression; NULL if it has none.
-pub(super) fn default_expression(table: &TableSchema, position: usize) -> Result<datafusion::sql::sqlparser::ast::Expr> {
+pub(super) fn default_expression(
+    table: &TableSchema,
+    position: usize,
+) -> Result<datafusion::sql::sqlparser::ast::Expr> {
     match table.columns.get(position).and_then(|column| column.write_default.as_deref()) {
         Some(default) => parse_expression(default),
         None => parse_expression("NULL"),
@@ -123,7 +129,8 @@ fn null_violation(table: &TableSchema, column: &str, columns: &[ArrayRef], row: 
     let values: Vec<String> = columns
         .iter()
         .map(|array| {
-            ArrayFormatter::try_new(array, &options).map_or_else(|_unknown| "?".to_owned(), |f| f.value(row).to_string())
+            ArrayFormatter::try_new(array, &options)
+                .map_or_else(|_unknown| "?".to_owned(), |f| f.value(row).to_string())
         })
         .collect();
     Error::new(

@@ -132,7 +132,8 @@ pub(crate) fn table_query(target: &Target, positions: &[usize]) -> Result<ast::Q
         .collect();
     let mut query = target_query(&target.alias, projection, &[], None)?;
     if let ast::SetExpr::Select(select) = query.body.as_mut()
-        && let Some(ast::TableWithJoins { relation: ast::TableFactor::Table { name, .. }, .. }) = select.from.first_mut()
+        && let Some(ast::TableWithJoins { relation: ast::TableFactor::Table { name, .. }, .. }) =
+            select.from.first_mut()
     {
         let written = &target.schema.name;
         *name = ast::ObjectName::from(vec![exactly(&written.schema), exactly(&written.table)]);

@@ -22,10 +22,8 @@ pub(super) fn constant_rows(source: &ast::Query) -> Option<Vec<&[ast::Expr]>> {
     let ast::SetExpr::Values(values) = source.body.as_ref() else {
         return None;
     };
-    let plain = source.with.is_none()
-        && source.order_by.is_none()
-        && source.limit_clause.is_none()
-        && source.fetch.is_none();
+    let plain =
+        source.with.is_none() && source.order_by.is_none() && source.limit_clause.is_none() && source.fetch.is_none();
     plain.then(|| values.rows.iter().map(|row| row.content.as_slice()).collect())
 }
 
@@ -86,8 +84,10 @@ pub(super) fn evaluate(
         .iter()
         .enumerate()
         .map(|(at, position)| {
-            let column =
-                table.columns.get(*position).ok_or_else(|| Error::internal("a column position outside of the table"))?;
+            let column = table
+                .columns
+                .get(*position)
+                .ok_or_else(|| Error::internal("a column position outside of the table"))?;
             let mut scalars = Vec::with_capacity(rows.len());
             for (number, row) in rows.iter().enumerate() {
                 if let Some(value) = queried.get(&(number, at)) {
@@ -172,21 +172,14 @@ fn text_constant(text: &str, data_type: &DataType, time_zone: &str) -> Result<Sc
     parse_constant(text, data_type, time_zone)
 }
 
-fn number_constant(
-    digits: &str,
-    negative: bool,
-    data_type: &DataType,
-    time_zone: &str,
-) -> Result<Option<ScalarValue>> {
+fn number_constant(digits: &str, negative: bool, data_type: &DataType, time_zone: &str) -> Result<Option<ScalarValue>> {
     let whole = digits.bytes().all(|byte| byte.is_ascii_digit());
     let decimal = digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'));
     let text = if negative { format!("-{digits}") } else { digits.to_owned() };
     match data_type {
-        DataType::Int2 | DataType::Int4 | DataType::Int8 if whole => {
-            parse_constant(&text, data_type, time_zone).map(Some).map_err(|_wide| {
-                Error::new(Condition::NumericValueOutOfRange, format!("{data_type} out of range"))
-            })
-        }
+        DataType::Int2 | DataType::Int4 | DataType::Int8 if whole => parse_constant(&text, data_type, time_zone)
+            .map(Some)
+            .map_err(|_wide| Error::new(Condition::NumericValueOutOfRange, format!("{data_type} out of range"))),
         DataType::Float4 | DataType::Float8 | DataType::Numeric { .. } if decimal => {
             parse_constant(&text, data_type, time_zone).map(Some)
         }

@@ -6,6 +6,8 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
@@ -76,10 +78,23 @@ impl StatementContext {
         let LogicalPlan::Projection(projection) = plan else {
             return Err(Error::internal("bound expressions are not a projection"));
         };
+        // Some functions exist for the simplifier only, and constants are computed once.
+        let simplifier = ExprSimplifier::new(
+            SimplifyContext::builder()
+                .with_schema(Arc::clone(&schema))
+                .with_config_options(Arc::clone(self.state.config_options()))
+                .with_query_execution_start_time(self.state.execution_props().query_execution_start_time)
+                .build(),
+        );
         let expressions = projection
             .expr
             .into_iter()
-            .map(|expr| self.state.create_physical_expr(expr.unalias(), &schema).map_err(|error| self.located(error)))
+            .map(|expr| {
+                let simple = simplifier.simplify(expr.unalias());
+                simple
+                    .and_then(|expr| self.state.create_physical_expr(expr, &schema))
+                    .map_err(|error| self.located(error))
+            })
             .collect::<Result<Vec<_>>>()?;
         Ok(BoundExpressions { expressions })
     }

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use datafusion::arrow::array::RecordBatch;
-use futures::{Stream, StreamExt};
 use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use outcrop_types::Result;
 
 use crate::result::{CommandTag, ResultColumn};
@@ -87,6 +87,9 @@ impl Stream for RowStream {
 
 impl fmt::Debug for RowStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RowStream").field("command", &self.command).field("columns", &self.columns).finish_non_exhaustive()
+        f.debug_struct("RowStream")
+            .field("command", &self.command)
+            .field("columns", &self.columns)
+            .finish_non_exhaustive()
     }
 }

@@ -3,24 +3,7 @@
 
 mod casts;
 mod constants;
+mod list;
 mod operators;
 
-use std::sync::Arc;
-
-use datafusion::logical_expr::planner::ExprPlanner;
-use datafusion::optimizer::AnalyzerRule;
-
-/// Planners of operators; asked before DataFusion's own.
-pub(crate) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    vec![Arc::new(operators::Operators)]
-}
-
-/// Rules that run before DataFusion's type coercion.
-pub(crate) fn before_coercion() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    vec![Arc::new(constants::UntypedConstants)]
-}
-
-/// Rules that run after it.
-pub(crate) fn after_coercion() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    vec![Arc::new(casts::PostgresCasts)]
-}
+pub(crate) use list::{after_coercion, before_coercion, expr_planners};

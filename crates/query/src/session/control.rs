@@ -45,7 +45,11 @@ impl Session {
     }
 
     /// Executes what needs no snapshot; `None` for the rest.
-    pub(super) async fn execute_here(&mut self, statement: &Statement, prepared: &Prepared) -> Result<Option<Execution>> {
+    pub(super) async fn execute_here(
+        &mut self,
+        statement: &Statement,
+        prepared: &Prepared,
+    ) -> Result<Option<Execution>> {
         let sql = match statement.body() {
             Body::Setting(command) => return self.execute_setting(command).map(Some),
             Body::Copy(_) => return Ok(None),
@@ -166,10 +170,9 @@ impl Session {
                 self.transaction = Transaction::Idle;
                 Ok(CommandTag::new("ROLLBACK"))
             }
-            _ if self.transaction.status() == TransactionStatus::Idle => Err(Error::new(
-                Condition::NoActiveTransaction,
-                "savepoints can only be used in transaction blocks",
-            )),
+            _ if self.transaction.status() == TransactionStatus::Idle => {
+                Err(Error::new(Condition::NoActiveTransaction, "savepoints can only be used in transaction blocks"))
+            }
             _ => Err(Error::new(Condition::FeatureNotSupported, "savepoints are not supported")
                 .with_hint("Blocks only read: there is nothing to roll back to.")),
         }
@@ -193,9 +196,15 @@ impl Session {
     fn set_modes(&mut self, prefix: &str, modes: &[ast::TransactionMode]) -> Result<()> {
         for mode in modes {
             let (name, value) = match mode {
-                ast::TransactionMode::AccessMode(ast::TransactionAccessMode::ReadOnly) => ("transaction_read_only", "on".to_owned()),
-                ast::TransactionMode::AccessMode(ast::TransactionAccessMode::ReadWrite) => ("transaction_read_only", "off".to_owned()),
-                ast::TransactionMode::IsolationLevel(level) => ("transaction_isolation", level.to_string().to_lowercase()),
+                ast::TransactionMode::AccessMode(ast::TransactionAccessMode::ReadOnly) => {
+                    ("transaction_read_only", "on".to_owned())
+                }
+                ast::TransactionMode::AccessMode(ast::TransactionAccessMode::ReadWrite) => {
+                    ("transaction_read_only", "off".to_owned())
+                }
+                ast::TransactionMode::IsolationLevel(level) => {
+                    ("transaction_isolation", level.to_string().to_lowercase())
+                }
             };
             self.set(&format!("{prefix}{name}"), SetValue::Text(value), SetScope::Session)?;
         }

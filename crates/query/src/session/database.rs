@@ -35,7 +35,7 @@ impl Default for DatabaseOptions {
             memory_bytes: 1 << 30,
             spill_dir: None,
             spill_bytes_max: 64 << 30,
-            target_partitions: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            target_partitions: 0,
             statement_timeout: None,
             server_version: concat!("15.0 (Outcrop ", env!("CARGO_PKG_VERSION"), ")").to_owned(),
         }
@@ -64,12 +64,15 @@ impl Database {
     /// # Errors
     /// `IoError` if the spill directory cannot be used.
     pub fn new(engine: Engine, env: Env, options: DatabaseOptions, queries: Handle) -> Result<Self> {
-        let runtime = QueryRuntime::new(env.clone(), &RuntimeLimits {
-            memory_bytes: options.memory_bytes,
-            spill_dir: options.spill_dir.as_deref(),
-            spill_bytes_max: options.spill_bytes_max,
-            target_partitions: options.target_partitions,
-        })?;
+        let runtime = QueryRuntime::new(
+            env.clone(),
+            &RuntimeLimits {
+                memory_bytes: options.memory_bytes,
+                spill_dir: options.spill_dir.as_deref(),
+                spill_bytes_max: options.spill_bytes_max,
+                target_partitions: options.target_partitions,
+            },
+        )?;
         Ok(Self { shared: Arc::new(Shared { engine, env, options, queries, runtime }) })
     }
 

@@ -12,11 +12,11 @@ mod work;
 
 pub use cancel::CancellationHandle;
 pub(crate) use cancel::{Cancellation, StatementGuard};
+pub(crate) use control::{text_rows, unsupported};
 pub use database::{Database, DatabaseOptions};
 pub use notice::{Notice, Severity};
 pub use position::Position;
 pub use session::{ExecuteOptions, Session, SessionInfo};
-pub(crate) use control::{text_rows, unsupported};
 pub(crate) use sql_prepare::{one_row, rows_without_columns};
 pub(crate) use transaction::Transaction;
 pub use transaction::TransactionStatus;

@@ -103,9 +103,12 @@ impl Session {
         if writes <= 1 {
             return Ok(());
         }
-        Err(Error::new(Condition::FeatureNotSupported, "a message with several statements may hold only one that writes")
-            .with_detail(format!("{writes} statements of the message write."))
-            .with_hint("Send each writing statement in a message of its own; each commits by itself."))
+        Err(Error::new(
+            Condition::FeatureNotSupported,
+            "a message with several statements may hold only one that writes",
+        )
+        .with_detail(format!("{writes} statements of the message write."))
+        .with_hint("Send each writing statement in a message of its own; each commits by itself."))
     }
 
     /// Plans a statement. Types may be given for some parameters; the others are inferred.
@@ -197,7 +200,8 @@ impl Session {
             Transaction::Block { snapshot: Some(snapshot), .. } => snapshot.clone(),
             Transaction::Idle | Transaction::Block { .. } | Transaction::Failed => self.database.engine().snapshot(),
         };
-        let work = Work::new(&self.database, snapshot, self.view(&statement), cancellation.clone(), self.newest.clone());
+        let work =
+            Work::new(&self.database, snapshot, self.view(&statement), cancellation.clone(), self.newest.clone());
         let types = types.to_vec();
         let task = Owned::spawn(self.database.queries(), async move { prepare(&work, statement, &types).await });
         cancellation.run(task.join()).await?
@@ -335,10 +339,7 @@ impl Session {
 
     fn writes(&self, statement: &Statement) -> bool {
         statement.writes()
-            || statement
-                .executed_name()
-                .and_then(|name| self.statements.get(&name))
-                .is_some_and(Prepared::writes)
+            || statement.executed_name().and_then(|name| self.statements.get(&name)).is_some_and(Prepared::writes)
     }
 
     fn count_error<T>(&mut self, result: Result<T>) -> Result<T> {

@@ -34,9 +34,16 @@ impl Session {
         if parameters.len() != prepared.parameters().len() {
             return Err(Error::new(
                 Condition::SyntaxError,
-                format!("wrong number of parameters for prepared statement \"{}\"", statement.executed_name().unwrap_or_default()),
+                format!(
+                    "wrong number of parameters for prepared statement \"{}\"",
+                    statement.executed_name().unwrap_or_default()
+                ),
             )
-            .with_detail(format!("Expected {} parameters but got {}.", prepared.parameters().len(), parameters.len())));
+            .with_detail(format!(
+                "Expected {} parameters but got {}.",
+                prepared.parameters().len(),
+                parameters.len()
+            )));
         }
         if parameters.is_empty() {
             return Ok((prepared, Vec::new()));

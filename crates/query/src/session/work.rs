@@ -1,8 +1,8 @@
 //! What one statement works with, apart from its session.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use outcrop_engine::{Commit, CommitHandle, Engine, Snapshot};
 use outcrop_types::{CommitSeq, DataType, Error, Result, Value};

@@ -77,7 +77,8 @@ fn parse_set(parser: &mut Parser<'_>) -> Result<Option<SettingCommand>, ParserEr
         Some(_) if is_word(parser, "authorization") => {
             parser.next_token();
             let name = "session_authorization".to_owned();
-            return parse_value(parser).map(|value| Some(SettingCommand::Set { scope: SetScope::Session, name, value }));
+            return parse_value(parser)
+                .map(|value| Some(SettingCommand::Set { scope: SetScope::Session, name, value }));
         }
         _ => SetScope::Session,
     };

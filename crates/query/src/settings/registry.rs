@@ -46,8 +46,7 @@ pub(crate) enum Kind {
     Internal,
 }
 
-const ISOLATION: Kind =
-    Kind::Word(&["read uncommitted", "read committed", "repeatable read", "serializable"]);
+const ISOLATION: Kind = Kind::Word(&["read uncommitted", "read committed", "repeatable read", "serializable"]);
 
 macro_rules! settings {
     ($($name:literal, $default:expr, $kind:expr, $reported:literal, $description:literal;)*) => {
@@ -116,7 +115,10 @@ impl Definition {
         match self.kind {
             Kind::Text => Ok(value.to_owned()),
             Kind::Bool => parse_bool(value).map(on_off).ok_or_else(|| {
-                Error::new(Condition::InvalidParameterValue, format!("parameter \"{}\" requires a Boolean value", self.name))
+                Error::new(
+                    Condition::InvalidParameterValue,
+                    format!("parameter \"{}\" requires a Boolean value", self.name),
+                )
             }),
             Kind::Integer(least, most) => self.check_integer(value, least, most),
             Kind::Duration => self.check_duration(value),

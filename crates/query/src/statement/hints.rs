@@ -10,11 +10,7 @@ use crate::planning::StatementContext;
 use crate::types::sql_data_type;
 
 /// Fills in what the places of bare parameters in `query` tell.
-pub(crate) fn hint_query(
-    context: &StatementContext,
-    query: &ast::Query,
-    types: &mut [Option<DataType>],
-) -> Result<()> {
+pub(crate) fn hint_query(context: &StatementContext, query: &ast::Query, types: &mut [Option<DataType>]) -> Result<()> {
     if types.iter().all(Option::is_some) {
         return Ok(());
     }

@@ -8,12 +8,10 @@ mod run;
 mod statement;
 
 pub(crate) use hints::hint_query;
-pub(crate) use names::{
-    WrittenName, name_of, new_name, parameter_number, schema_name, search_path, undefined_schema,
-};
+pub(crate) use names::{WrittenName, name_of, new_name, parameter_number, schema_name, search_path, undefined_schema};
 pub(crate) use parse::{parse_expression, parse_statements};
-pub use prepared::Prepared;
 pub(crate) use prepared::Plan;
+pub use prepared::Prepared;
 pub(crate) use run::{Outcome, prepare, pumped, run, stream};
 pub(crate) use statement::Body;
 pub use statement::{Statement, StatementKind};

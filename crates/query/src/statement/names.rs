@@ -19,7 +19,10 @@ pub(crate) fn new_name(ident: &Ident) -> Result<String> {
         return Err(Error::new(Condition::SyntaxError, "zero-length delimited identifier at or near \"\"\"\""));
     }
     if name.len() > NAME_BYTES_MAX {
-        return Err(Error::new(Condition::NameTooLong, format!("name \"{name}\" is longer than {NAME_BYTES_MAX} bytes")));
+        return Err(Error::new(
+            Condition::NameTooLong,
+            format!("name \"{name}\" is longer than {NAME_BYTES_MAX} bytes"),
+        ));
     }
     Ok(name)
 }
@@ -50,7 +53,10 @@ impl WrittenName {
                 Condition::FeatureNotSupported,
                 format!("cross-database references are not implemented: {name}"),
             )),
-            _ => Err(Error::new(Condition::SyntaxError, format!("improper relation name (too many dotted names): {name}"))),
+            _ => Err(Error::new(
+                Condition::SyntaxError,
+                format!("improper relation name (too many dotted names): {name}"),
+            )),
         }
     }
 

@@ -30,13 +30,16 @@ pub(crate) fn parse_statements(sql: &str) -> Result<Vec<Statement>> {
         ));
     }
     if let Some(place) = sql.find('\0') {
-        return Err(Error::new(Condition::CharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\": 0x00")
-            .with_position(characters(sql.get(..place).unwrap_or_default())));
+        return Err(Error::new(
+            Condition::CharacterNotInRepertoire,
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        )
+        .with_position(characters(sql.get(..place).unwrap_or_default())));
     }
     let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| tokenizer_error(sql, &error))?;
-    let mut parser =
-        Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
+    let tokens =
+        Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| tokenizer_error(sql, &error))?;
+    let mut parser = Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
     let lines = Lines::new(sql);
     let source: Arc<str> = sql.into();
     let mut statements = Vec::new();
@@ -104,9 +107,7 @@ fn highest_parameter(body: &Body) -> Result<u16> {
                 highest = highest.max(u16::try_from(number).unwrap_or(PARAMETERS_MAX));
                 ControlFlow::Continue(())
             }
-            _ => ControlFlow::Break(
-                Error::new(Condition::UndefinedParameter, format!("there is no parameter {text}")),
-            ),
+            _ => ControlFlow::Break(Error::new(Condition::UndefinedParameter, format!("there is no parameter {text}"))),
         },
         None => ControlFlow::Continue(()),
     };

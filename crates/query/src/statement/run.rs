@@ -119,8 +119,12 @@ async fn run_sql(work: Work, prepared: &Prepared, sql: &ast::Statement) -> Resul
             Ok(Outcome::new(Execution::Rows(stream("SELECT", &work, rows))))
         }
         ast::Statement::Insert(insert) => dml::insert(&work, insert, prepared.change()).await.map(Outcome::new),
-        ast::Statement::Update(update) => dml::update(&work, update, prepared.plan(), prepared.change()).await.map(Outcome::new),
-        ast::Statement::Delete(delete) => dml::delete(&work, delete, prepared.plan(), prepared.change()).await.map(Outcome::new),
+        ast::Statement::Update(update) => {
+            dml::update(&work, update, prepared.plan(), prepared.change()).await.map(Outcome::new)
+        }
+        ast::Statement::Delete(delete) => {
+            dml::delete(&work, delete, prepared.plan(), prepared.change()).await.map(Outcome::new)
+        }
         ast::Statement::Explain { .. } => explain::run(&work, sql).await.map(Outcome::new),
         ast::Statement::CreateTable(create) => ddl::create_table(&work, create).await,
         ast::Statement::CreateSchema { .. } => ddl::create_schema(&work, sql).await,

@@ -109,9 +109,9 @@ impl Statement {
                 Body::Sql(_) | Body::Copy(_) | Body::Setting(_) => "SELECT".to_owned(),
             },
             "CREATE" | "DROP" | "ALTER" | "TRUNCATE" => {
-                let second = words
-                    .map(str::to_ascii_uppercase)
-                    .find(|word| !matches!(word.as_str(), "OR" | "REPLACE" | "UNIQUE" | "TEMP" | "TEMPORARY" | "UNLOGGED"));
+                let second = words.map(str::to_ascii_uppercase).find(|word| {
+                    !matches!(word.as_str(), "OR" | "REPLACE" | "UNIQUE" | "TEMP" | "TEMPORARY" | "UNLOGGED")
+                });
                 match second {
                     Some(second) if first != "TRUNCATE" => format!("{first} {second}"),
                     _ => format!("{first} TABLE"),
@@ -147,7 +147,10 @@ impl Statement {
 
 fn kind_of(statement: &ast::Statement) -> StatementKind {
     use ast::Statement as S;
-    #[expect(clippy::wildcard_enum_match_arm, reason = "sqlparser knows a hundred statements that Outcrop does not have")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "sqlparser knows a hundred statements that Outcrop does not have"
+    )]
     match statement {
         S::Query(_) | S::Explain { .. } | S::ExplainTable { .. } => StatementKind::Query,
         S::Insert(_) | S::Update(_) | S::Delete(_) => StatementKind::Change,

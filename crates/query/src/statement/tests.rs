@@ -8,7 +8,8 @@ fn kinds(sql: &str) -> Vec<StatementKind> {
 
 #[test]
 fn a_message_is_split_and_each_statement_keeps_its_text() {
-    let statements = parse_statements(" ;; select 1 -- one; two\n; insert into t values ('a;b');\n/* end; */ ;").unwrap();
+    let statements =
+        parse_statements(" ;; select 1 -- one; two\n; insert into t values ('a;b');\n/* end; */ ;").unwrap();
     let texts: Vec<_> = statements.iter().map(super::Statement::text).collect();
     assert_eq!(texts, ["select 1 -- one; two", "insert into t values ('a;b')"]);
     assert!(parse_statements(" \n -- nothing\n").unwrap().is_empty());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use outcrop_query::{Execution, ExecuteOptions, TransactionStatus};
+use outcrop_query::{ExecuteOptions, Execution, TransactionStatus};
 use outcrop_types::Condition;
 
 use crate::support::TestDatabase;

@@ -1,7 +1,7 @@
 //! COPY in and out, as batches.
 
 use futures::StreamExt;
-use outcrop_query::{CopyFormat, CopyHeader, CopyIn, Execution, ExecuteOptions};
+use outcrop_query::{CopyFormat, CopyHeader, CopyIn, ExecuteOptions, Execution};
 use outcrop_types::{Condition, Error};
 
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringViewArray};

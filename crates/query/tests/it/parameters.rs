@@ -14,16 +14,28 @@ async fn types_are_inferred_from_the_place() {
     use DataType as T;
     let database = TestDatabase::new();
     let mut session = database.session();
-    session.tag("create table t (id bigint primary key, name varchar(5), at timestamptz, tags text[], n numeric(8,2))").await;
+    session
+        .tag("create table t (id bigint primary key, name varchar(5), at timestamptz, tags text[], n numeric(8,2))")
+        .await;
     for (sql, expected) in [
-        ("insert into t values ($1, $2, $3, $4, $5)",
-            vec![T::Int8, T::Varchar { length: 5 }, T::TimestampTz, T::Array(Box::new(T::Text)), T::Numeric { precision: 8, scale: 2 }]),
+        (
+            "insert into t values ($1, $2, $3, $4, $5)",
+            vec![
+                T::Int8,
+                T::Varchar { length: 5 },
+                T::TimestampTz,
+                T::Array(Box::new(T::Text)),
+                T::Numeric { precision: 8, scale: 2 },
+            ],
+        ),
         ("insert into t (name, id) values ($2, $1)", vec![T::Int8, T::Varchar { length: 5 }]),
         ("insert into t (id, name) select $1, $2", vec![T::Int8, T::Varchar { length: 5 }]),
         ("update t set name = $2 where id = $1", vec![T::Int8, T::Varchar { length: 5 }]),
         ("delete from t where id = $1", vec![T::Int8]),
-        ("insert into t (id) values ($1) on conflict (id) do update set name = $2 where t.id > $3",
-            vec![T::Int8, T::Varchar { length: 5 }, T::Int8]),
+        (
+            "insert into t (id) values ($1) on conflict (id) do update set name = $2 where t.id > $3",
+            vec![T::Int8, T::Varchar { length: 5 }, T::Int8],
+        ),
         ("select id from t where id = $1 limit $2", vec![T::Int8, T::Int8]),
         ("select id from t where id = any($1)", vec![T::Array(Box::new(T::Int8))]),
         ("select $1::int + 1", vec![T::Int4]),
@@ -86,4 +98,33 @@ async fn updates_and_deletes_take_parameters() {
     let delete = prepare(&mut session, "delete from t where id = any($1)").await;
     let ids = Value::Array(vec![Value::Int(1), Value::Int(3), Value::Int(9)]);
     assert_eq!(session.execute(&delete, &[ids]).await.unwrap().tag, "DELETE 2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_change_takes_new_values_and_new_tables() {
+    let database = TestDatabase::new();
+    let mut session = database.session();
+    session.tag("create table t (id int primary key, n int, s text)").await;
+    session.tag("insert into t values (1, 1, 'a')").await;
+    let update = prepare(&mut session, "update t set n = n + $1, s = $3 where id = $2 and n < 100").await;
+    let upsert = prepare(
+        &mut session,
+        "insert into t values ($1, $2, $3) on conflict (id) do update set n = t.n + excluded.n + $4, s = excluded.s",
+    )
+    .await;
+    for step in 1..=3 {
+        let text = |suffix: &str| Value::Text(format!("{step}{suffix}"));
+        let answer = session.execute(&update, &[Value::Int(step), Value::Int(1), text("u")]).await.unwrap();
+        assert_eq!(answer.tag, "UPDATE 1");
+        session.execute(&upsert, &[Value::Int(1), Value::Int(10), text("i"), Value::Int(step)]).await.unwrap();
+    }
+    assert_eq!(session.rows("select n, s from t").await, ["43|3i"]);
+    session.tag("drop table t").await;
+    session.tag("create table t (n int, s text, id int primary key)").await;
+    session.tag("insert into t values (5, 'z', 1)").await;
+    let values = [Value::Int(7), Value::Int(1), Value::Text("new".into())];
+    assert_eq!(session.execute(&update, &values).await.unwrap().tag, "UPDATE 1");
+    assert_eq!(session.rows("select * from t").await, ["12|new|1"]);
+    session.tag("set timezone = 'Asia/Tokyo'").await;
+    assert_eq!(session.execute(&update, &values).await.unwrap().tag, "UPDATE 1");
 }

@@ -5,7 +5,9 @@ use futures::StreamExt;
 use outcrop_engine::{Engine, EngineOptions};
 use outcrop_env::Env;
 use outcrop_ingest::{Cells, TextSettings};
-use outcrop_query::{Database, DatabaseOptions, Execution, ExecuteOptions, ResultType, RowStream, Session, SessionInfo};
+use outcrop_query::{
+    Database, DatabaseOptions, ExecuteOptions, Execution, ResultType, RowStream, Session, SessionInfo,
+};
 use outcrop_types::{Condition, Error, Result, Value};
 use tempfile::TempDir;
 use tokio::runtime::Handle;

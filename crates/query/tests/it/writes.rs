@@ -17,7 +17,9 @@ async fn concurrent_increments_are_all_counted() {
             tokio::spawn(async move {
                 for _ in 0..25 {
                     assert_eq!(session.tag("update t set n = n + 1 where id = 1").await, "UPDATE 1");
-                    session.tag("insert into t values (2, 1) on conflict (id) do update set n = t.n + excluded.n").await;
+                    session
+                        .tag("insert into t values (2, 1) on conflict (id) do update set n = t.n + excluded.n")
+                        .await;
                 }
             })
         })

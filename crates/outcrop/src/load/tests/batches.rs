@@ -22,7 +22,10 @@ impl RowReader for Given {
         let Some(next) = self.0.pop_front() else { return Ok(Found::End) };
         let Some(cells) = next else { bail!("the disk is gone") };
         for cell in cells {
-            cell.map_or_else(|| row.push_null(), |text| row.push(text));
+            match cell {
+                Some(text) => row.push(text),
+                None => row.push_null(),
+            }
         }
         Ok(Found::Row)
     }
@@ -30,7 +33,8 @@ impl RowReader for Given {
 
 fn reader(rows: &[Option<Vec<Option<&'static str>>>]) -> BatchReader {
     let types = [("id", DataType::Int8), ("day", DataType::Date), ("name", DataType::Text)];
-    let columns = types.into_iter().map(|(name, data_type)| FileColumn { name: name.to_owned(), data_type, note: None });
+    let columns =
+        types.into_iter().map(|(name, data_type)| FileColumn { name: name.to_owned(), data_type, note: None });
     let sample = Sample { columns: columns.collect(), rows: None, is_whole: true };
     let plan = Plan::create(&sample, FileFormat::Csv, &["id".to_owned()]).unwrap();
     BatchReader::new(Box::new(Given(rows.iter().cloned().collect(), 1)), &plan.targets)
@@ -54,7 +58,8 @@ fn rows_that_their_columns_cannot_take_are_rejected_with_line_and_reason() {
     ]);
     let batch = only(&mut reader);
     assert_eq!(batch.data(&(0..batch.len())), b"1\t2024-01-31\ttab\\there\n6\t\\N\t\\\\N\n");
-    let reasons: Vec<_> = batch.rejected.iter().map(|rejected| format!("{} {}", rejected.line, rejected.reason)).collect();
+    let reasons: Vec<_> =
+        batch.rejected.iter().map(|rejected| format!("{} {}", rejected.line, rejected.reason)).collect();
     assert_eq!(
         reasons,
         [

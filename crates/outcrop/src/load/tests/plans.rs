@@ -25,8 +25,12 @@ fn column(name: &str, is_nullable: bool, has_default: bool) -> TableColumn {
 }
 
 fn table() -> Table {
-    let columns =
-        vec![column("id", false, false), column("n", true, false), column("d", false, true), column("late", true, true)];
+    let columns = vec![
+        column("id", false, false),
+        column("n", true, false),
+        column("d", false, true),
+        column("late", true, true),
+    ];
     Table { columns, key: vec!["id".to_owned()] }
 }
 

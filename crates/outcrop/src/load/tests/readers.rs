@@ -111,7 +111,8 @@ fn a_first_line_must_name_the_columns() {
 }
 
 fn ndjson(text: &str, columns: &[(&str, DataType)]) -> Rows {
-    let columns: Vec<_> = columns.iter().map(|(name, data_type)| ((*name).to_owned(), Some(data_type.clone()))).collect();
+    let columns: Vec<_> =
+        columns.iter().map(|(name, data_type)| ((*name).to_owned(), Some(data_type.clone()))).collect();
     all(&mut NdjsonReader::new(Box::new(Cursor::new(text.to_owned().into_bytes())), &columns))
 }
 
