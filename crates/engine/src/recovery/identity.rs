@@ -52,8 +52,9 @@ impl Identity {
         if lines.next() != Some(TITLE) {
             return Err(corrupt("it is not the identity file of an Outcrop data directory"));
         }
-        let version =
-            lines.next().and_then(|line| line.strip_prefix("version ")).ok_or_else(|| corrupt("no version"))?;
+        let version = lines.next().and_then(|line| line.strip_prefix("version "));
+        let version = version.filter(|version| version.bytes().all(|byte| byte.is_ascii_digit()));
+        let version = version.ok_or_else(|| corrupt("no version"))?;
         if version != VERSION {
             return Err(Error::new(
                 Condition::UnsupportedVersion,
