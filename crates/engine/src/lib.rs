@@ -47,3 +47,6 @@ pub use write::{
     AppliedRows, Commit, CommitHandle, ConflictRows, ConflictUpdate, OnConflict, Recheck, Rechecked, RowOutcome,
     TableWrite, WriteMode,
 };
+
+/// The server's file of users. It may be in a data directory before the database is; the engine never reads it.
+pub const USERS_FILE: &str = "users.toml";

@@ -63,7 +63,8 @@ fn parse(server: &ServerArguments, application: &str) -> Result<Config> {
             bail!("\"{}\" is not an address such as 127.0.0.1:5433", server.pg);
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let port = port.parse().with_context(|| format!("\"{}\" is not an address such as 127.0.0.1:5433", server.pg))?;
+        let port =
+            port.parse().with_context(|| format!("\"{}\" is not an address such as 127.0.0.1:5433", server.pg))?;
         // A name that does not resolve is told before anything else is tried.
         (host, port).to_socket_addrs().with_context(|| format!("look up {host}"))?;
         let mut config = Config::new();
@@ -134,7 +135,8 @@ fn caret(sql: &str, position: u32) -> String {
     let line: Vec<char> = sql.get(start..).unwrap_or_default().lines().next().unwrap_or_default().chars().collect();
     // Of a long line the part around the place is shown.
     let from = column.saturating_sub(LINE_CHARS_MAX / 2).min(line.len().saturating_sub(LINE_CHARS_MAX));
-    let shown: String = line.iter().skip(from).take(LINE_CHARS_MAX).map(|c| if *c == '\t' { ' ' } else { *c }).collect();
+    let shown: String =
+        line.iter().skip(from).take(LINE_CHARS_MAX).map(|c| if *c == '\t' { ' ' } else { *c }).collect();
     let prefix = format!("LINE {number}: {}", if from > 0 { "…" } else { "" });
     let spaces = prefix.chars().count() + column - from;
     format!("\n{prefix}{shown}\n{}^", " ".repeat(spaces))

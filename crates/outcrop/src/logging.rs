@@ -8,7 +8,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts the log as configured.
 pub(crate) fn start(log: &LogSection) -> Result<()> {
-    let filter = EnvFilter::try_new(&log.level).with_context(|| format!("log.level \"{}\" is no log filter", log.level))?;
+    let filter =
+        EnvFilter::try_new(&log.level).with_context(|| format!("log.level \"{}\" is no log filter", log.level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

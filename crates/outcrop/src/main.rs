@@ -18,6 +18,11 @@
 //! # Start reading at
 //! [`cli`], then the module of the command.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "enums of tokio-postgres, Arrow and rustyline grow with their releases"
+)]
+
 mod check;
 mod cli;
 mod client;

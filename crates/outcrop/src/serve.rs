@@ -91,7 +91,6 @@ impl Signals {
     }
 
     /// Whoever asks a second time does not want to wait: acknowledged commits are in the log, so nothing is lost.
-    #[expect(clippy::exit, reason = "the point is not to wait for anything")]
     fn abort_on_next(&mut self) {
         self.wait();
         std::process::exit(INTERRUPTED);

@@ -99,7 +99,7 @@ fn read(config: &ConfigArguments) -> Result<(PathBuf, Users)> {
 
 /// Writes the file whole or not at all: a reader sees the old one or the new one.
 fn write(env: &Env, path: &Path, users: &Users) -> Result<()> {
-    let temporary = path.with_extension("toml.new");
+    let temporary = path.with_extension("toml.tmp");
     let written = || -> std::io::Result<()> {
         // What a crash left behind may have other permissions.
         match fs::remove_file(&temporary) {

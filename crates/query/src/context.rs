@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::common::DataFusionError;
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -73,9 +73,7 @@ impl QueryRuntime {
             .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory), named)))
             .with_disk_manager_builder(disk)
             .build_arc()
-            .map_err(|error| {
-                Error::new(Condition::IoError, "cannot use the spill directory").with_source(error)
-            })?;
+            .map_err(|error| Error::new(Condition::IoError, "cannot use the spill directory").with_source(error))?;
         let mut state = SessionStateBuilder::new()
             .with_config(session_config(limits.target_partitions))
             .with_runtime_env(runtime)

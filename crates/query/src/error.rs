@@ -21,10 +21,9 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::External(inner) => from_boxed(inner),
         DataFusionError::ArrowError(inner, _) => from_arrow(*inner),
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(*inner),
-        DataFusionError::Collection(errors) => errors
-            .into_iter()
-            .next()
-            .map_or_else(|| Error::internal("an error without content"), from_datafusion),
+        DataFusionError::Collection(errors) => {
+            errors.into_iter().next().map_or_else(|| Error::internal("an error without content"), from_datafusion)
+        }
         DataFusionError::Shared(inner) => from_shared(&inner),
         DataFusionError::SQL(inner, _) => from_parser(&inner),
         DataFusionError::SchemaError(inner, _) => from_schema(&inner),
@@ -160,9 +159,9 @@ fn from_schema(error: &SchemaError) -> Error {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             if let Some(relation) = &field.relation
-                && !valid_fields.iter().any(|valid| {
-                    valid.relation.as_ref().is_some_and(|known| known.table() == relation.table())
-                })
+                && !valid_fields
+                    .iter()
+                    .any(|valid| valid.relation.as_ref().is_some_and(|known| known.table() == relation.table()))
             {
                 return Error::new(
                     Condition::UndefinedTable,
@@ -222,9 +221,7 @@ fn from_plan(message: &str) -> Error {
         || first.contains("function requires")
         || first.contains("expects")
         || first.contains("Failed to coerce arguments")
-    {
-        Condition::UndefinedFunction
-    } else if first.contains("Cannot coerce arithmetic")
+        || first.contains("Cannot coerce arithmetic")
         || first.contains("Cannot infer common argument type")
         || first.contains("common type")
     {

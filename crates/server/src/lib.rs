@@ -24,6 +24,11 @@
 //! # Start reading at
 //! [`Server`], then `pgwire/connection.rs`.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "enums of Arrow, DataFusion, sqlparser and wire crates grow with their releases"
+)]
+
 pub mod auth;
 pub mod config;
 mod pgwire;

@@ -156,7 +156,7 @@ fn create_identity(env: &Env) -> Result<Identity> {
     let entries = env.disk.list("").map_err(|error| FileError::new("list", "the data directory", error))?;
     let foreign = entries.iter().find(|entry| {
         let name = entry.name.as_str();
-        name != LOCK_FILE && !name.starts_with(Identity::FILE)
+        name != LOCK_FILE && !name.starts_with(Identity::FILE) && !name.starts_with(crate::USERS_FILE)
     });
     let ours = |dir: &str| env.disk.list(dir).map(|entries| !entries.is_empty()).unwrap_or(true);
     let lost = [LOG_DIR, SEGMENT_DIR, MANIFEST_DIR].into_iter().find(|dir| ours(dir));

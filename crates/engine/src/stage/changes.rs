@@ -284,7 +284,7 @@ impl Proposal for StagedChanges {
                 New::Nothing | New::Memory(..) => None,
             }))
         };
-        let (part, extra) = resolved.part(stage, view, &applied.victims, StagedRowSet { dead, alive: &alive })?;
+        let (part, extra) = resolved.part(stage, view, &applied.victims, &StagedRowSet { dead, alive: &alive })?;
         let mut list = applied.list;
         list.extend(extra);
         let rows = gather(view.schema, &self.memory, &applied.picks)?;

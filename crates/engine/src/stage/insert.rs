@@ -322,7 +322,7 @@ impl StagedInsert {
                 Some(_) => None,
             }))
         };
-        let (part, extra) = resolved.part(stage, view, &victims, StagedRowSet { dead, alive: &alive })?;
+        let (part, extra) = resolved.part(stage, view, &victims, &StagedRowSet { dead, alive: &alive })?;
         list.extend(extra);
         let rows = gather(view.schema, memory, &picks)?;
         let row_keys = view.key_hashes(&rows)?;

@@ -58,9 +58,9 @@ impl Resolved {
         stage: &mut Stage,
         view: &TailView<'_>,
         victims: &[RowAddress],
-        rows: StagedRowSet<'_>,
+        rows: &StagedRowSet<'_>,
     ) -> Result<(StagedPart, Vec<Op>)> {
-        let StagedRowSet { dead, alive } = rows;
+        let StagedRowSet { dead, alive } = *rows;
         stage.index_in(view.state.keys(), &alive)?;
         let others = view.journal.is_some_and(Journal::has_others);
         let keys = if others { alive().map(|(key, _)| key).collect() } else { Vec::new() };

@@ -171,7 +171,7 @@ impl Proposal for StagedUpsert {
         let alive = || -> Box<dyn Iterator<Item = (KeyHash, RowAddress)>> {
             Box::new(fates.iter().filter_map(|(key, fate)| Some((*key, fate.row?))))
         };
-        let (part, extra) = resolved.part(stage, view, &victims, StagedRowSet { dead, alive: &alive })?;
+        let (part, extra) = resolved.part(stage, view, &victims, &StagedRowSet { dead, alive: &alive })?;
         Ok(Applied {
             decision: only_ops(view, extra)?,
             staged: Some(part),

@@ -28,7 +28,7 @@ pub(crate) fn normalise(batch: &RecordBatch, schema: &TableSchema, arrow: &Schem
 
 /// Bytes of a batch's values; what counts against limits of statements.
 pub(crate) fn batch_bytes(batch: &RecordBatch) -> u64 {
-    let bytes: usize = batch.columns().iter().map(|column| slice_bytes(column)).sum();
+    let bytes: usize = batch.columns().iter().map(slice_bytes).sum();
     bytes as u64
 }
 

@@ -1,5 +1,7 @@
 //! The engine against the model database: random statements, flushes at every moment, crashes at every operation.
 
+use std::sync::Arc;
+
 use std::collections::VecDeque;
 
 use outcrop_engine::{CommitHandle, Ddl, Engine, EngineOptions, OnConflict, Snapshot, WriteMode};
@@ -33,7 +35,7 @@ impl World {
         let mut schema = from_seed(&schemas(shape), seed);
         let engine = Engine::open(&env, options.clone()).unwrap();
         let commit = engine.ddl(Ddl::CreateTable(definition(&schema))).wait().unwrap();
-        let created = engine.snapshot().catalog().table(&schema.name).unwrap().clone();
+        let created = engine.snapshot().catalog().table(&schema.name).map(Arc::clone).unwrap();
         assert_eq!((created.id, &created.columns), (schema.id, &schema.columns));
         schema.keys = created.keys.clone();
         let mut model = Model::new();

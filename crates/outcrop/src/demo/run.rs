@@ -30,10 +30,15 @@ use crate::report::BadConfiguration;
 /// Runs until its time is over or a signal comes, then tells what it saw.
 pub(crate) fn run(arguments: &DemoArguments) -> Result<ExitCode> {
     logging::start(&LogSection { level: "warn".to_owned(), ..LogSection::default() })?;
+    let runtime = Builder::new_current_thread().enable_all().build().context("start the demo's own runtime")?;
+    // From here on a signal ends the demo in good order, even if it comes while the server starts.
+    let signals = runtime.block_on(async { Signals::new() })?;
     let place = Place::new(arguments.data.as_deref())?;
     print(&[format!("Outcrop demo: {}", place.introduction())])?;
     let node = start(arguments, &place)?;
-    let watched = watch(arguments, &node, &place);
+    let watched = runtime.block_on(watch(arguments, &node, &place, signals));
+    // The sessions end with their runtime; the server need not wait for them.
+    drop(runtime);
     let engine = node.engine().status();
     // The server stops and the directory is left in order whatever came before.
     let stopped = node.stop();
@@ -69,39 +74,37 @@ fn this_or_any_port(address: &str) -> String {
     }
 }
 
-/// Keeps the tables current and shows them, on this thread.
-fn watch(arguments: &DemoArguments, node: &Node, place: &Place) -> Result<State> {
+/// Keeps the tables current and shows them.
+async fn watch(arguments: &DemoArguments, node: &Node, place: &Place, mut signals: Signals) -> Result<State> {
     let addresses = Addresses { postgres: node.server().pg_addr(), http: node.server().http_addr() };
     let env = Env::real(place.path()).context("read the clock")?;
-    let runtime = Builder::new_current_thread().enable_all().build().context("start the demo's own runtime")?;
-    runtime.block_on(async {
-        let mut signals = Signals::new()?;
-        let ends_after = arguments.seconds.map(Duration::from_secs);
-        let state = State::new(addresses, place.introduction(), ends_after);
-        let mut demo = Demo::new(state, Arc::clone(&env.clock)).await?;
-        let mut lines = vec![format!("connect with: {}", addresses.psql())];
-        lines.extend(addresses.curl().map(|curl| format!("or: {curl}")));
-        print(&lines)?;
-        let mut view = View::open()?;
-        let mut seconds = tokio::time::interval(PERIOD);
-        seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        loop {
-            tokio::select! {
-                biased;
-                () = signals.come() => break,
-                () = demo.time_is_over() => break,
-                _ = seconds.tick() => {}
-            }
-            tokio::select! {
-                biased;
-                () = signals.come() => break,
-                turned = Box::pin(demo.turn()) => turned?,
-            }
-            view.show(&demo.state)?;
+    let ends_after = arguments.seconds.map(Duration::from_secs);
+    let state = State::new(addresses, place.introduction(), ends_after);
+    let mut demo = Box::pin(Demo::new(state, Arc::clone(&env.clock))).await?;
+    let mut lines = vec![format!("connect with: {}", addresses.psql())];
+    lines.extend(addresses.curl().map(|curl| format!("or: {curl}")));
+    print(&lines)?;
+    let mut view = View::open()?;
+    let mut seconds = tokio::time::interval(PERIOD);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while !demo.state.is_over(demo.elapsed()) {
+        tokio::select! {
+            biased;
+            () = signals.come() => break,
+            () = demo.time_is_over() => break,
+            _ = seconds.tick() => {}
         }
-        demo.state.elapsed = demo.elapsed();
-        Ok(demo.state)
-    })
+        tokio::select! {
+            biased;
+            () = signals.come() => break,
+            turned = Box::pin(demo.turn()) => turned?,
+        }
+        view.show(&demo.state)?;
+    }
+    // A turn that a signal cut short may have written, and not counted.
+    demo.state.rows = demo.reader.count().await?;
+    demo.state.elapsed = demo.elapsed();
+    Ok(demo.state)
 }
 
 /// The sessions and what they saw.

@@ -71,6 +71,12 @@ impl State {
         }
     }
 
+    /// Whether the demo has had its time. Asked before each turn: where turns take longer than their period, the next is
+    /// always due, and waiting for the end would never win.
+    pub(super) fn is_over(&self, elapsed: Duration) -> bool {
+        self.ends_after.is_some_and(|end| elapsed >= end)
+    }
+
     pub(super) fn add(&mut self, turn: Turn) {
         self.last = turn;
         self.total.upserted += turn.changes.upserted;

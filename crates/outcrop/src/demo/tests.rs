@@ -155,6 +155,15 @@ fn the_screen_fits_the_terminal() {
 }
 
 #[test]
+fn the_demo_is_over_at_its_end_and_without_one_never() {
+    let mut state = state();
+    assert!(!state.is_over(Duration::from_millis(19_999)));
+    assert!(state.is_over(Duration::from_secs(20)));
+    state.ends_after = None;
+    assert!(!state.is_over(Duration::MAX));
+}
+
+#[test]
 fn a_plain_line_says_all_figures() {
     assert_eq!(
         plain_line(&state()),

@@ -1,6 +1,8 @@
 //! Rows to batches of COPY data, checked on the way.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use outcrop_ingest::TextSettings;
@@ -21,6 +23,8 @@ pub(super) struct Batch {
     lines: Vec<u64>,
     /// Rows of the same part of the file that are no rows, or that their columns cannot take.
     pub(super) rejected: Vec<Rejected>,
+    /// Bytes of the file that were read by then.
+    pub(super) taken: u64,
 }
 
 /// A row that is not stored.
@@ -72,6 +76,7 @@ impl Batch {
 /// Makes batches of the rows of a file.
 pub(super) struct BatchReader {
     rows: Box<dyn RowReader>,
+    taken: Arc<AtomicU64>,
     checks: Vec<Check>,
     row: TextRow,
     settings: TextSettings,
@@ -80,10 +85,11 @@ pub(super) struct BatchReader {
 }
 
 impl BatchReader {
-    /// `targets` are the columns of the cells in order.
-    pub(super) fn new(rows: Box<dyn RowReader>, targets: &[Target]) -> Self {
+    /// `targets` are the columns of the cells in order; `taken` is what `rows` counts the bytes of the file with.
+    pub(super) fn new(rows: Box<dyn RowReader>, taken: Arc<AtomicU64>, targets: &[Target]) -> Self {
         Self {
             rows,
+            taken,
             checks: targets.iter().map(Check::of).collect(),
             row: TextRow::default(),
             settings: TextSettings::default(),
@@ -109,6 +115,7 @@ impl BatchReader {
                 }
             }
         }
+        batch.taken = self.taken.load(Ordering::Relaxed);
         if !batch.is_empty() {
             return Ok(Some(batch));
         }

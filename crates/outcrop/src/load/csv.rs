@@ -66,7 +66,7 @@ impl CsvReader {
     /// # Errors
     /// If there is none, or if two columns have one name.
     pub(super) fn open(text: Box<dyn BufRead + Send>, format: CsvFormat) -> Result<Self> {
-        let watched = Watched { text, allowed: ROW_BYTES_MAX, last: None, has_crlf: None };
+        let watched = Watched { text, allowed: ROW_BYTES_MAX, last: None, has_crlf: None, is_ended: false };
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -90,7 +90,7 @@ impl CsvReader {
     fn line(&self) -> u64 {
         let line_feeds = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count();
         // Of CRLF the record takes the first byte, and at the end of the file there may be neither.
-        let took_line_feed = !self.reader.get_ref().has_crlf.unwrap_or(false) && !self.reader.is_done();
+        let took_line_feed = !self.reader.get_ref().has_crlf.unwrap_or(false) && !self.reader.get_ref().is_ended;
         let end = self.reader.position().line();
         end.saturating_sub(u64::try_from(line_feeds).unwrap_or(0)).saturating_sub(u64::from(took_line_feed)).max(1)
     }
@@ -100,7 +100,7 @@ impl CsvReader {
         // Only a quoted cell goes over lines. If it is the last of the file, and the file does not end with the quote,
         // then nothing closes it.
         let last_cell = self.record.iter().next_back().unwrap_or_default();
-        if last_cell.contains(&b'\n') && self.reader.is_done() && self.reader.get_ref().last != Some(b'"') {
+        if last_cell.contains(&b'\n') && self.reader.get_ref().is_ended && self.reader.get_ref().last != Some(b'"') {
             return Some("a quote that opens here is never closed: the rest of the file is one cell".to_owned());
         }
         let (found, wanted) = (self.record.len(), self.names.len());
@@ -156,6 +156,8 @@ struct Watched {
     last: Option<u8>,
     /// Whether the first line ends in two bytes.
     has_crlf: Option<bool>,
+    /// Whether the end was met; the reader looks no further than the record that it reads.
+    is_ended: bool,
 }
 
 impl Read for Watched {
@@ -165,6 +167,7 @@ impl Read for Watched {
             return Err(io::Error::other(reason));
         }
         let count = self.text.read(buffer)?;
+        self.is_ended |= count == 0;
         self.allowed = self.allowed.saturating_sub(count);
         let bytes = buffer.get(..count).unwrap_or_default();
         if self.has_crlf.is_none()

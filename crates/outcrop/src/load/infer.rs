@@ -1,6 +1,6 @@
 //! The type of a column, from its values. Pure: same values, same type.
 //!
-//! Each value allows a set of types; the column has the narrowest type that all of them allow, and text if there is none.
+//! Each value allows a set of types; the column has the narrowest one that all allow, and text if there is none.
 //! A type must give every value back as it went in: `007` is no number and `+49 30` neither.
 
 use std::ops::{BitAnd, BitAndAssign, BitOr};

@@ -70,7 +70,8 @@ impl ParquetReader {
         self.columns = text_columns(&batch, &self.types).with_context(place)?;
         self.next = 0;
         self.count = batch.num_rows();
-        let done = u128::from(self.number) * u128::from(self.bytes) / u128::from(self.total.max(1));
+        let read = self.number + u64::try_from(batch.num_rows()).unwrap_or(0);
+        let done = u128::from(read) * u128::from(self.bytes) / u128::from(self.total.max(1));
         self.taken.store(u64::try_from(done).unwrap_or(self.bytes), Ordering::Relaxed);
         Ok(true)
     }
@@ -220,20 +221,15 @@ pub(super) fn sql_type(data_type: &ArrowType) -> Result<DataType> {
 
 /// A decimal whose scale lies within its precision, as SQL has it.
 fn numeric(precision: u8, scale: i8) -> DataType {
-    let zeros = u8::try_from(scale.min(0).unsigned_abs()).unwrap_or(0);
+    let zeros = scale.min(0).unsigned_abs();
     let scale = scale.max(0);
     let precision = precision.saturating_add(zeros).max(scale.unsigned_abs());
     DataType::Numeric { precision, scale }
 }
 
 fn note(field: &Field) -> Option<String> {
-    let is_fine = |unit: &TimeUnit| *unit == TimeUnit::Nanosecond;
-    match field.data_type() {
-        ArrowType::Timestamp(unit, _) | ArrowType::Time64(unit) if is_fine(unit) => {
-            Some("nanoseconds are cut to microseconds".to_owned())
-        }
-        _ => None,
-    }
+    let (ArrowType::Timestamp(unit, _) | ArrowType::Time64(unit)) = field.data_type() else { return None };
+    (*unit == TimeUnit::Nanosecond).then(|| "nanoseconds are cut to microseconds".to_owned())
 }
 
 const BATCH_ROWS: usize = 1_024;

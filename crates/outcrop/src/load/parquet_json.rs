@@ -17,14 +17,15 @@ pub(super) fn normal_type(data_type: &ArrowType) -> Result<ArrowType> {
         let data_type = normal_type(field.data_type())?;
         Ok(Arc::new(Field::new(field.name(), data_type, field.is_nullable())))
     };
-    Ok(match data_type {
-        ArrowType::List(item) | ArrowType::LargeList(item) | ArrowType::FixedSizeList(item, _) => {
-            ArrowType::List(normal(item)?)
-        }
-        ArrowType::Struct(fields) => ArrowType::Struct(fields.iter().map(normal).collect::<Result<_>>()?),
-        ArrowType::Map(entries, is_ordered) => ArrowType::Map(normal(entries)?, *is_ordered),
-        leaf => sql_type(leaf)?.to_arrow(),
-    })
+    if let ArrowType::List(item) | ArrowType::LargeList(item) | ArrowType::FixedSizeList(item, _) = data_type {
+        Ok(ArrowType::List(normal(item)?))
+    } else if let ArrowType::Struct(fields) = data_type {
+        Ok(ArrowType::Struct(fields.iter().map(normal).collect::<Result<_>>()?))
+    } else if let ArrowType::Map(entries, is_ordered) = data_type {
+        Ok(ArrowType::Map(normal(entries)?, *is_ordered))
+    } else {
+        Ok(sql_type(data_type)?.to_arrow())
+    }
 }
 
 /// A column of a normal type, to be written as JSON.
@@ -37,24 +38,18 @@ pub(super) enum JsonCells<'a> {
 
 impl<'a> JsonCells<'a> {
     pub(super) fn new(array: &'a dyn Array) -> Result<Self> {
-        Ok(match array.data_type() {
-            ArrowType::List(_) => {
-                let list: &ListArray = array.as_list();
-                Self::List(list, Box::new(Self::new(list.values().as_ref())?))
-            }
-            ArrowType::Struct(fields) => {
-                let group = array.as_struct();
-                let members = fields.iter().zip(group.columns());
-                let members = members.map(|(field, column)| Ok((field.name().as_str(), Self::new(column.as_ref())?)));
-                Self::Struct(group, members.collect::<Result<_>>()?)
-            }
-            ArrowType::Map(..) => {
-                let map = array.as_map();
-                let (keys, values) = (Self::new(map.keys().as_ref())?, Self::new(map.values().as_ref())?);
-                Self::Map(map, Box::new(keys), Box::new(values))
-            }
-            _ => Self::Leaf(Cells::try_new(array)?),
-        })
+        if let Some(list) = array.as_list_opt::<i32>() {
+            Ok(Self::List(list, Box::new(Self::new(list.values().as_ref())?)))
+        } else if let Some(group) = array.as_struct_opt() {
+            let members = group.fields().iter().zip(group.columns());
+            let members = members.map(|(field, column)| Ok((field.name().as_str(), Self::new(column.as_ref())?)));
+            Ok(Self::Struct(group, members.collect::<Result<_>>()?))
+        } else if let Some(map) = array.as_map_opt() {
+            let (keys, values) = (Self::new(map.keys().as_ref())?, Self::new(map.values().as_ref())?);
+            Ok(Self::Map(map, Box::new(keys), Box::new(values)))
+        } else {
+            Ok(Self::Leaf(Cells::try_new(array)?))
+        }
     }
 
     /// Writes a value.

@@ -65,7 +65,7 @@ impl Plan {
     /// A plan for a table that exists.
     ///
     /// # Errors
-    /// If the file has a column that the table has not, if it lacks one that every row must have, or if the key differs.
+    /// If the file has a column that the table lacks, if it lacks one that every row must have, or if the key differs.
     pub(super) fn append(sample: &Sample, format: FileFormat, table: Table, key: &[String]) -> Result<Self> {
         if !key.is_empty() && key != table.key {
             let found = if table.key.is_empty() { "no key".to_owned() } else { table.key.join(", ") };
@@ -112,7 +112,11 @@ impl Plan {
             FileFormat::Ndjson => "NDJSON",
             FileFormat::Parquet => "Parquet",
         };
-        let mut text = format!("{}: {format}, {}\n", input.name(), megabytes(input.bytes()));
+        let size = match input.bytes() {
+            bytes @ 0..1_000_000 => format!("{} bytes", grouped(bytes)),
+            bytes => megabytes(bytes),
+        };
+        let mut text = format!("{}: {format}, {size}\n", input.name());
         let of = match (self.is_new, sample.rows, sample.is_whole) {
             (false, _, _) => "exists".to_owned(),
             (true, None, _) => "is created, with the types of the file".to_owned(),

@@ -1,8 +1,6 @@
 //! How far a load is: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::terminal::{grouped, note};
@@ -10,7 +8,6 @@ use crate::terminal::{grouped, note};
 /// Progress through the bytes of a file.
 #[derive(Debug)]
 pub(super) struct Progress {
-    taken: Arc<AtomicU64>,
     total: u64,
     begin: Instant,
     last: Instant,
@@ -19,21 +16,21 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `taken` counts what was read of `total`.
-    pub(super) fn begin(taken: Arc<AtomicU64>, total: u64) -> Self {
+    /// Through so many bytes.
+    pub(super) fn begin(total: u64) -> Self {
         let now = Instant::now();
         let is_terminal = std::io::stderr().is_terminal();
-        Self { taken, total, begin: now, last: now, is_terminal, is_drawn: false }
+        Self { total, begin: now, last: now, is_terminal, is_drawn: false }
     }
 
-    /// So many rows are stored.
-    pub(super) fn show(&mut self, rows: u64) {
+    /// So many rows are stored, from so many bytes of the file.
+    pub(super) fn show(&mut self, rows: u64, taken: u64) {
         let pause = if self.is_terminal { REDRAW } else { REPORT };
         if self.last.elapsed() < pause {
             return;
         }
         self.last = Instant::now();
-        let line = line(rows, self.taken.load(Ordering::Relaxed), self.total, self.begin.elapsed());
+        let line = line(rows, taken, self.total, self.begin.elapsed());
         if self.is_terminal {
             self.is_drawn = true;
             // A terminal that is gone is told nothing.

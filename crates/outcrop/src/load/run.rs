@@ -53,8 +53,8 @@ async fn load(arguments: &LoadArguments, name: &TableName, input: &InputFile, sa
     let rows = rows(input, &plan.targets, &taken)?;
     let mut loader = Loader::open(client, plan.copy_sql(name)).await?;
     let mut rejects = Rejects::new(input.path(), input.place(), arguments.rejects_max);
-    let mut progress = Progress::begin(taken, input.bytes());
-    let mut batches = read_ahead(BatchReader::new(rows, &plan.targets));
+    let mut progress = Progress::begin(input.bytes());
+    let mut batches = read_ahead(BatchReader::new(rows, taken, &plan.targets));
     let ended = send(&mut batches, &mut loader, &mut rejects, &mut progress).await;
     // Ends the reading thread, which must not outlive the runtime.
     batches.close();
@@ -88,7 +88,7 @@ async fn send(
             rejects.add(rejected)?;
         }
         loader.store(&batch, rejects).await?;
-        progress.show(loader.stored());
+        progress.show(loader.stored(), batch.taken);
     }
     Ok(())
 }

@@ -25,9 +25,9 @@ impl Completion {
     /// What the word before the cursor may become, and where it begins.
     pub(super) fn offer(&self, line: &str, cursor: usize) -> (usize, Vec<String>) {
         let before = line.get(..cursor).unwrap_or_default();
-        let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '\\').map_or(0, |at| {
-            at + before.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8)
-        });
+        let start = before
+            .rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '\\')
+            .map_or(0, |at| at + before.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8));
         let word = before.get(start..).unwrap_or_default();
         if word.is_empty() {
             return (start, Vec::new());

@@ -44,21 +44,33 @@ pub(crate) fn run(arguments: &SqlArguments) -> Result<ExitCode> {
     script(&runtime, &mut session, &text)
 }
 
-/// Runs all statements of a text, and stops at the first that fails.
+/// Runs all statements and commands of a text, and stops at the first statement that fails.
 fn script(runtime: &Runtime, session: &mut Session, text: &str) -> Result<ExitCode> {
     let mut out = io::stdout();
-    let (first, rest) = text.trim_start().split_once('\n').unwrap_or((text.trim_start(), ""));
-    if first.starts_with('\\') {
-        let after = runtime.block_on(meta::run(first, session, &mut out))?;
-        return if after == After::Quit || rest.is_empty() { Ok(ExitCode::SUCCESS) } else { script(runtime, session, rest) };
-    }
-    let (statements, end) = split(text);
-    // The last statement needs no semicolon.
-    let rest = Some(text.get(end..).unwrap_or_default().trim()).filter(|rest| !is_blank(rest));
-    for statement in statements.into_iter().chain(rest) {
-        if runtime.block_on(session.run(statement, &mut out))? == Outcome::Failed {
-            return Ok(ExitCode::FAILURE);
+    let mut pending = String::new();
+    for line in text.lines() {
+        if is_blank(&pending) && line.trim_start().starts_with('\\') {
+            if runtime.block_on(meta::run(line, session, &mut out))? == After::Quit {
+                return Ok(ExitCode::SUCCESS);
+            }
+            continue;
         }
+        pending.push_str(line);
+        pending.push('\n');
+        // Only a line with a semicolon can end a statement.
+        if line.contains(';') {
+            let (statements, end) = split(&pending);
+            for statement in statements {
+                if runtime.block_on(session.run(statement, &mut out))? == Outcome::Failed {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+            pending.drain(..end.min(pending.len()));
+        }
+    }
+    // The last statement needs no semicolon.
+    if !is_blank(&pending) && runtime.block_on(session.run(pending.trim(), &mut out))? == Outcome::Failed {
+        return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -141,12 +153,14 @@ fn learn_names(runtime: &Runtime, session: &Session, editor: &mut Editor<Complet
          WHERE table_schema NOT IN ('pg_catalog', 'information_schema') LIMIT {NAMES_MAX}"
     );
     let messages = runtime.block_on(session.connection.client.simple_query(&sql)).unwrap_or_default();
-    let names = messages.iter().flat_map(|message| match message {
-        SimpleQueryMessage::Row(row) => vec![row.get(0).map(quote_name), row.get(1).map(quote_name)],
-        _ => Vec::new(),
-    });
+    let mut names = Vec::new();
+    for message in &messages {
+        if let SimpleQueryMessage::Row(row) = message {
+            names.extend([row.get(0), row.get(1)].into_iter().flatten().map(quote_name));
+        }
+    }
     if let Some(helper) = editor.helper_mut() {
-        helper.set_names(names.flatten().collect());
+        helper.set_names(names);
     }
 }
 

@@ -125,7 +125,8 @@ impl<'a> Lexer<'a> {
     /// Whether the quote at hand belongs to an `E''` string.
     fn follows_e(&self) -> bool {
         let mut before = self.text.get(..self.at).unwrap_or_default().chars().rev();
-        before.next().is_some_and(|c| c == 'e' || c == 'E') && !before.next().is_some_and(|c| c.is_alphanumeric() || c == '_')
+        before.next().is_some_and(|c| c == 'e' || c == 'E')
+            && !before.next().is_some_and(|c| c.is_alphanumeric() || c == '_')
     }
 }
 
@@ -134,7 +135,8 @@ fn fence(text: &str) -> Option<&str> {
     let tag = text.strip_prefix('$')?;
     let end = tag.find('$')?;
     let name = tag.get(..end)?;
-    let is_name = name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
+    let is_name =
+        name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
     if is_name { text.get(..end + 2) } else { None }
 }
 

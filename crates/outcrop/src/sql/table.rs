@@ -80,7 +80,8 @@ impl Layout {
 impl Aligned {
     /// A cell with line breaks takes several lines.
     fn row(&self, row: &Row, out: &mut dyn Write) -> io::Result<()> {
-        let cells: Vec<Vec<&str>> = row.iter().map(|cell| cell.as_deref().unwrap_or_default().split('\n').collect()).collect();
+        let cells: Vec<Vec<&str>> =
+            row.iter().map(|cell| cell.as_deref().unwrap_or_default().split('\n').collect()).collect();
         let lines = cells.iter().map(Vec::len).max().unwrap_or(0);
         for line in 0..lines.max(1) {
             let mut text = String::new();

@@ -49,10 +49,7 @@ fn shown(is_expanded: bool) -> String {
 
 #[test]
 fn rows_are_aligned_as_psql_aligns_them() {
-    assert_eq!(
-        shown(false),
-        "  n  | text | a\n-----+------+---\n   1 | one +|\n     | two  |\n -20 | 日本 | x\n"
-    );
+    assert_eq!(shown(false), "  n  | text | a\n-----+------+---\n   1 | one +|\n     | two  |\n -20 | 日本 | x\n");
 }
 
 #[test]

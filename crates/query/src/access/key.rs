@@ -29,11 +29,8 @@ impl KeySet {
             | Predicate::IsNotNull(_)
             | Predicate::Or(_) => std::slice::from_ref(predicate),
         };
-        let columns = key
-            .columns
-            .iter()
-            .map(|id| Some((*id, fewest_values(*id, conjuncts)?)))
-            .collect::<Option<Vec<_>>>()?;
+        let columns =
+            key.columns.iter().map(|id| Some((*id, fewest_values(*id, conjuncts)?))).collect::<Option<Vec<_>>>()?;
         let set = Self { columns };
         (set.keys()? <= KEYS_MAX).then_some(set)
     }
@@ -68,7 +65,8 @@ impl KeySet {
                 .map(|value| value_to_scalar(value, &column.data_type))
                 .collect::<Result<Vec<ScalarValue>>>()?;
             repeat /= values.len().max(1);
-            let cycle = scalars.iter().flat_map(|scalar| std::iter::repeat_n(scalar, repeat)).cycle().take(keys).cloned();
+            let cycle =
+                scalars.iter().flat_map(|scalar| std::iter::repeat_n(scalar, repeat)).cycle().take(keys).cloned();
             let array = ScalarValue::iter_to_array(cycle).map_err(from_datafusion)?;
             arrays.push((column.name.as_str(), array));
         }

@@ -8,7 +8,8 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{
-    BinaryExpr, CaseExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal,
+    BinaryExpr, CaseExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr,
+    Literal,
 };
 use outcrop_engine::ScanColumn;
 use outcrop_types::{ColumnId, CompareOp, DataType, Predicate, TableSchema, Value};
@@ -235,7 +236,7 @@ fn scalar_value(scalar: &ScalarValue, data_type: &DataType) -> Option<Value> {
         scalar
     };
     match crate::types::scalar_to_value(scalar, data_type)? {
-        Value::Float(float) if float == 0.0 => Some(Value::Float(0.0)),
+        Value::Float(0.0) => Some(Value::Float(0.0)),
         value => Some(value),
     }
 }

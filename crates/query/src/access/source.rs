@@ -111,9 +111,7 @@ impl TableScanSource {
                 Condition::FeatureNotSupported,
                 format!("table \"{}\" cannot be read by key here", self.table.schema().name.table),
             )
-            .with_hint(
-                "The condition does not fix every column of the primary key; set outcrop.access_path to auto.",
-            )),
+            .with_hint("The condition does not fix every column of the primary key; set outcrop.access_path to auto.")),
             None => Ok(Work::Morsels(self.table.morsels(MORSEL_ROWS))),
         }
     }
@@ -189,7 +187,11 @@ impl TableScanSource {
 }
 
 impl DataSource for TableScanSource {
-    fn open(&self, partition: usize, _context: Arc<TaskContext>) -> datafusion::common::Result<SendableRecordBatchStream> {
+    fn open(
+        &self,
+        partition: usize,
+        _context: Arc<TaskContext>,
+    ) -> datafusion::common::Result<SendableRecordBatchStream> {
         if self.partitions > 1 {
             return Err(to_datafusion(Error::internal("partitions of a scan were opened without shared work")));
         }

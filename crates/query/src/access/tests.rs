@@ -95,11 +95,7 @@ fn what_cannot_be_said_is_dropped_from_and_but_not_from_or() {
 
 #[test]
 fn a_chain_of_equalities_is_one_list() {
-    let chain = binary(
-        binary(id(), Operator::Eq, lit(1_i32)),
-        Operator::Or,
-        binary(id(), Operator::Eq, lit(2_i32)),
-    );
+    let chain = binary(binary(id(), Operator::Eq, lit(1_i32)), Operator::Or, binary(id(), Operator::Eq, lit(2_i32)));
     assert_eq!(wanted(chain), Wanted::Where(Predicate::In(ID, vec![Value::Int(1), Value::Int(2)])));
 }
 

@@ -17,7 +17,13 @@ pub(super) fn table(name: &str, objects: &Objects, view: &SessionView) -> Result
         "schemata" => schemata(objects, view)?,
         "table_constraints" => table_constraints(objects, view)?,
         "tables" => tables(objects, view)?,
-        other => return EMPTY.iter().find(|(known, _)| *known == other).map(|(_, columns)| Rows::new(columns).finish()).transpose(),
+        other => {
+            return EMPTY
+                .iter()
+                .find(|(known, _)| *known == other)
+                .map(|(_, columns)| Rows::new(columns).finish())
+                .transpose();
+        }
     }))
 }
 
@@ -38,7 +44,10 @@ const EMPTY: &[(&str, &[(&str, Kind)])] = &[
             ("delete_rule", Text),
         ],
     ),
-    ("routines", &[("routine_catalog", Name), ("routine_schema", Name), ("routine_name", Name), ("routine_type", Text)]),
+    (
+        "routines",
+        &[("routine_catalog", Name), ("routine_schema", Name), ("routine_name", Name), ("routine_type", Text)],
+    ),
     ("sequences", &[("sequence_catalog", Name), ("sequence_schema", Name), ("sequence_name", Name)]),
 ];
 

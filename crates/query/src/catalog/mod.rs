@@ -2,6 +2,7 @@
 //! names them.
 
 mod definition;
+mod empty_tables;
 mod information_schema;
 mod oid;
 mod pg_catalog;

@@ -117,8 +117,12 @@ impl Cell {
         Ok(match (self, arrow) {
             (Self::Null, _) => ScalarValue::try_from(arrow).map_err(from_datafusion)?,
             (Self::Bool(value), ArrowType::Boolean) => ScalarValue::Boolean(Some(value)),
-            (Self::Int(value), ArrowType::Int16) => ScalarValue::Int16(Some(i16::try_from(value).map_err(|_wide| wrong())?)),
-            (Self::Int(value), ArrowType::Int32) => ScalarValue::Int32(Some(i32::try_from(value).map_err(|_wide| wrong())?)),
+            (Self::Int(value), ArrowType::Int16) => {
+                ScalarValue::Int16(Some(i16::try_from(value).map_err(|_wide| wrong())?))
+            }
+            (Self::Int(value), ArrowType::Int32) => {
+                ScalarValue::Int32(Some(i32::try_from(value).map_err(|_wide| wrong())?))
+            }
             (Self::Int(value), ArrowType::Int64) => ScalarValue::Int64(Some(value)),
             (Self::Float(value), ArrowType::Float32) => ScalarValue::Float32(Some(value)),
             (Self::Text(value), ArrowType::Utf8View) => ScalarValue::Utf8View(Some(value)),

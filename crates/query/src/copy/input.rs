@@ -52,7 +52,7 @@ impl CopyIn {
         let (maker, cancellation) = (self.maker.clone(), self.work.cancellation.clone());
         let task = Owned::spawn(self.work.database.queries(), async move {
             writer.insert(maker.make(rows.columns(), rows.num_rows())?).await?;
-            Ok::<_, outcrop_types::Error>(writer)
+            Ok::<_, Error>(writer)
         });
         self.writer = Some(cancellation.run(task.join()).await??);
         Ok(())

@@ -20,7 +20,7 @@ pub(crate) async fn create_table(work: &Work, create: &ast::CreateTable) -> Resu
     }
     let name = written.create_in(work.snapshot.catalog(), work.search_path())?;
     let mut outcome = Outcome::new(Execution::Done(CommandTag::new("CREATE TABLE")));
-    let exists = Notice::notice("42P07", format!("relation \"{}\" already exists, skipping", name.table));
+    let exists = Notice::new("42P07", format!("relation \"{}\" already exists, skipping", name.table));
     if create.if_not_exists && work.snapshot.catalog().table(&name).is_some() {
         outcome.notices.push(exists);
         return Ok(outcome);

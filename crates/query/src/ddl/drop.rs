@@ -92,5 +92,5 @@ pub(crate) async fn truncate(work: &Work, truncate: &ast::Truncate) -> Result<Ou
 }
 
 fn skipped(what: &str, name: &str, code: &'static str) -> Notice {
-    Notice::notice(code, format!("{what} \"{name}\" does not exist, skipping"))
+    Notice::new(code, format!("{what} \"{name}\" does not exist, skipping"))
 }

@@ -34,7 +34,7 @@ pub(crate) async fn create_schema(work: &Work, sql: &ast::Statement) -> Result<O
     let engine = work.engine().clone();
     match work.commit(move || engine.ddl(ddl)).await {
         Err(error) if *if_not_exists && error.condition() == Condition::DuplicateSchema => {
-            outcome.notices.push(Notice::notice("42P06", format!("schema \"{name}\" already exists, skipping")));
+            outcome.notices.push(Notice::new("42P06", format!("schema \"{name}\" already exists, skipping")));
         }
         other => {
             other?;

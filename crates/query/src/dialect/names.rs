@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, Expr, Ident, ObjectName, Select, SelectItem, SetExpr, Value};
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, DataType as SqlType, Expr, Ident, ObjectName, Select, SelectItem, SetExpr, Value,
+};
 
 /// Separates a name from the number that makes it unique; no SQL text can hold it in a name.
 const UNIQUE_MARK: char = '\u{1}';
@@ -23,7 +25,9 @@ pub(super) fn name_outputs(select: &mut Select) {
                 None => Named::Computed(output_name(expr)),
             },
             SelectItem::ExprWithAlias { alias, .. } => Named::Computed(folded(alias)),
-            SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => continue,
+            SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => {
+                continue;
+            }
         };
         let (name, text) = match &named {
             Named::Column(name, text) => (name.clone(), text.clone()),
@@ -132,7 +136,9 @@ fn figure_name(expr: &Expr) -> Option<Figure> {
             SetExpr::Select(select) => match select.projection.first()? {
                 SelectItem::UnnamedExpr(expr) => figure_name(expr),
                 SelectItem::ExprWithAlias { alias, .. } => Some(Figure::Own(folded(alias))),
-                SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => None,
+                SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => {
+                    None
+                }
             },
             _ => None,
         },

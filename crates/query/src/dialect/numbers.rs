@@ -1,8 +1,8 @@
 //! Types of integer constants: integer where it fits, else bigint, else numeric.
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType as SqlType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, LimitClause, OrderByKind, Query, Select,
-    UnaryOperator, Value, WindowFrameBound, WindowType,
+    CastKind, DataType as SqlType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+    LimitClause, OrderByKind, Query, Select, UnaryOperator, Value, WindowFrameBound, WindowType,
 };
 
 use super::rewrite::simple_name;
@@ -67,7 +67,10 @@ fn written_out(number: &str) -> Expr {
             let (whole, fraction) = padded.split_at(padded.len() - behind);
             if fraction.is_empty() { format!("{whole}.") } else { format!("{whole}.{fraction}") }
         }
-        Err(_negative) if digits.len().saturating_add(usize::try_from(behind.unsigned_abs()).unwrap_or(usize::MAX)) <= WRITTEN_DIGITS_MAX => {
+        Err(_negative)
+            if digits.len().saturating_add(usize::try_from(behind.unsigned_abs()).unwrap_or(usize::MAX))
+                <= WRITTEN_DIGITS_MAX =>
+        {
             format!("{digits}{}.", "0".repeat(usize::try_from(behind.unsigned_abs()).unwrap_or(usize::MAX)))
         }
         Ok(_) | Err(_) => return double(),
@@ -117,7 +120,9 @@ pub(super) fn untype_window(expr: &mut Expr) {
         for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten() {
             match bound {
                 WindowFrameBound::Preceding(Some(rows)) | WindowFrameBound::Following(Some(rows)) => untype(rows),
-                WindowFrameBound::Preceding(None) | WindowFrameBound::Following(None) | WindowFrameBound::CurrentRow => {}
+                WindowFrameBound::Preceding(None)
+                | WindowFrameBound::Following(None)
+                | WindowFrameBound::CurrentRow => {}
             }
         }
     }
@@ -163,12 +168,12 @@ fn untype(expr: &mut Expr) {
 fn typed_number(expr: &Expr) -> Option<&Expr> {
     match expr {
         Expr::Value(value) if matches!(value.value, Value::Number(..)) => Some(expr),
-        Expr::Cast { kind: CastKind::Cast, expr: inner, data_type: SqlType::Int4(None) | SqlType::Numeric(_), .. } => {
-            match inner.as_ref() {
-                Expr::Value(value) if matches!(value.value, Value::Number(..)) => Some(inner),
-                _ => None,
-            }
-        }
+        Expr::Cast {
+            kind: CastKind::Cast, expr: inner, data_type: SqlType::Int4(None) | SqlType::Numeric(_), ..
+        } => match inner.as_ref() {
+            Expr::Value(value) if matches!(value.value, Value::Number(..)) => Some(inner),
+            _ => None,
+        },
         _ => None,
     }
 }

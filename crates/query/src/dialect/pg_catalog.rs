@@ -1,7 +1,8 @@
 //! What `psql`, drivers and BI tools say to the system catalogs, in words that the planner knows.
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, CastKind, DataType as SqlType, Expr, FunctionArguments, FunctionArgumentList, Ident, ObjectName, Value,
+    ArrayElemTypeDef, CastKind, DataType as SqlType, Expr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    Value,
 };
 use outcrop_types::{Condition, Error, Result};
 

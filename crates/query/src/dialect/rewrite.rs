@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    LimitClause, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
-    UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, CastKind, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    Ident, LimitClause, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias,
+    TableAliasColumnDef, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use outcrop_types::{Condition, Error, Result};
 
@@ -209,12 +209,12 @@ fn compare_rows(expr: &mut Expr) {
         Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => row_equality(left, right),
         Expr::InList { expr: row, list, negated } => {
             let equalities: Option<Vec<Expr>> = list.iter().map(|item| row_equality(row, item)).collect();
-            equalities.and_then(|all| all.into_iter().reduce(|left, right| binary(left, BinaryOperator::Or, right))).map(
-                |any| {
+            equalities
+                .and_then(|all| all.into_iter().reduce(|left, right| binary(left, BinaryOperator::Or, right)))
+                .map(|any| {
                     let any = Expr::Nested(Box::new(any));
                     if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) } } else { any }
-                },
-            )
+                })
         }
         Expr::BinaryOp { left, op: BinaryOperator::PGStartsWith, right } => {
             Some(call("starts_with", vec![left.as_ref().clone(), right.as_ref().clone()]))
@@ -273,8 +273,7 @@ fn type_values(query: &mut Query) {
             continue;
         };
         for value in values.rows.iter_mut().filter_map(|row| row.content.get_mut(at)) {
-            let is_string =
-                matches!(value, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)));
+            let is_string = matches!(value, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)));
             if is_string {
                 let expr = Box::new(std::mem::replace(value, Expr::value(Value::Null)));
                 let data_type = data_type.clone();
@@ -287,9 +286,8 @@ fn type_values(query: &mut Query) {
 /// The folded name, without `pg_catalog.` in front.
 pub(super) fn simple_name(name: &ObjectName) -> Option<String> {
     let fold = |part: &ObjectNamePart| {
-        part.as_ident().map(|ident| {
-            if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
-        })
+        part.as_ident()
+            .map(|ident| if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() })
     };
     match name.0.as_slice() {
         [only] => fold(only),

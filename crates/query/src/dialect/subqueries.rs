@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, FunctionArguments, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, TableAlias,
-    SelectFlavor, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, CaseWhen, Expr, FunctionArguments, GroupByExpr, Ident, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::rewrite::{call, simple_name};
@@ -67,14 +67,15 @@ pub(super) fn gather_array(expr: &mut Expr, is_aggregate: &dyn Fn(&str) -> bool)
         return;
     };
     let mut query = std::mem::replace(query.as_mut(), empty_query());
-    let gathered = plain_select(&mut query, is_aggregate).is_some_and(|select| match select.projection.as_mut_slice() {
-        [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] => {
-            let inner = std::mem::replace(item, Expr::value(Value::Null));
-            *item = call("array_agg", vec![inner]);
-            true
-        }
-        _ => false,
-    });
+    let gathered =
+        plain_select(&mut query, is_aggregate).is_some_and(|select| match select.projection.as_mut_slice() {
+            [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] => {
+                let inner = std::mem::replace(item, Expr::value(Value::Null));
+                *item = call("array_agg", vec![inner]);
+                true
+            }
+            _ => false,
+        });
     if !gathered {
         query = name_first_column(query);
         query = select_from(query, call("array_agg", vec![Expr::Identifier(Ident::new(ITEM))]));
@@ -139,9 +140,7 @@ fn take_outer_conditions(select: &mut Select) -> Option<Expr> {
         let side = if names_only_others(&conjunct, &own) { &mut outer } else { &mut inner };
         *side = Some(match side.take() {
             None => conjunct,
-            Some(left) => {
-                Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(conjunct) }
-            }
+            Some(left) => Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(conjunct) },
         });
     }
     select.selection = inner;
@@ -220,7 +219,8 @@ const ITEM: &str = "item";
 /// The SELECT of a query in which an aggregate can replace the output: nothing groups, sorts, limits or removes
 /// duplicates, and no output column is an aggregate, a window or a set.
 fn plain_select<'a>(query: &'a mut Query, is_aggregate: &dyn Fn(&str) -> bool) -> Option<&'a mut Select> {
-    let simple = query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+    let simple =
+        query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
     let SetExpr::Select(select) = query.body.as_mut() else {
         return None;
     };
@@ -275,12 +275,7 @@ fn select_from(query: Query, output: Expr) -> Query {
             relation: TableFactor::Derived {
                 lateral: false,
                 subquery: Box::new(query),
-                alias: Some(TableAlias {
-                    explicit: true,
-                    name: Ident::new("subquery"),
-                    columns: Vec::new(),
-                    at: None,
-                }),
+                alias: Some(TableAlias { explicit: true, name: Ident::new("subquery"), columns: Vec::new(), at: None }),
                 sample: None,
             },
             joins: Vec::new(),

@@ -41,14 +41,20 @@ fn integers_are_typed_and_positions_stay_bare() {
         "SELECT a FROM t WHERE a = CAST(5 AS INT4) OR a = CAST(-1 AS INT4) OR a = 3000000000 GROUP BY 1 ORDER BY 1 LIMIT 5"
     );
     assert_eq!(rewritten("SELECT a FROM t WHERE a = -1.99"), "SELECT a FROM t WHERE a = -1.99");
-    assert_eq!(rewritten("SELECT a FROM t WHERE a = 99999999999999999999"), "SELECT a FROM t WHERE a = CAST(99999999999999999999 AS NUMERIC(20,0))");
+    assert_eq!(
+        rewritten("SELECT a FROM t WHERE a = 99999999999999999999"),
+        "SELECT a FROM t WHERE a = CAST(99999999999999999999 AS NUMERIC(20,0))"
+    );
 }
 
 #[test]
 fn exponents_are_written_out_or_doubles() {
     assert_eq!(rewritten("SELECT a FROM t WHERE a = 1e3"), "SELECT a FROM t WHERE a = 1000.");
     assert_eq!(rewritten("SELECT a FROM t WHERE a = 1.5e-3"), "SELECT a FROM t WHERE a = 0.0015");
-    assert_eq!(rewritten("SELECT a FROM t WHERE a = 1e300"), "SELECT a FROM t WHERE a = CAST('1e300' AS DOUBLE PRECISION)");
+    assert_eq!(
+        rewritten("SELECT a FROM t WHERE a = 1e300"),
+        "SELECT a FROM t WHERE a = CAST('1e300' AS DOUBLE PRECISION)"
+    );
 }
 
 #[test]

@@ -227,7 +227,7 @@ fn parameter_columns(parameters: &[(DataType, Value)]) -> TableSchema {
 /// The expression with columns in the places of its parameters.
 fn with_columns(expr: &ast::Expr) -> ast::Expr {
     let mut expr = expr.clone();
-    let _: ControlFlow<()> = ast::visit_expressions_mut(&mut expr, |expr| {
+    let _visited: ControlFlow<()> = ast::visit_expressions_mut(&mut expr, |expr| {
         if let Some(number) = parameter_number(expr) {
             *expr = column_of(PARAMETERS, &parameter_name(number));
         }

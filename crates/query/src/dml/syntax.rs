@@ -47,7 +47,7 @@ pub(super) fn has_subquery<V: ast::Visit>(tree: &V) -> bool {
 /// The numbers of the parameters inside, from 0.
 pub(super) fn parameters_in<V: ast::Visit>(tree: &V) -> Vec<usize> {
     let mut found = Vec::new();
-    let _: ControlFlow<()> = ast::visit_expressions(tree, |expr| {
+    let _visited: ControlFlow<()> = ast::visit_expressions(tree, |expr| {
         found.extend(parameter_number(expr).and_then(|number| number.checked_sub(1)));
         ControlFlow::Continue(())
     });

@@ -8,8 +8,8 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType as ArrowType, Date32Type, Decimal128Type, Decimal256Type,
-    Float32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType as ArrowType, Date32Type, Decimal128Type,
+    Decimal256Type, Float32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
     TimestampMicrosecondType, i256,
 };
 use datafusion::arrow::error::ArrowError;
@@ -45,14 +45,8 @@ pub(crate) enum ArithmeticOp {
 /// The call that computes `left op right`.
 pub(crate) fn arithmetic(op: ArithmeticOp, left: Expr, right: Expr) -> Expr {
     static FUNCTIONS: LazyLock<[Arc<ScalarUDF>; 5]> = LazyLock::new(|| {
-        [
-            ArithmeticOp::Add,
-            ArithmeticOp::Subtract,
-            ArithmeticOp::Multiply,
-            ArithmeticOp::Divide,
-            ArithmeticOp::Modulo,
-        ]
-        .map(|op| Arc::new(ScalarUDF::new_from_impl(Arithmetic::new(op))))
+        [ArithmeticOp::Add, ArithmeticOp::Subtract, ArithmeticOp::Multiply, ArithmeticOp::Divide, ArithmeticOp::Modulo]
+            .map(|op| Arc::new(ScalarUDF::new_from_impl(Arithmetic::new(op))))
     });
     let [add, subtract, multiply, divide, modulo] = &*FUNCTIONS;
     let function = match op {
@@ -323,28 +317,27 @@ fn dates(op: ArithmeticOp, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef
         let other = right.as_primitive::<Date32Type>();
         let difference: Int32Array = datafusion::arrow::compute::try_binary(days, other, |a, b| {
             if a == i32::MIN || a == i32::MAX || b == i32::MIN || b == i32::MAX {
-                return Err(to_arrow(Error::new(
-                    Condition::DatetimeFieldOverflow,
-                    "cannot subtract infinite dates",
-                )));
+                return Err(to_arrow(Error::new(Condition::DatetimeFieldOverflow, "cannot subtract infinite dates")));
             }
             a.checked_sub(b).ok_or_else(|| to_arrow(out_of_range(&ArrowType::Int32)))
         })?;
         return Ok(Arc::new(difference));
     }
-    let moved: Date32Array = datafusion::arrow::compute::try_binary(days, right.as_primitive::<Int32Type>(), |day, by| {
-        if day == i32::MIN || day == i32::MAX {
-            return Ok(day);
-        }
-        let moved = if op == ArithmeticOp::Add { day.checked_add(by) } else { day.checked_sub(by) };
-        moved.ok_or_else(|| to_arrow(Error::new(Condition::DatetimeFieldOverflow, "date out of range")))
-    })?;
+    let moved: Date32Array =
+        datafusion::arrow::compute::try_binary(days, right.as_primitive::<Int32Type>(), |day, by| {
+            if day == i32::MIN || day == i32::MAX {
+                return Ok(day);
+            }
+            let moved = if op == ArithmeticOp::Add { day.checked_add(by) } else { day.checked_sub(by) };
+            moved.ok_or_else(|| to_arrow(Error::new(Condition::DatetimeFieldOverflow, "date out of range")))
+        })?;
     Ok(Arc::new(moved))
 }
 
 /// Whole days and the rest, as PostgreSQL subtracts timestamps.
 fn timestamp_difference(left: &ArrayRef, right: &ArrayRef) -> ArrayRef {
-    let (left, right) = (left.as_primitive::<TimestampMicrosecondType>(), right.as_primitive::<TimestampMicrosecondType>());
+    let (left, right) =
+        (left.as_primitive::<TimestampMicrosecondType>(), right.as_primitive::<TimestampMicrosecondType>());
     let difference: IntervalMonthDayNanoArray = left
         .iter()
         .zip(right)
@@ -374,9 +367,10 @@ fn scale_interval(op: ArithmeticOp, left: &ArrayRef, right: &ArrayRef) -> Result
             return Err(to_arrow(division_by_zero()));
         }
         let factor = if op == ArithmeticOp::Divide { 1.0 / factor } else { factor };
-        scaled.push(Some(scaled_interval(interval, factor).ok_or_else(|| {
-            to_arrow(Error::new(Condition::DatetimeFieldOverflow, "interval out of range"))
-        })?));
+        scaled.push(Some(
+            scaled_interval(interval, factor)
+                .ok_or_else(|| to_arrow(Error::new(Condition::DatetimeFieldOverflow, "interval out of range")))?,
+        ));
     }
     Ok(Arc::new(IntervalMonthDayNanoArray::from(scaled)))
 }
@@ -406,8 +400,10 @@ fn decimals(op: ArithmeticOp, left: &ArrayRef, right: &ArrayRef, result: &ArrowT
     {
         let array: Decimal128Array = datafusion::arrow::compute::try_binary(left, right, |a, b| {
             narrow(op, (a, s1), (b, s2), scale).map_or_else(
-                || wide(op, (i256::from_i128(a), s1), (i256::from_i128(b), s2), scale, precision)
-                    .and_then(|value| value.to_i128().ok_or_else(numeric_overflow)),
+                || {
+                    wide(op, (i256::from_i128(a), s1), (i256::from_i128(b), s2), scale, precision)
+                        .and_then(|value| value.to_i128().ok_or_else(numeric_overflow))
+                },
                 Ok,
             )
         })?;
@@ -415,9 +411,8 @@ fn decimals(op: ArithmeticOp, left: &ArrayRef, right: &ArrayRef, result: &ArrowT
         return Ok(Arc::new(array.with_precision_and_scale(precision, scale)?));
     }
     let (left, right) = (widened(left)?, widened(right)?);
-    let array: Decimal256Array = datafusion::arrow::compute::try_binary(&left, &right, |a, b| {
-        wide(op, (a, s1), (b, s2), scale, precision)
-    })?;
+    let array: Decimal256Array =
+        datafusion::arrow::compute::try_binary(&left, &right, |a, b| wide(op, (a, s1), (b, s2), scale, precision))?;
     if let ArrowType::Decimal128(..) = result {
         let narrow: Decimal128Array = array.try_unary(|value| value.to_i128().ok_or_else(numeric_overflow))?;
         return Ok(Arc::new(narrow.with_precision_and_scale(precision, scale)?));
@@ -458,7 +453,8 @@ fn wide(
     if b == i256::ZERO && matches!(op, ArithmeticOp::Divide | ArithmeticOp::Modulo) {
         return Err(to_arrow(division_by_zero()));
     }
-    let value = wide_checked(op, (a, i32::from(s1)), (b, i32::from(s2)), i32::from(scale)).ok_or_else(numeric_overflow)?;
+    let value =
+        wide_checked(op, (a, i32::from(s1)), (b, i32::from(s2)), i32::from(scale)).ok_or_else(numeric_overflow)?;
     let limit = i256::from_i128(10).checked_pow(u32::from(precision));
     match limit {
         Some(limit) if value >= limit || value <= limit.wrapping_neg() => Err(numeric_overflow()),
@@ -467,8 +463,7 @@ fn wide(
 }
 
 fn wide_checked(op: ArithmeticOp, (a, s1): (i256, i32), (b, s2): (i256, i32), scale: i32) -> Option<i256> {
-    let shift =
-        |value: i256, by: i32| value.checked_mul(i256::from_i128(10).checked_pow(u32::try_from(by).ok()?)?);
+    let shift = |value: i256, by: i32| value.checked_mul(i256::from_i128(10).checked_pow(u32::try_from(by).ok()?)?);
     match op {
         ArithmeticOp::Add => shift(a, scale - s1)?.checked_add(shift(b, scale - s2)?),
         ArithmeticOp::Subtract => shift(a, scale - s1)?.checked_sub(shift(b, scale - s2)?),

@@ -22,7 +22,7 @@ pub(super) fn functions() -> Vec<RowFunction> {
     functions
 }
 
-fn of(name: &'static str, returns: DataType, arguments: &[usize], body: RowBody) -> RowFunction {
+fn of(name: &'static str, returns: &DataType, arguments: &[usize], body: RowBody) -> RowFunction {
     let field: FieldRef = Arc::new(returns.to_field("", true));
     RowFunction::any(name, arguments, field, Volatility::Stable, body)
 }
@@ -37,14 +37,14 @@ fn of_objects() -> Vec<RowFunction> {
     vec![
         oid_of("to_regclass_oid", "regclass", |args, session| match text_arg(args, 0) {
             None => Ok(ScalarValue::Int64(None)),
-            Some(name) => relation_oid(name, session).map(|oid| ScalarValue::Int64(Some(oid))).ok_or_else(|| {
-                Error::new(Condition::UndefinedTable, format!("relation \"{name}\" does not exist"))
-            }),
+            Some(name) => relation_oid(name, session)
+                .map(|oid| ScalarValue::Int64(Some(oid)))
+                .ok_or_else(|| Error::new(Condition::UndefinedTable, format!("relation \"{name}\" does not exist"))),
         }),
         oid_of("to_regclass", "regclass", |args, session| {
             Ok(ScalarValue::Int64(text_arg(args, 0).and_then(|name| relation_oid(name, session))))
         }),
-        of("pg_regclass_name", DataType::Text, &[1], |args, session| {
+        of("pg_regclass_name", &DataType::Text, &[1], |args, session| {
             Ok(text_or_null(integer_arg(args, 0).map(|oid| relation_name(oid, session))))
         }),
         oid_of("to_regtype_oid", "regtype", |args, _| match text_arg(args, 0) {
@@ -55,11 +55,11 @@ fn of_objects() -> Vec<RowFunction> {
                 .ok_or_else(|| Error::new(Condition::UndefinedObject, format!("type \"{name}\" does not exist"))),
         })
         .with_aliases(&["to_regtype"]),
-        of("pg_regtype_name", DataType::Text, &[1], |args, _| {
+        of("pg_regtype_name", &DataType::Text, &[1], |args, _| {
             Ok(text_or_null(integer_arg(args, 0).map(|oid| catalog::format_type(oid, None))))
         }),
         oid_of("to_regproc_oid", "regproc", |_, _| Ok(ScalarValue::Int64(Some(0)))),
-        of("pg_regproc_name", DataType::Text, &[1], |args, _| {
+        of("pg_regproc_name", &DataType::Text, &[1], |args, _| {
             Ok(text_or_null(integer_arg(args, 0).map(|oid| if oid == 0 { "-".to_owned() } else { oid.to_string() })))
         }),
         oid_of("to_regnamespace_oid", "regnamespace", |args, session| match text_arg(args, 0) {
@@ -69,20 +69,20 @@ fn of_objects() -> Vec<RowFunction> {
                 oid => Ok(ScalarValue::Int64(Some(oid))),
             },
         }),
-        of("pg_regnamespace_name", DataType::Text, &[1], |args, session| {
+        of("pg_regnamespace_name", &DataType::Text, &[1], |args, session| {
             Ok(text_or_null(
                 integer_arg(args, 0)
                     .map(|oid| catalog::schema_of_oid(&objects(session), oid).unwrap_or_else(|| oid.to_string())),
             ))
         }),
         oid_of("to_regrole_oid", "regrole", |_, _| Ok(ScalarValue::Int64(Some(10)))),
-        of("pg_get_userbyid", DataType::Text, &[1], |_, session| {
+        of("pg_get_userbyid", &DataType::Text, &[1], |_, session| {
             Ok(text(session.map_or("", |session| session.view.user.as_str())))
         }),
-        of("format_type", DataType::Text, &[2], |args, _| {
+        of("format_type", &DataType::Text, &[2], |args, _| {
             Ok(text_or_null(integer_arg(args, 0).map(|oid| catalog::format_type(oid, integer_arg(args, 1)))))
         }),
-        of("pg_typeof", DataType::Text, &[1], |args, _| {
+        of("pg_typeof", &DataType::Text, &[1], |args, _| {
             let name = args.first().map(|scalar| match scalar.data_type() {
                 ArrowType::Interval(_) => "interval".to_owned(),
                 ArrowType::Null => "unknown".to_owned(),
@@ -94,20 +94,21 @@ fn of_objects() -> Vec<RowFunction> {
             });
             Ok(text_or_null(name))
         }),
-        of("array_upper", DataType::Int4, &[2], |args, _| {
+        of("array_upper", &DataType::Int4, &[2], |args, _| {
             let items = args.first().and_then(|list| match list {
                 ScalarValue::List(list) if list.is_valid(0) => i32::try_from(list.value(0).len()).ok(),
                 _ => None,
             });
             Ok(ScalarValue::Int32(items.filter(|items| *items > 0 && integer_arg(args, 1) == Some(1))))
         }),
-        of("array_lower", DataType::Int4, &[2], |args, _| {
-            let filled = matches!(args.first(), Some(ScalarValue::List(list)) if list.is_valid(0) && !list.value(0).is_empty());
+        of("array_lower", &DataType::Int4, &[2], |args, _| {
+            let filled =
+                matches!(args.first(), Some(ScalarValue::List(list)) if list.is_valid(0) && !list.value(0).is_empty());
             Ok(ScalarValue::Int32((filled && integer_arg(args, 1) == Some(1)).then_some(1)))
         }),
         oid_of("pg_partition_ancestors", "regclass", |args, _| Ok(ScalarValue::Int64(integer_arg(args, 0)))),
-        of("quote_ident", DataType::Text, &[1], |args, _| Ok(text_or_null(text_arg(args, 0).map(catalog::quoted)))),
-        of("quote_literal", DataType::Text, &[1], |args, _| {
+        of("quote_ident", &DataType::Text, &[1], |args, _| Ok(text_or_null(text_arg(args, 0).map(catalog::quoted)))),
+        of("quote_literal", &DataType::Text, &[1], |args, _| {
             Ok(text_or_null(text_arg(args, 0).map(|text| format!("'{}'", text.replace('\'', "''")))))
         }),
     ]
@@ -117,7 +118,7 @@ fn of_objects() -> Vec<RowFunction> {
 fn of_definitions() -> Vec<RowFunction> {
     let null_text: RowBody = |_, _| Ok(text_or_null(None));
     vec![
-        of("pg_get_indexdef", DataType::Text, &[1, 2, 3], |args, session| {
+        of("pg_get_indexdef", &DataType::Text, &[1, 2, 3], |args, session| {
             let objects = objects(session);
             let Some((table, key)) = integer_arg(args, 0).and_then(|oid| objects.table_by_index(oid)) else {
                 return Ok(text_or_null(None));
@@ -131,27 +132,27 @@ fn of_definitions() -> Vec<RowFunction> {
                 }
             }
         }),
-        of("pg_get_constraintdef", DataType::Text, &[1, 2], |args, session| {
+        of("pg_get_constraintdef", &DataType::Text, &[1, 2], |args, session| {
             let objects = objects(session);
             let found = integer_arg(args, 0).and_then(|oid| objects.table_by_constraint(oid));
             Ok(text_or_null(found.map(|(table, key)| catalog::constraint_definition(table, key))))
         }),
-        of("pg_get_expr", DataType::Text, &[2, 3], |args, _| Ok(text_or_null(text_arg(args, 0).map(str::to_owned)))),
-        of("obj_description", DataType::Text, &[1, 2], null_text),
-        of("col_description", DataType::Text, &[2], null_text),
-        of("shobj_description", DataType::Text, &[2], null_text),
-        of("pg_get_viewdef", DataType::Text, &[1, 2], null_text),
-        of("pg_get_ruledef", DataType::Text, &[1, 2], null_text),
-        of("pg_get_triggerdef", DataType::Text, &[1, 2], null_text),
-        of("pg_get_functiondef", DataType::Text, &[1], null_text),
-        of("pg_get_function_result", DataType::Text, &[1], null_text),
-        of("pg_get_function_arguments", DataType::Text, &[1], null_text),
-        of("pg_get_function_identity_arguments", DataType::Text, &[1], null_text),
-        of("pg_get_partkeydef", DataType::Text, &[1], null_text),
-        of("pg_get_statisticsobjdef_columns", DataType::Text, &[1], null_text),
-        of("pg_get_serial_sequence", DataType::Text, &[2], null_text),
-        of("pg_tablespace_location", DataType::Text, &[1], null_text),
-        of("pg_encoding_to_char", DataType::Text, &[1], |_, _| Ok(text("UTF8"))),
+        of("pg_get_expr", &DataType::Text, &[2, 3], |args, _| Ok(text_or_null(text_arg(args, 0).map(str::to_owned)))),
+        of("obj_description", &DataType::Text, &[1, 2], null_text),
+        of("col_description", &DataType::Text, &[2], null_text),
+        of("shobj_description", &DataType::Text, &[2], null_text),
+        of("pg_get_viewdef", &DataType::Text, &[1, 2], null_text),
+        of("pg_get_ruledef", &DataType::Text, &[1, 2], null_text),
+        of("pg_get_triggerdef", &DataType::Text, &[1, 2], null_text),
+        of("pg_get_functiondef", &DataType::Text, &[1], null_text),
+        of("pg_get_function_result", &DataType::Text, &[1], null_text),
+        of("pg_get_function_arguments", &DataType::Text, &[1], null_text),
+        of("pg_get_function_identity_arguments", &DataType::Text, &[1], null_text),
+        of("pg_get_partkeydef", &DataType::Text, &[1], null_text),
+        of("pg_get_statisticsobjdef_columns", &DataType::Text, &[1], null_text),
+        of("pg_get_serial_sequence", &DataType::Text, &[2], null_text),
+        of("pg_tablespace_location", &DataType::Text, &[1], null_text),
+        of("pg_encoding_to_char", &DataType::Text, &[1], |_, _| Ok(text("UTF8"))),
     ]
 }
 
@@ -160,17 +161,17 @@ fn of_rights_and_sizes() -> Vec<RowFunction> {
     let always: RowBody = |_, _| Ok(ScalarValue::Boolean(Some(true)));
     let zero: RowBody = |_, _| Ok(ScalarValue::Int64(Some(0)));
     let mut functions = vec![
-        of("pg_table_is_visible", DataType::Bool, &[1], |args, session| {
+        of("pg_table_is_visible", &DataType::Bool, &[1], |args, session| {
             Ok(ScalarValue::Boolean(integer_arg(args, 0).map(|oid| is_visible(oid, session))))
         }),
-        of("pg_relation_is_publishable", DataType::Bool, &[1], |_, _| Ok(ScalarValue::Boolean(Some(false)))),
-        of("pg_is_other_temp_schema", DataType::Bool, &[1], |_, _| Ok(ScalarValue::Boolean(Some(false)))),
-        of("pg_size_pretty", DataType::Text, &[1], |args, _| Ok(text_or_null(integer_arg(args, 0).map(size_pretty)))),
-        of("pg_relation_size", DataType::Int8, &[1, 2], zero),
-        of("pg_total_relation_size", DataType::Int8, &[1], zero),
-        of("pg_table_size", DataType::Int8, &[1], zero),
-        of("pg_indexes_size", DataType::Int8, &[1], zero),
-        of("pg_database_size", DataType::Int8, &[1], zero),
+        of("pg_relation_is_publishable", &DataType::Bool, &[1], |_, _| Ok(ScalarValue::Boolean(Some(false)))),
+        of("pg_is_other_temp_schema", &DataType::Bool, &[1], |_, _| Ok(ScalarValue::Boolean(Some(false)))),
+        of("pg_size_pretty", &DataType::Text, &[1], |args, _| Ok(text_or_null(integer_arg(args, 0).map(size_pretty)))),
+        of("pg_relation_size", &DataType::Int8, &[1, 2], zero),
+        of("pg_total_relation_size", &DataType::Int8, &[1], zero),
+        of("pg_table_size", &DataType::Int8, &[1], zero),
+        of("pg_indexes_size", &DataType::Int8, &[1], zero),
+        of("pg_database_size", &DataType::Int8, &[1], zero),
     ];
     for name in [
         "pg_type_is_visible",
@@ -180,7 +181,7 @@ fn of_rights_and_sizes() -> Vec<RowFunction> {
         "pg_collation_is_visible",
         "pg_statistics_obj_is_visible",
     ] {
-        functions.push(of(name, DataType::Bool, &[1], always));
+        functions.push(of(name, &DataType::Bool, &[1], always));
     }
     for name in [
         "has_schema_privilege",
@@ -191,7 +192,7 @@ fn of_rights_and_sizes() -> Vec<RowFunction> {
         "has_any_column_privilege",
         "pg_has_role",
     ] {
-        functions.push(of(name, DataType::Bool, &[2, 3, 4], always));
+        functions.push(of(name, &DataType::Bool, &[2, 3, 4], always));
     }
     functions
 }

@@ -43,7 +43,8 @@ pub(super) fn functions() -> Vec<RowFunction> {
         of("to_timestamp", DataType::TimestampTz, &[1], |args, session| {
             let us = match args.first() {
                 Some(scalar) if scalar.data_type().is_numeric() => {
-                    let ScalarValue::Float64(seconds) = scalar.cast_to(&ArrowType::Float64).map_err(crate::error::from_datafusion)?
+                    let ScalarValue::Float64(seconds) =
+                        scalar.cast_to(&ArrowType::Float64).map_err(crate::error::from_datafusion)?
                     else {
                         return Ok(ScalarValue::TimestampMicrosecond(None, Some(UTC.into())));
                     };
@@ -57,7 +58,8 @@ pub(super) fn functions() -> Vec<RowFunction> {
             Ok(ScalarValue::TimestampMicrosecond(us, Some(UTC.into())))
         }),
         of("make_date", DataType::Date, &[3], |args, _| {
-            let (Some(year), Some(month), Some(day)) = (integer_arg(args, 0), integer_arg(args, 1), integer_arg(args, 2))
+            let (Some(year), Some(month), Some(day)) =
+                (integer_arg(args, 0), integer_arg(args, 1), integer_arg(args, 2))
             else {
                 return Ok(ScalarValue::Date32(None));
             };
@@ -85,7 +87,10 @@ fn session_zone(session: Option<&SessionExtension>) -> Result<Zone> {
 /// Functions over arrays.
 pub(super) fn kernels() -> Vec<Arc<ScalarUDF>> {
     vec![
-        Arc::new(ScalarUDF::new_from_impl(DatePart { extract: None, signature: Signature::any(2, Volatility::Stable) })),
+        Arc::new(ScalarUDF::new_from_impl(DatePart {
+            extract: None,
+            signature: Signature::any(2, Volatility::Stable),
+        })),
         Arc::new(ScalarUDF::new_from_impl(AtTimeZone { signature: Signature::any(2, Volatility::Stable) })),
     ]
 }
@@ -169,11 +174,29 @@ impl Part {
             Self::Week => i64::from(time.iso_week().week()),
             Self::Month => i64::from(time.month()),
             Self::Quarter => i64::from(time.month0() / 3 + 1),
-            Self::Year => if year > 0 { year } else { year - 1 },
+            Self::Year => {
+                if year > 0 {
+                    year
+                } else {
+                    year - 1
+                }
+            }
             Self::IsoYear => i64::from(time.iso_week().year()),
             Self::Decade => year.div_euclid(10),
-            Self::Century => if year > 0 { (year + 99) / 100 } else { year.div_euclid(100) },
-            Self::Millennium => if year > 0 { (year + 999) / 1000 } else { year.div_euclid(1000) },
+            Self::Century => {
+                if year > 0 {
+                    (year + 99) / 100
+                } else {
+                    year.div_euclid(100)
+                }
+            }
+            Self::Millennium => {
+                if year > 0 {
+                    (year + 999) / 1000
+                } else {
+                    year.div_euclid(1000)
+                }
+            }
         };
         Some(i128::from(whole) * i128::from(US_PER_SECOND))
     }
@@ -182,7 +205,8 @@ impl Part {
     fn of_interval(self, interval: IntervalMonthDayNano) -> i128 {
         let us = i128::from(interval.nanoseconds / 1_000);
         let second = i128::from(US_PER_SECOND);
-        let (years, months, days) = (i128::from(interval.months / 12), i128::from(interval.months % 12), i128::from(interval.days));
+        let (years, months, days) =
+            (i128::from(interval.months / 12), i128::from(interval.months % 12), i128::from(interval.days));
         let whole = match self {
             Self::Epoch => {
                 let year = 31_557_600 * second;
@@ -233,10 +257,18 @@ impl ScalarUDFImpl for DatePart {
         let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let field = match args.args.first() {
             Some(ColumnarValue::Scalar(scalar)) => scalar.try_as_str().flatten().unwrap_or_default().to_owned(),
-            _ => return Err(to_datafusion(Error::new(Condition::FeatureNotSupported, "the field of date_part must be a constant"))),
+            _ => {
+                return Err(to_datafusion(Error::new(
+                    Condition::FeatureNotSupported,
+                    "the field of date_part must be a constant",
+                )));
+            }
         };
         let part = Part::of_name(&field).ok_or_else(|| {
-            to_datafusion(Error::new(Condition::InvalidParameterValue, format!("unit \"{field}\" not recognized for type timestamp")))
+            to_datafusion(Error::new(
+                Condition::InvalidParameterValue,
+                format!("unit \"{field}\" not recognized for type timestamp"),
+            ))
         })?;
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let source = arrays.get(1).ok_or_else(|| to_datafusion(Error::internal("date_part takes two arguments")))?;
@@ -252,7 +284,8 @@ impl ScalarUDFImpl for DatePart {
         let array: ArrayRef = match self.extract {
             None => {
                 #[expect(clippy::cast_precision_loss, reason = "date_part is a double by definition")]
-                let doubles = parts.into_iter().map(|part| part.map(|part| part as f64 / 1e6)).collect::<Float64Array>();
+                let doubles =
+                    parts.into_iter().map(|part| part.map(|part| part as f64 / 1e6)).collect::<Float64Array>();
                 Arc::new(doubles)
             }
             Some(scale) => {
@@ -305,7 +338,12 @@ impl ScalarUDFImpl for AtTimeZone {
         let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let zone = match args.args.first() {
             Some(ColumnarValue::Scalar(scalar)) => scalar.try_as_str().flatten().unwrap_or_default().to_owned(),
-            _ => return Err(to_datafusion(Error::new(Condition::FeatureNotSupported, "a time zone must be a constant"))),
+            _ => {
+                return Err(to_datafusion(Error::new(
+                    Condition::FeatureNotSupported,
+                    "a time zone must be a constant",
+                )));
+            }
         };
         // Offsets are west of Greenwich here, as in POSIX; only names and UTC mean what they say.
         let zone = match Zone::parse(&zone).map_err(to_datafusion)? {
@@ -356,9 +394,12 @@ fn millionths(part: Part, source: &ArrayRef) -> Result<Vec<Option<i128>>> {
     }
     let times = match source.data_type() {
         ArrowType::Time32(_) | ArrowType::Time64(_) => {
-            let us = datafusion::arrow::compute::cast(source, &ArrowType::Time64(datafusion::arrow::datatypes::TimeUnit::Microsecond))
-                .and_then(|array| datafusion::arrow::compute::cast(&array, &ArrowType::Int64))
-                .and_then(|array| datafusion::arrow::compute::cast(&array, &crate::types::TIMESTAMP));
+            let us = datafusion::arrow::compute::cast(
+                source,
+                &ArrowType::Time64(datafusion::arrow::datatypes::TimeUnit::Microsecond),
+            )
+            .and_then(|array| datafusion::arrow::compute::cast(&array, &ArrowType::Int64))
+            .and_then(|array| datafusion::arrow::compute::cast(&array, &crate::types::TIMESTAMP));
             us.map_err(from_arrow)?
         }
         ArrowType::Timestamp(_, _) | ArrowType::Date32 | ArrowType::Date64 => {
@@ -429,7 +470,8 @@ fn parse_timestamp_as(text: &str, zone: Option<&str>, type_name: &str) -> Result
         }
         None => (trimmed, ""),
     };
-    let days = parse_civil(date, before_christ).ok_or_else(malformed)?.ok_or_else(|| out_of_range("date/time field", text))?;
+    let days =
+        parse_civil(date, before_christ).ok_or_else(malformed)?.ok_or_else(|| out_of_range("date/time field", text))?;
     let zone_at = rest.find(|c: char| matches!(c, '+' | '-') || c.is_ascii_alphabetic());
     let (clock, zone_text) = match zone_at {
         Some(at) => rest.split_at(at),
@@ -477,7 +519,8 @@ fn parse_civil(text: &str, before_christ: bool) -> Option<Option<i32>> {
 }
 
 fn civil_days(year: i64, month: i64, day: i64) -> Option<i32> {
-    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, u32::try_from(month).ok()?, u32::try_from(day).ok()?)?;
+    let date =
+        NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, u32::try_from(month).ok()?, u32::try_from(day).ok()?)?;
     let epoch = NaiveDate::from_ymd_opt(1970, 1, 1)?;
     i32::try_from(date.signed_duration_since(epoch).num_days()).ok()
 }
@@ -491,7 +534,9 @@ fn parse_clock(text: &str) -> Option<Option<i64>> {
     };
     let mut parts = text.split(':');
     let number = |part: &str| -> Option<i64> {
-        (!part.is_empty() && part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse().ok()).flatten()
+        (!part.is_empty() && part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| part.parse().ok())
+            .flatten()
     };
     let mut hour = number(parts.next()?)?;
     let minute = number(parts.next()?)?;
@@ -510,7 +555,8 @@ fn parse_clock(text: &str) -> Option<Option<i64>> {
         Some(false) if hour == 12 => hour = 0,
         _ => {}
     }
-    let valid = minute < 60 && second <= 60 && (hour < 24 || (hour == 24 && minute == 0 && second == 0 && fraction == 0));
+    let valid =
+        minute < 60 && second <= 60 && (hour < 24 || (hour == 24 && minute == 0 && second == 0 && fraction == 0));
     Some(valid.then(|| ((hour * 60 + minute) * 60 + second) * US_PER_SECOND + fraction))
 }
 
@@ -529,7 +575,7 @@ fn seconds_to_micros(seconds: f64) -> Result<i64> {
         return Ok(if seconds > 0.0 { i64::MAX } else { i64::MIN });
     }
     let us = (seconds * 1e6).round();
-    if !(us.abs() < 9.0e18) {
+    if us.is_nan() || us.abs() >= 9.0e18 {
         return Err(Error::new(Condition::DatetimeFieldOverflow, format!("timestamp out of range: \"{seconds}\"")));
     }
     #[expect(clippy::cast_possible_truncation, reason = "checked to be in range")]
@@ -549,7 +595,10 @@ fn micros_of(scalar: &ScalarValue) -> Option<i64> {
 }
 
 /// Template patterns of `to_char`, longest first.
-const PATTERNS: &[(&str, fn(&NaiveDateTime) -> String)] = &[
+/// Writes one field of a time.
+type FieldText = fn(&NaiveDateTime) -> String;
+
+const PATTERNS: &[(&str, FieldText)] = &[
     ("YYYY", |time| format!("{:04}", time.year())),
     ("HH24", |time| format!("{:02}", time.hour())),
     ("HH12", |time| format!("{:02}", time.hour12().1)),

@@ -15,7 +15,10 @@ use crate::error::to_datafusion;
 /// All of them.
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     vec![
-        Arc::new(AggregateUDF::from(Gathered { kind: Kind::SingleRow, signature: Signature::any(1, Volatility::Immutable) })),
+        Arc::new(AggregateUDF::from(Gathered {
+            kind: Kind::SingleRow,
+            signature: Signature::any(1, Volatility::Immutable),
+        })),
         Arc::new(AggregateUDF::from(Gathered {
             kind: Kind::PercentileDisc,
             signature: Signature::any(2, Volatility::Immutable),
@@ -48,14 +51,12 @@ impl AggregateUDFImpl for Gathered {
     }
 
     fn return_type(&self, arg_types: &[ArrowType]) -> Result<ArrowType> {
-        arg_types
-            .first()
-            .cloned()
-            .ok_or_else(|| to_datafusion(Error::internal("an aggregate without argument")))
+        arg_types.first().cloned().ok_or_else(|| to_datafusion(Error::internal("an aggregate without argument")))
     }
 
     fn return_field(&self, arg_fields: &[FieldRef]) -> Result<FieldRef> {
-        let first = arg_fields.first().ok_or_else(|| to_datafusion(Error::internal("an aggregate without argument")))?;
+        let first =
+            arg_fields.first().ok_or_else(|| to_datafusion(Error::internal("an aggregate without argument")))?;
         let field = Field::new(self.name(), first.data_type().clone(), true);
         Ok(Arc::new(field.with_metadata(first.metadata().clone())))
     }

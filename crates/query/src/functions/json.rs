@@ -15,18 +15,18 @@ use super::simple::{RowBody, RowFunction, integer_arg, text, text_arg, text_or_n
 /// Functions by name.
 pub(super) fn functions() -> Vec<RowFunction> {
     vec![
-        of("jsonb_typeof", DataType::Text, &[1], |args, _| {
+        of("jsonb_typeof", &DataType::Text, &[1], |args, _| {
             Ok(text_or_null(document(args)?.map(|json| kind(&json).to_owned())))
         })
         .with_aliases(&["json_typeof"]),
-        of("jsonb_array_length", DataType::Int4, &[1], |args, _| {
+        of("jsonb_array_length", &DataType::Int4, &[1], |args, _| {
             let length = document(args)?.and_then(|json| json.as_array().map(Vec::len));
             Ok(ScalarValue::Int32(length.and_then(|length| i32::try_from(length).ok())))
         })
         .with_aliases(&["json_array_length"]),
-        of("to_jsonb", DataType::Jsonb, &[1], |args, _| Ok(text_or_null(args.first().and_then(scalar_json))))
+        of("to_jsonb", &DataType::Jsonb, &[1], |args, _| Ok(text_or_null(args.first().and_then(scalar_json))))
             .with_aliases(&["to_json"]),
-        of("jsonb_extract_path_text", DataType::Text, &[2, 3, 4, 5], |args, _| {
+        of("jsonb_extract_path_text", &DataType::Text, &[2, 3, 4, 5], |args, _| {
             let mut json = document(args)?;
             for at in 1..args.len() {
                 json = json.and_then(|json| step(&json, args.get(at)?));
@@ -39,25 +39,21 @@ pub(super) fn functions() -> Vec<RowFunction> {
 /// The call of an operator whose left side is jsonb.
 pub(crate) fn json_operator(op: &BinaryOperator, left: &Expr, right: &Expr) -> Option<Expr> {
     let function: RowFunction = match op {
-        BinaryOperator::Arrow => of("jsonb_get", DataType::Jsonb, &[2], |args, _| {
-            jsonb(member(args)?)
-        }),
-        BinaryOperator::LongArrow => of("jsonb_get_text", DataType::Text, &[2], |args, _| {
+        BinaryOperator::Arrow => of("jsonb_get", &DataType::Jsonb, &[2], |args, _| jsonb(member(args)?)),
+        BinaryOperator::LongArrow => of("jsonb_get_text", &DataType::Text, &[2], |args, _| {
             Ok(text_or_null(member(args)?.and_then(|json| plain_text(&json))))
         }),
-        BinaryOperator::HashArrow => of("jsonb_path", DataType::Jsonb, &[2], |args, _| {
-            jsonb(descendant(args)?)
-        }),
-        BinaryOperator::HashLongArrow => of("jsonb_path_text", DataType::Text, &[2], |args, _| {
+        BinaryOperator::HashArrow => of("jsonb_path", &DataType::Jsonb, &[2], |args, _| jsonb(descendant(args)?)),
+        BinaryOperator::HashLongArrow => of("jsonb_path_text", &DataType::Text, &[2], |args, _| {
             Ok(text_or_null(descendant(args)?.and_then(|json| plain_text(&json))))
         }),
-        BinaryOperator::AtArrow => of("jsonb_contains", DataType::Bool, &[2], |args, _| {
+        BinaryOperator::AtArrow => of("jsonb_contains", &DataType::Bool, &[2], |args, _| {
             let (Some(left), Some(right)) = (document(args)?, text_arg(args, 1)) else {
                 return Ok(ScalarValue::Boolean(None));
             };
             Ok(ScalarValue::Boolean(Some(contains(&left, &parse_json(right)?))))
         }),
-        BinaryOperator::Question => of("jsonb_exists", DataType::Bool, &[2], |args, _| {
+        BinaryOperator::Question => of("jsonb_exists", &DataType::Bool, &[2], |args, _| {
             let (Some(json), Some(key)) = (document(args)?, text_arg(args, 1)) else {
                 return Ok(ScalarValue::Boolean(None));
             };
@@ -73,7 +69,7 @@ pub(crate) fn json_operator(op: &BinaryOperator, left: &Expr, right: &Expr) -> O
     Some(ScalarUDF::new_from_impl(function).call(vec![left.clone(), right.clone()]))
 }
 
-fn of(name: &'static str, returns: DataType, arguments: &[usize], body: RowBody) -> RowFunction {
+fn of(name: &'static str, returns: &DataType, arguments: &[usize], body: RowBody) -> RowFunction {
     let field: FieldRef = Arc::new(returns.to_field("", true));
     RowFunction::any(name, arguments, field, Volatility::Immutable, body)
 }

@@ -11,9 +11,9 @@ mod rounding;
 mod session;
 mod simple;
 mod sums;
-mod zone;
 #[cfg(test)]
 mod tests;
+mod zone;
 
 pub(crate) use arithmetic::{ArithmeticOp, arithmetic};
 pub(crate) use cast::{CastMode, cast_to, is_arrow_cast, parse_constant};

@@ -134,8 +134,11 @@ impl ScalarUDFImpl for Rounding {
 impl Rounding {
     fn undefined(&self) -> datafusion::common::DataFusionError {
         to_datafusion(
-            Error::new(Condition::UndefinedFunction, format!("function {} does not exist for these arguments", self.name()))
-                .with_hint("round and trunc take digits with numeric; cast a double to numeric first."),
+            Error::new(
+                Condition::UndefinedFunction,
+                format!("function {} does not exist for these arguments", self.name()),
+            )
+            .with_hint("round and trunc take digits with numeric; cast a double to numeric first."),
         )
     }
 

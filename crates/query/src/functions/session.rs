@@ -47,8 +47,11 @@ pub(super) fn functions() -> Vec<RowFunction> {
             Ok(ScalarValue::Time64Microsecond(Some(us)))
         })
         .with_aliases(&["localtime"]),
-        name("current_user", |_, session| Ok(text(&session_of(session)?.view.user)))
-            .with_aliases(&["session_user", "current_role", "user"]),
+        name("current_user", |_, session| Ok(text(&session_of(session)?.view.user))).with_aliases(&[
+            "session_user",
+            "current_role",
+            "user",
+        ]),
         name("current_database", |_, session| Ok(text(&session_of(session)?.view.database)))
             .with_aliases(&["current_catalog"]),
         name("current_schema", |_, session| Ok(text(first_schema(session_of(session)?)))),

@@ -79,7 +79,8 @@ impl AggregateUDFImpl for Integers {
             other if other.is_numeric() => other.clone(),
             ArrowType::Duration(unit) => ArrowType::Duration(*unit),
             other => {
-                let name = crate::types::data_type_of_arrow(other).map_or_else(|| other.to_string(), |known| known.to_string());
+                let name = crate::types::data_type_of_arrow(other)
+                    .map_or_else(|| other.to_string(), |known| known.to_string());
                 return Err(to_datafusion(
                     Error::new(Condition::UndefinedFunction, format!("function {}({name}) does not exist", self.name()))
                         .with_hint(
@@ -142,7 +143,11 @@ impl AggregateUDFImpl for Integers {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        if reads_integers(&args)? { self.accumulator(args) } else { self.inner.inner().create_sliding_accumulator(args) }
+        if reads_integers(&args)? {
+            self.accumulator(args)
+        } else {
+            self.inner.inner().create_sliding_accumulator(args)
+        }
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
@@ -366,12 +371,7 @@ impl GroupsAccumulator for GroupTotals {
         Ok(())
     }
 
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
         self.grow(total_num_groups);
         let (sums, counts) = state_columns(values)?;
         for ((group, sum), count) in group_indices.iter().zip(&sums).zip(&counts) {

@@ -26,8 +26,7 @@ impl Zone {
             "" | "Z" | "UTC" | "GMT" | "ETC/UTC" | "ETC/GMT" | "UCT" | "ZULU" => return Ok(Self::Fixed(0)),
             _ => {}
         }
-        let unknown =
-            || Error::new(Condition::InvalidParameterValue, format!("time zone \"{text}\" not recognized"));
+        let unknown = || Error::new(Condition::InvalidParameterValue, format!("time zone \"{text}\" not recognized"));
         let (sign, digits) = match text.split_at_checked(1) {
             Some(("+", rest)) => (1, rest),
             Some(("-", rest)) => (-1, rest),
@@ -78,9 +77,11 @@ impl Zone {
     fn offset_at(self, utc: i64) -> i64 {
         match self {
             Self::Fixed(offset) => offset,
-            Self::Named(zone) => DateTime::from_timestamp_micros(utc)
-                .map_or(0, |time| i64::from(zone.offset_from_utc_datetime(&time.naive_utc()).fix().local_minus_utc()))
-                * US_PER_SECOND,
+            Self::Named(zone) => {
+                DateTime::from_timestamp_micros(utc).map_or(0, |time| {
+                    i64::from(zone.offset_from_utc_datetime(&time.naive_utc()).fix().local_minus_utc())
+                }) * US_PER_SECOND
+            }
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
-use datafusion::common::{DFSchema, TableReference};
-use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
@@ -51,9 +51,7 @@ impl BoundExpressions {
         self.expressions
             .iter()
             .map(|expr| {
-                expr.evaluate(batch)
-                    .and_then(|value| value.into_array(batch.num_rows()))
-                    .map_err(from_datafusion)
+                expr.evaluate(batch).and_then(|value| value.into_array(batch.num_rows())).map_err(from_datafusion)
             })
             .collect()
     }
@@ -112,8 +110,7 @@ impl StatementContext {
         let mut bound = Vec::with_capacity(expressions.len());
         for (at, expression) in expressions.iter().enumerate() {
             let rewritten = dialect::rewrite_expr(expression.expr.clone(), &|name| self.is_aggregate(name))?;
-            let expr =
-                planner.sql_to_expr(rewritten, schema, &mut context).map_err(|error| self.located(error))?;
+            let expr = planner.sql_to_expr(rewritten, schema, &mut context).map_err(|error| self.located(error))?;
             refuse_beyond_row(&expr)?;
             let expr = match &expression.target {
                 Some(target) => cast_to(expr, target, CastMode::Assignment),
@@ -121,14 +118,11 @@ impl StatementContext {
             };
             bound.push(expr.alias(format!("column{}", at + 1)));
         }
-        let empty =
-            LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::clone(schema) });
+        let empty = LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::clone(schema) });
         let plan = LogicalPlanBuilder::from(empty)
             .project(bound)
             .and_then(LogicalPlanBuilder::build)
-            .and_then(|plan| {
-                self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})
-            })
+            .and_then(|plan| self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {}))
             .map_err(|error| self.located(error))?;
         let columns = result_columns(&plan);
         Ok(PlannedQuery {

@@ -1,7 +1,7 @@
 //! Columns of results: names, types, and the table columns that they are.
 
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::catalog::default_table_source::DefaultTableSource;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use outcrop_types::{ColumnId, Condition, DataType, Error, Result, TableId};
 
 use crate::dialect::shown_name;
@@ -34,7 +34,11 @@ pub(super) fn assign_columns(plan: LogicalPlan, leading: usize, columns: &[(Stri
     let fields = plan.schema().columns();
     let assigned = fields.len().saturating_sub(leading);
     if assigned != columns.len() {
-        let what = if assigned > columns.len() { "expressions than target columns" } else { "target columns than expressions" };
+        let what = if assigned > columns.len() {
+            "expressions than target columns"
+        } else {
+            "target columns than expressions"
+        };
         return Err(Error::new(Condition::SyntaxError, format!("INSERT has more {what}")));
     }
     let mut fields = fields.into_iter();

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, UInt64Array};
 use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::catalog::default_table_source::{DefaultTableSource, provider_as_source};
 use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::catalog::default_table_source::{DefaultTableSource, provider_as_source};
 use datafusion::catalog::{TableFunctionArgs, TableProvider};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, DataFusionError, TableReference};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use outcrop_types::schema::DEFAULT_SCHEMA;
 use outcrop_types::{Condition, Error, TableName, TableSchema};
 
@@ -33,7 +33,10 @@ impl<'a> Names<'a> {
     }
 
     /// The table that a scan of an older plan meant, at this snapshot; `None` for what is not a table of the engine.
-    pub(super) fn rebound(&self, source: &Arc<dyn TableSource>) -> datafusion::common::Result<Option<Arc<dyn TableSource>>> {
+    pub(super) fn rebound(
+        &self,
+        source: &Arc<dyn TableSource>,
+    ) -> datafusion::common::Result<Option<Arc<dyn TableSource>>> {
         let Some(old) = source
             .downcast_ref::<DefaultTableSource>()
             .and_then(|source| source.table_provider.downcast_ref::<SnapshotTable>())
@@ -122,7 +125,8 @@ impl<'a> Names<'a> {
         };
         if let Some((id, rows)) = &self.context.rows_of {
             let schema = snapshot.catalog().table_by_id(*id);
-            let schema = schema.ok_or_else(|| to_datafusion(Error::internal("the target table is not in the snapshot")))?;
+            let schema =
+                schema.ok_or_else(|| to_datafusion(Error::internal("the target table is not in the snapshot")))?;
             return Ok(Some(Arc::new(RowsTable::new(with_row_numbers(rows, schema)?))));
         }
         let table = self.context.addresses_of.and_then(|id| snapshot.table(id));
@@ -185,7 +189,10 @@ impl ContextProvider for Names<'_> {
         let function = self.context.state.table_functions().get(name).ok_or_else(|| {
             to_datafusion(Error::new(Condition::UndefinedFunction, format!("function {name} does not exist")))
         })?;
-        let args = args.into_iter().map(|arg| constant(arg, &self.context.state)).collect::<datafusion::common::Result<Vec<_>>>()?;
+        let args = args
+            .into_iter()
+            .map(|arg| constant(arg, &self.context.state))
+            .collect::<datafusion::common::Result<Vec<_>>>()?;
         let provider =
             function.create_table_provider_with_args(TableFunctionArgs::new(&args, self.context.state.as_ref()))?;
         Ok(provider_as_source(provider))

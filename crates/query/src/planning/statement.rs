@@ -143,11 +143,8 @@ impl StatementContext {
 
     fn planned(&self, plan: LogicalPlan, parameters: Vec<DataType>) -> Result<PlannedQuery> {
         let options = self.state.config_options();
-        let plan = self
-            .state
-            .analyzer()
-            .execute_and_check(plan, options, |_, _| {})
-            .map_err(|error| self.located(error))?;
+        let plan =
+            self.state.analyzer().execute_and_check(plan, options, |_, _| {}).map_err(|error| self.located(error))?;
         let columns = result_columns(&plan);
         Ok(PlannedQuery { plan, columns, parameters })
     }

@@ -7,7 +7,6 @@ use crate::result::RowStream;
 
 /// What executing a statement answers.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one exists per running statement and it is moved twice")]
 pub enum Execution {
     /// Rows follow; the tag is known at their end.
     Rows(RowStream),

@@ -166,10 +166,13 @@ fn undefined_operator(left: &ArrowType, op: &str, right: &ArrowType) -> datafusi
     let name = |arrow: &ArrowType| match arrow {
         ArrowType::Interval(_) => "interval".to_owned(),
         ArrowType::Null => "unknown".to_owned(),
-        other => data_type_of_arrow(other).map_or_else(|| other.to_string(), |data_type| match data_type {
-            DataType::Numeric { .. } => "numeric".to_owned(),
-            named => named.to_string(),
-        }),
+        other => data_type_of_arrow(other).map_or_else(
+            || other.to_string(),
+            |data_type| match data_type {
+                DataType::Numeric { .. } => "numeric".to_owned(),
+                named => named.to_string(),
+            },
+        ),
     };
     to_datafusion(
         Error::new(

@@ -21,7 +21,7 @@ pub struct DatabaseOptions {
     pub spill_dir: Option<PathBuf>,
     /// Most bytes of spill files at once. Default 64 GiB.
     pub spill_bytes_max: u64,
-    /// Threads that one query may use. Default: one per processor.
+    /// Threads that one query may use; 0, the default, means one per processor.
     pub target_partitions: usize,
     /// Longest that a statement may run where the session does not say. Default: for ever.
     pub statement_timeout: Option<Duration>,
@@ -70,7 +70,10 @@ impl Database {
                 memory_bytes: options.memory_bytes,
                 spill_dir: options.spill_dir.as_deref(),
                 spill_bytes_max: options.spill_bytes_max,
-                target_partitions: options.target_partitions,
+                target_partitions: match options.target_partitions {
+                    0 => env.tasks.parallelism(),
+                    partitions => partitions,
+                },
             },
         )?;
         Ok(Self { shared: Arc::new(Shared { engine, env, options, queries, runtime }) })

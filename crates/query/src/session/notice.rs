@@ -32,7 +32,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    pub(crate) fn notice(code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Notice, code, message: message.into() }
     }
 

@@ -14,7 +14,7 @@ pub(crate) fn hint_query(context: &StatementContext, query: &ast::Query, types: 
     if types.iter().all(Option::is_some) {
         return Ok(());
     }
-    let _: ControlFlow<()> = query.visit(&mut Places { types });
+    let _visited: ControlFlow<()> = query.visit(&mut Places { types });
     hint_arrays(context, query, types)
 }
 
@@ -58,7 +58,7 @@ impl Visitor for Places<'_> {
 fn hint_arrays(context: &StatementContext, query: &ast::Query, types: &mut [Option<DataType>]) -> Result<()> {
     let mut arrays = Vec::new();
     let mut compared = query.clone();
-    let _: ControlFlow<()> = ast::visit_expressions_mut(&mut compared, |expr| {
+    let _visited: ControlFlow<()> = ast::visit_expressions_mut(&mut compared, |expr| {
         if let ast::Expr::AnyOp { left, compare_op, right, .. } | ast::Expr::AllOp { left, compare_op, right } = expr
             && let Some(None) = place(right, types)
         {

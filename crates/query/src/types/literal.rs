@@ -1,8 +1,8 @@
 //! Constants between [`Value`] and DataFusion's scalars.
 
+use datafusion::arrow::datatypes::i256;
 use datafusion::arrow::datatypes::{DataType as ArrowType, IntervalUnit, TimeUnit};
 use datafusion::common::ScalarValue;
-use datafusion::arrow::datatypes::i256;
 use outcrop_types::data_type::UTC;
 use outcrop_types::{Condition, DataType, Error, Result, Value};
 
@@ -11,8 +11,9 @@ use outcrop_types::{Condition, DataType, Error, Result, Value};
 /// # Errors
 /// `DatatypeMismatch` if the value is not of the type; `NumericValueOutOfRange` if it does not fit.
 pub(crate) fn value_to_scalar(value: &Value, data_type: &DataType) -> Result<ScalarValue> {
-    let out_of_range =
-        || Error::new(Condition::NumericValueOutOfRange, format!("value \"{value}\" is out of range for type {data_type}"));
+    let out_of_range = || {
+        Error::new(Condition::NumericValueOutOfRange, format!("value \"{value}\" is out of range for type {data_type}"))
+    };
     Ok(match (value, data_type) {
         (Value::Null, _) => ScalarValue::try_from(&data_type.to_arrow()).map_err(crate::error::from_datafusion)?,
         (Value::Bool(v), DataType::Bool) => ScalarValue::Boolean(Some(*v)),

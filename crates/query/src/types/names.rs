@@ -102,10 +102,9 @@ pub(crate) fn sql_data_type(sql_type: &SqlType) -> Result<DataType> {
 
 fn array_type(item: &SqlType) -> Result<DataType> {
     match sql_data_type(item)? {
-        DataType::Array(_) => Err(Error::new(
-            Condition::FeatureNotSupported,
-            "arrays of more than one dimension are not supported",
-        )),
+        DataType::Array(_) => {
+            Err(Error::new(Condition::FeatureNotSupported, "arrays of more than one dimension are not supported"))
+        }
         item => Ok(DataType::Array(Box::new(item))),
     }
 }
@@ -141,7 +140,8 @@ fn custom_type(name: &ObjectName, modifiers: &[String]) -> Result<DataType> {
             ));
         }
         array if array.starts_with('_') => {
-            let item = ObjectName::from(vec![datafusion::sql::sqlparser::ast::Ident::new(array.trim_start_matches('_'))]);
+            let item =
+                ObjectName::from(vec![datafusion::sql::sqlparser::ast::Ident::new(array.trim_start_matches('_'))]);
             DataType::Array(Box::new(custom_type(&item, &[])?))
         }
         other => return Err(undefined_type(other)),

@@ -10,7 +10,7 @@ use crate::support::{TestDatabase, TestSession};
 /// An error as the runner wants it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message} ({state})")]
-pub struct SqlError {
+pub(crate) struct SqlError {
     message: String,
     state: &'static str,
 }

@@ -13,30 +13,30 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 /// A database of its own for a test.
-pub struct TestDatabase {
-    pub database: Database,
+pub(crate) struct TestDatabase {
+    pub(crate) database: Database,
     dir: TempDir,
 }
 
 /// What a statement answered.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    pub columns: Vec<String>,
-    pub rows: Vec<Vec<String>>,
-    pub tag: String,
-    pub count: Option<u64>,
+pub(crate) struct Answer {
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
+    pub(crate) tag: String,
+    pub(crate) count: Option<u64>,
 }
 
 impl TestDatabase {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_options(EngineOptions::default())
     }
 
-    pub fn with_options(options: EngineOptions) -> Self {
+    pub(crate) fn with_options(options: EngineOptions) -> Self {
         Self::open(tempfile::tempdir().unwrap(), options)
     }
 
-    pub fn session(&self) -> TestSession {
+    pub(crate) fn session(&self) -> TestSession {
         let info = SessionInfo {
             user: "tester".to_owned(),
             database: "outcrop".to_owned(),
@@ -48,7 +48,7 @@ impl TestDatabase {
     }
 
     /// Closes and opens again, as after a clean stop.
-    pub async fn reopened(self) -> Self {
+    pub(crate) async fn reopened(self) -> Self {
         let Self { database, dir } = self;
         let engine = database.engine().clone();
         drop(database);
@@ -65,13 +65,13 @@ impl TestDatabase {
 }
 
 /// A session that speaks text.
-pub struct TestSession {
-    pub session: Session,
+pub(crate) struct TestSession {
+    pub(crate) session: Session,
 }
 
 impl TestSession {
     /// Runs the statements of a message; answers for the last.
-    pub async fn run(&mut self, sql: &str) -> Result<Answer> {
+    pub(crate) async fn run(&mut self, sql: &str) -> Result<Answer> {
         let statements = self.session.parse(sql)?;
         self.session.check_batch(&statements)?;
         let mut answer = Answer { columns: Vec::new(), rows: Vec::new(), tag: String::new(), count: None };
@@ -82,7 +82,7 @@ impl TestSession {
         Ok(answer)
     }
 
-    pub async fn execute(&mut self, prepared: &outcrop_query::Prepared, values: &[Value]) -> Result<Answer> {
+    pub(crate) async fn execute(&mut self, prepared: &outcrop_query::Prepared, values: &[Value]) -> Result<Answer> {
         match self.session.execute(prepared, values, ExecuteOptions::default()).await? {
             Execution::Rows(rows) => match drain(rows).await {
                 Ok(answer) => Ok(answer),
@@ -102,18 +102,18 @@ impl TestSession {
     }
 
     /// Rows of a query, columns joined by `|`.
-    pub async fn rows(&mut self, sql: &str) -> Vec<String> {
+    pub(crate) async fn rows(&mut self, sql: &str) -> Vec<String> {
         let answer = self.run(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         answer.rows.iter().map(|row| row.join("|")).collect()
     }
 
     /// The tag of a statement.
-    pub async fn tag(&mut self, sql: &str) -> String {
+    pub(crate) async fn tag(&mut self, sql: &str) -> String {
         self.run(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).tag
     }
 
     /// The error of a statement.
-    pub async fn error(&mut self, sql: &str) -> Error {
+    pub(crate) async fn error(&mut self, sql: &str) -> Error {
         match self.run(sql).await {
             Ok(answer) => panic!("{sql} succeeded: {answer:?}"),
             Err(error) => error,
@@ -122,7 +122,7 @@ impl TestSession {
 }
 
 /// All rows of a stream as text.
-pub async fn drain(mut rows: RowStream) -> Result<Answer> {
+pub(crate) async fn drain(mut rows: RowStream) -> Result<Answer> {
     let columns = rows.columns().to_vec();
     let mut text = Vec::new();
     while let Some(batch) = rows.next().await {

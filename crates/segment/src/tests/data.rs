@@ -160,7 +160,7 @@ pub(super) fn array(data_type: &DataType, cells: &[Option<u64>]) -> ArrayRef {
             let items: Vec<Option<u64>> = cells
                 .iter()
                 .flatten()
-                .flat_map(|n| (0..n % 4).map(move |i| (mix(n + i) % 5 != 0).then_some(mix(n ^ i))))
+                .flat_map(|n| (0..n % 4).map(move |i| (!mix(n + i).is_multiple_of(5)).then_some(mix(n ^ i))))
                 .collect();
             let ArrowType::List(field) = data_type.to_arrow() else { panic!("a list") };
             let nulls: NullBuffer = cells.iter().map(Option::is_some).collect();

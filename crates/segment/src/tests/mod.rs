@@ -4,6 +4,8 @@
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
+    clippy::manual_try_fold,
+    clippy::needless_range_loop,
     reason = "test data is made from arbitrary numbers"
 )]
 

@@ -54,7 +54,7 @@ proptest! {
 
         let range = end / 3..end - end / 4;
         let length = range.len();
-        let live = BooleanBuffer::collect_bool(length, |row| mix(seed ^ row as u64) % 3 != 0);
+        let live = BooleanBuffer::collect_bool(length, |row| !mix(seed ^ row as u64).is_multiple_of(3));
         let masked = segment.scan(&schema, &all_columns(&schema), range.clone(), Some(&live), None).unwrap();
         let expected = batch.slice(range.start as usize, length);
         let expected = filter_record_batch(&expected, &BooleanArray::new(live.clone(), None)).unwrap();

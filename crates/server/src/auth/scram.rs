@@ -39,7 +39,7 @@ impl Verifier {
 
     fn derive(password: &str, salt: Vec<u8>, iterations: u32) -> Self {
         // As PostgreSQL: a password that SASLprep refuses counts as it is.
-        let prepared = stringprep::saslprep(password).unwrap_or(password.into());
+        let prepared = stringprep::saslprep(password).unwrap_or_else(|_unprepared| password.into());
         let mut salted = [0; 32];
         pbkdf2::pbkdf2_hmac::<Sha256>(prepared.as_bytes(), &salt, iterations, &mut salted);
         let stored_key = Sha256::digest(hmac(&salted, b"Client Key")).into();
@@ -126,7 +126,7 @@ impl ScramServer {
         client_first: &[u8],
         rng: &dyn Rng,
     ) -> Result<Self, ScramFailure> {
-        let text = std::str::from_utf8(client_first).map_err(|_| ScramFailure::Malformed("it is not UTF-8"))?;
+        let text = std::str::from_utf8(client_first).map_err(|_not_utf8| ScramFailure::Malformed("it is not UTF-8"))?;
         let (flag, rest) = text.split_once(',').ok_or(ScramFailure::Malformed("it has no header"))?;
         let (authzid, bare) = rest.split_once(',').ok_or(ScramFailure::Malformed("it has no header"))?;
         match flag {
@@ -165,7 +165,7 @@ impl ScramServer {
 
     /// Takes the client's last message; the answer proves to the client that we know its verifier.
     pub(crate) fn finish(self, client_final: &[u8]) -> Result<String, ScramFailure> {
-        let text = std::str::from_utf8(client_final).map_err(|_| ScramFailure::Malformed("it is not UTF-8"))?;
+        let text = std::str::from_utf8(client_final).map_err(|_not_utf8| ScramFailure::Malformed("it is not UTF-8"))?;
         let (without_proof, proof) = text.rsplit_once(",p=").ok_or(ScramFailure::Malformed("it has no proof"))?;
         let proof = BASE64.decode(proof).ok().and_then(|proof| <[u8; 32]>::try_from(proof).ok());
         let proof = proof.ok_or(ScramFailure::Malformed("its proof is not 32 bytes"))?;

@@ -132,7 +132,7 @@ fn write<'u>(
     number: u64,
     mut units: impl Iterator<Item = &'u (&'u str, u64)>,
 ) -> fmt::Result {
-    match units.find(|(_, size)| number >= *size && number % size == 0) {
+    match units.find(|(_, size)| number >= *size && number.is_multiple_of(*size)) {
         Some((name, size)) => write!(f, "{}{name}", number / size),
         None => write!(f, "{number}"),
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use outcrop_engine::USERS_FILE;
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
@@ -20,7 +21,6 @@ pub struct Sources {
 }
 
 const PREFIX: &str = "OUTCROP_";
-const USERS_FILE: &str = "users.toml";
 
 /// The users file of a configuration.
 pub fn users_path(config: &Config) -> PathBuf {

@@ -35,8 +35,11 @@ fn sizes_and_times_read_back_as_they_are_written() {
 fn flags_win_over_environment_and_environment_over_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("outcrop.toml");
-    std::fs::write(&file, "data = \"/a\"\nconnections_max = 5\n[engine]\nflush_rows_max = 10\nflush_bytes_max = \"1MiB\"\n")
-        .unwrap();
+    std::fs::write(
+        &file,
+        "data = \"/a\"\nconnections_max = 5\n[engine]\nflush_rows_max = 10\nflush_bytes_max = \"1MiB\"\n",
+    )
+    .unwrap();
     let environment = [
         ("OUTCROP_DATA", "/b"),
         ("OUTCROP_ENGINE_FLUSH_ROWS_MAX", "20"),
@@ -122,7 +125,6 @@ fn half_of_tls_is_a_problem() {
 #[test]
 fn http_may_be_off() {
     let directory = tempfile::tempdir().unwrap();
-    let config =
-        Config { data: directory.path().to_path_buf(), http_listen: "off".to_owned(), ..Config::default() };
+    let config = Config { data: directory.path().to_path_buf(), http_listen: "off".to_owned(), ..Config::default() };
     assert_eq!(config.check().unwrap().server.http_listen, None);
 }

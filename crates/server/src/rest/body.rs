@@ -58,11 +58,7 @@ async fn read(body: Body, limit: usize) -> Result<Bytes> {
     axum::body::to_bytes(body, limit).await.map_err(|error| {
         let is_too_large = std::error::Error::source(&error)
             .is_some_and(|source| source.to_string().contains("length limit exceeded"));
-        if is_too_large {
-            too_large(limit)
-        } else {
-            Failure::invalid("the request body ended early")
-        }
+        if is_too_large { too_large(limit) } else { Failure::invalid("the request body ended early") }
     })
 }
 

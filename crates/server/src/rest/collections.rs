@@ -56,9 +56,9 @@ fn render(snapshot: &Snapshot, schema: &TableSchema) -> JsonValue {
     let table = snapshot.table(schema.id);
     let rows = table.as_ref().map_or(0, |table| table.live_rows());
     let row_bytes = table.as_ref().map_or(0, |table| table.row_bytes());
-    let fields = schema.columns.iter().map(|column| {
-        json!({ "name": column.name, "type": column.data_type.to_string(), "nullable": column.nullable })
-    });
+    let fields = schema.columns.iter().map(
+        |column| json!({ "name": column.name, "type": column.data_type.to_string(), "nullable": column.nullable }),
+    );
     let key = schema.primary_key().map(|key| {
         let names = key.columns.iter().filter_map(|id| schema.column(*id)).map(|column| column.name.as_str());
         names.collect::<Vec<_>>()

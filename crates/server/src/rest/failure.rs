@@ -247,9 +247,8 @@ fn classify_kind(kind: ErrorKind) -> (StatusCode, FailureType) {
         ErrorKind::Exhausted => (StatusCode::SERVICE_UNAVAILABLE, FailureType::ResourceExceeded),
         ErrorKind::Cancelled => (StatusCode::REQUEST_TIMEOUT, FailureType::QueryCancelled),
         ErrorKind::Denied => (StatusCode::UNAUTHORIZED, FailureType::AuthException),
+        ErrorKind::Corrupt | ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, FailureType::InternalError),
         // Kinds grow; a new one is ours to explain until it is named here.
-        ErrorKind::Corrupt | ErrorKind::Internal | _ => {
-            (StatusCode::INTERNAL_SERVER_ERROR, FailureType::InternalError)
-        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, FailureType::InternalError),
     }
 }

@@ -9,6 +9,8 @@
 //!
 //! Every error is a JSON object with at least `message` and `type`; [`failure`] is the table.
 
+#![allow(clippy::result_large_err, reason = "a failure is made once, where the request ends")]
+
 mod body;
 mod collections;
 mod documents;

@@ -1,5 +1,7 @@
 //! What the tests share: small tables, statements and reads in terms of rows.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
@@ -139,8 +141,8 @@ pub(crate) fn try_scan(snapshot: &Snapshot, table: TableId) -> Result<Vec<(RowAd
     for morsel in table.morsels(8_192) {
         let scanned = table.scan(&morsel, &columns, None)?;
         assert_eq!(scanned.num_rows(), usize::try_from(morsel.live).unwrap());
-        let units = scanned.column(width).clone();
-        let numbers = scanned.column(width + 1).clone();
+        let units = Arc::clone(scanned.column(width));
+        let numbers = Arc::clone(scanned.column(width + 1));
         let data = scanned.project(&(0..width).collect::<Vec<_>>()).unwrap();
         for (index, row) in rows_of(&data).into_iter().enumerate() {
             let unit = units.as_any().downcast_ref::<arrow_array::UInt64Array>().unwrap().value(index);

@@ -1,6 +1,7 @@
 //! Batches: what is sent, what is rejected, and the way back from a row that the server refuses.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use anyhow::bail;
 use outcrop_types::DataType;
@@ -37,7 +38,7 @@ fn reader(rows: &[Option<Vec<Option<&'static str>>>]) -> BatchReader {
         types.into_iter().map(|(name, data_type)| FileColumn { name: name.to_owned(), data_type, note: None });
     let sample = Sample { columns: columns.collect(), rows: None, is_whole: true };
     let plan = Plan::create(&sample, FileFormat::Csv, &["id".to_owned()]).unwrap();
-    BatchReader::new(Box::new(Given(rows.iter().cloned().collect(), 1)), &plan.targets)
+    BatchReader::new(Box::new(Given(rows.iter().cloned().collect(), 1)), Arc::default(), &plan.targets)
 }
 
 fn only(reader: &mut BatchReader) -> Batch {

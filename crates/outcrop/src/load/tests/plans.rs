@@ -20,6 +20,7 @@ fn sample(columns: &[(&str, DataType)]) -> Sample {
     Sample { columns: columns.iter().map(column).collect(), rows: Some(1), is_whole: true }
 }
 
+#[allow(clippy::fn_params_excessive_bools, reason = "a table of cases is read by column")]
 fn column(name: &str, is_nullable: bool, has_default: bool) -> TableColumn {
     TableColumn { name: name.to_owned(), data_type: Some(DataType::Int8), is_nullable, has_default }
 }

@@ -44,9 +44,10 @@ pub(in crate::functions) fn format_scalar(scalar: &ScalarValue, data_type: Optio
             format_float(f64::from(*value), &format!("{value:e}"), &value.to_string(), 6)
         }
         (ScalarValue::IntervalMonthDayNano(Some(value)), _) => format_interval(*value),
-        (ScalarValue::Decimal256(Some(value), _, scale), _) => {
-            value.to_i128().map_or_else(|| with_point(&value.to_string(), *scale), |digits| Value::Decimal(digits, *scale).to_string())
-        }
+        (ScalarValue::Decimal256(Some(value), _, scale), _) => value.to_i128().map_or_else(
+            || with_point(&value.to_string(), *scale),
+            |digits| Value::Decimal(digits, *scale).to_string(),
+        ),
         (ScalarValue::List(list), Some(DataType::Array(item))) => format_list(&list.value(0), item),
         (scalar, Some(data_type)) => {
             scalar_to_value(scalar, data_type).map_or_else(|| scalar.to_string(), |value| value.to_string())

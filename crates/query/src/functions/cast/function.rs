@@ -52,9 +52,10 @@ pub(crate) fn is_arrow_cast(from: &ArrowType, target: &DataType) -> bool {
                 && i32::from(*precision) - i32::from(*scale) >= i32::from(*from_precision) - i32::from(*from_scale)
         }
         (ArrowType::Binary | ArrowType::LargeBinary, DataType::Bytea) => true,
-        (ArrowType::Timestamp(TimeUnit::Nanosecond | TimeUnit::Millisecond | TimeUnit::Second, None), DataType::Timestamp) => {
-            true
-        }
+        (
+            ArrowType::Timestamp(TimeUnit::Nanosecond | TimeUnit::Millisecond | TimeUnit::Second, None),
+            DataType::Timestamp,
+        ) => true,
         (ArrowType::Timestamp(_, Some(_)), DataType::TimestampTz) => true,
         _ => false,
     }

@@ -8,7 +8,8 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{
-    DataType as ArrowType, Date32Type, Decimal256Type, Float32Type, Float64Type, Int32Type, TimestampMicrosecondType, i256,
+    DataType as ArrowType, Date32Type, Decimal256Type, Float32Type, Float64Type, Int32Type, TimestampMicrosecondType,
+    i256,
 };
 use datafusion::common::ScalarValue;
 use outcrop_types::data_type::UTC;
@@ -17,8 +18,8 @@ use outcrop_types::{Condition, DataType, Error, Result};
 use super::format::format_array;
 use super::function::{CastMode, is_arrow_cast};
 use super::parse;
-use crate::functions::zone::Zone;
 use crate::error::{from_arrow, from_datafusion};
+use crate::functions::zone::Zone;
 use crate::types::{TIMESTAMP, is_text};
 
 const US_PER_DAY: i64 = 86_400_000_000;
@@ -130,9 +131,8 @@ fn to_integer(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
 }
 
 fn checked_integers(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
-    strict_cast(array, &job.target.to_arrow()).map_err(|_range| {
-        Error::new(Condition::NumericValueOutOfRange, format!("{} out of range", job.target))
-    })
+    strict_cast(array, &job.target.to_arrow())
+        .map_err(|_range| Error::new(Condition::NumericValueOutOfRange, format!("{} out of range", job.target)))
 }
 
 fn to_numeric(array: &ArrayRef, precision: u8, scale: i8, job: &CastJob<'_>) -> Result<ArrayRef> {
@@ -211,7 +211,11 @@ fn to_float(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
 
 fn to_date(array: &ArrayRef, job: &CastJob<'_>) -> Result<ArrayRef> {
     let ArrowType::Timestamp(..) = array.data_type() else {
-        return if *array.data_type() == ArrowType::Date32 { Ok(Arc::clone(array)) } else { Err(cannot_cast(array.data_type(), job)) };
+        return if *array.data_type() == ArrowType::Date32 {
+            Ok(Arc::clone(array))
+        } else {
+            Err(cannot_cast(array.data_type(), job))
+        };
     };
     let local = in_local_micros(array, job)?;
     let days: Date32Array = local.as_primitive::<TimestampMicrosecondType>().unary(|us| match us {

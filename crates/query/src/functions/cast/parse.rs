@@ -53,10 +53,7 @@ pub(in crate::functions) fn parse_json(text: &str) -> Result<serde_json::Value> 
 /// A double as a numeric, by its shortest decimal digits.
 pub(super) fn numeric_of_float(value: f64, precision: u8, scale: i8) -> Result<ScalarValue> {
     if !value.is_finite() {
-        return Err(Error::new(
-            Condition::FeatureNotSupported,
-            "NaN and infinity are not supported in numeric",
-        ));
+        return Err(Error::new(Condition::FeatureNotSupported, "NaN and infinity are not supported in numeric"));
     }
     let text = format!("{value:e}");
     parse_numeric(&text, &text, precision, scale)
@@ -103,7 +100,8 @@ fn parse_integer<T: TryFrom<i128>>(trimmed: &str, text: &str, data_type: &DataTy
 
 fn parse_double(trimmed: &str, text: &str) -> Result<f64> {
     let value = parse_float_word(trimmed).or_else(|| {
-        let numeric = trimmed.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
+        let numeric =
+            trimmed.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
         numeric.then(|| trimmed.parse::<f64>().ok()).flatten()
     });
     let value = value.ok_or_else(|| invalid("double precision", text))?;
@@ -181,17 +179,15 @@ fn parse_bytea(text: &str) -> Result<Vec<u8>> {
     if let Some(digits) = text.strip_prefix("\\x") {
         let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         if !digits.len().is_multiple_of(2) {
-            return Err(Error::new(
-                Condition::InvalidParameterValue,
-                "invalid hexadecimal data: odd number of digits",
-            ));
+            return Err(Error::new(Condition::InvalidParameterValue, "invalid hexadecimal data: odd number of digits"));
         }
         return digits
             .chunks(2)
             .map(|pair| {
-                std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(|| {
-                    Error::new(Condition::InvalidParameterValue, "invalid hexadecimal digit in bytea")
-                })
+                std::str::from_utf8(pair)
+                    .ok()
+                    .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+                    .ok_or_else(|| Error::new(Condition::InvalidParameterValue, "invalid hexadecimal digit in bytea"))
             })
             .collect();
     }

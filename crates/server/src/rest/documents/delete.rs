@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use outcrop_ingest::Cells;
 use outcrop_engine::RowOutcome;
+use outcrop_ingest::Cells;
 use outcrop_types::{Result as OutcropResult, TableSchema};
 use serde_json::{Value as JsonValue, json};
 
@@ -59,7 +59,8 @@ fn key_schema(schema: &TableSchema) -> TableSchema {
 
 fn ids(keys: &TableSchema, batch: &RecordBatch) -> OutcropResult<Vec<JsonValue>> {
     let columns = batch.columns().iter().zip(&keys.columns);
-    let cells: Vec<Cells<'_>> =
-        columns.map(|(array, column)| Cells::of_type(array.as_ref(), &column.data_type)).collect::<OutcropResult<_>>()?;
+    let cells: Vec<Cells<'_>> = columns
+        .map(|(array, column)| Cells::of_type(array.as_ref(), &column.data_type))
+        .collect::<OutcropResult<_>>()?;
     Ok((0..batch.num_rows()).map(|row| key::id_of(&cells, row)).collect())
 }

@@ -126,9 +126,7 @@ impl Writer<'_> {
     fn quoted(&mut self, quote: char, is_escape: bool) {
         self.copy(1);
         while let Some(c) = self.peek(0) {
-            if c == '\\' && is_escape {
-                self.copy(2);
-            } else if c == quote && self.peek(1) == Some(quote) {
+            if (c == '\\' && is_escape) || (c == quote && self.peek(1) == Some(quote)) {
                 self.copy(2);
             } else {
                 self.copy(1);
@@ -163,8 +161,8 @@ impl Writer<'_> {
     /// `$1`, or a string between `$tag$` and `$tag$`.
     fn dollar(&mut self) {
         let tag: Vec<char> = self.chars.iter().skip(self.at + 1).take_while(|c| is_word(**c)).copied().collect();
-        let opens = self.chars.get(self.at + 1 + tag.len()) == Some(&'$')
-            && !tag.first().is_some_and(char::is_ascii_digit);
+        let opens =
+            self.chars.get(self.at + 1 + tag.len()) == Some(&'$') && !tag.first().is_some_and(char::is_ascii_digit);
         if !opens {
             self.copy(1 + tag.len());
             return;

@@ -27,8 +27,11 @@ pub(super) fn declared_type(parameter: &QueryParameter) -> Result<Option<DataTyp
         "u256" => Some(DataType::Numeric { precision: 38, scale: 0 }),
         "" | "string" | "array" | "null" => None,
         _ => {
-            return Err(Failure::invalid(format!("parameter \"{}\" has the unknown type \"{name}\"", label(parameter)))
-                .with_hint("Types are int, float, bool, string, date, datetime, time, timestamp, bytes, array, object."));
+            return Err(Failure::invalid(format!(
+                "parameter \"{}\" has the unknown type \"{name}\"",
+                label(parameter)
+            ))
+            .with_hint("Types are int, float, bool, string, date, datetime, time, timestamp, bytes, array, object."));
         }
     })
 }

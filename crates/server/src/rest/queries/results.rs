@@ -1,5 +1,7 @@
 //! The body of an answer, written while the rows arrive.
 
+#![allow(clippy::indexing_slicing, reason = "assigning to a key of a JSON object inserts it")]
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,7 +154,12 @@ impl Body {
 }
 
 /// The members that every result has beside its rows.
-pub(super) fn trailer(columns: &[ResultColumn], collections: &[String], elapsed: Duration, position: &str) -> JsonValue {
+pub(super) fn trailer(
+    columns: &[ResultColumn],
+    collections: &[String],
+    elapsed: Duration,
+    position: &str,
+) -> JsonValue {
     let fields = columns.iter().map(|column| json!({ "name": column.name, "type": type_name(&column.data_type) }));
     json!({
         "column_fields": fields.collect::<Vec<_>>(),

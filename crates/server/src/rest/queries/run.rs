@@ -1,5 +1,7 @@
 //! The handler of queries.
 
+#![allow(clippy::indexing_slicing, reason = "assigning to a key of a JSON object inserts it")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,9 +55,9 @@ pub(in crate::rest) async fn query(
     let map = numbered.clone();
     let id = query_id.clone();
     let query = Query { services, session, request, numbered, query_id, started };
-    query.answer().await.map_err(|failure| {
-        failure.with_query_id(&id).with_place(|position| place_of(&sql, map.original(position)))
-    })
+    Box::pin(query.answer())
+        .await
+        .map_err(|failure| failure.with_query_id(&id).with_place(|position| place_of(&sql, map.original(position))))
 }
 
 impl Query {

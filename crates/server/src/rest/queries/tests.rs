@@ -91,10 +91,16 @@ fn values_come_as_text_or_as_json() {
         (r#"{"name":"a","type":"bool","value":true}"#, DataType::Bool, Value::Bool(true)),
         (r#"{"name":"a","value":null}"#, DataType::Int8, Value::Null),
         (r#"{"name":"a"}"#, DataType::Int8, Value::Null),
-        (r#"{"name":"a","type":"array","value":"[1, 2]"}"#, DataType::Array(Box::new(DataType::Int8)),
-            Value::Array(vec![Value::Int(1), Value::Int(2)])),
-        (r#"{"name":"a","value":["x", null]}"#, DataType::Array(Box::new(DataType::Text)),
-            Value::Array(vec![Value::Text("x".into()), Value::Null])),
+        (
+            r#"{"name":"a","type":"array","value":"[1, 2]"}"#,
+            DataType::Array(Box::new(DataType::Int8)),
+            Value::Array(vec![Value::Int(1), Value::Int(2)]),
+        ),
+        (
+            r#"{"name":"a","value":["x", null]}"#,
+            DataType::Array(Box::new(DataType::Text)),
+            Value::Array(vec![Value::Text("x".into()), Value::Null]),
+        ),
         (r#"{"name":"a","value":{"__rockset_type":"date","value":"1970-01-02"}}"#, DataType::Date, Value::Date(1)),
         (r#"{"name":"a","value":{"b":1}}"#, DataType::Jsonb, Value::Text("{\"b\":1}".into())),
         (r#"{"name":"a","value":1.25}"#, DataType::Numeric { precision: 10, scale: 2 }, Value::Decimal(125, 2)),
@@ -123,13 +129,8 @@ fn types_of_parameters_are_rocksets() {
 
 #[test]
 fn rows_are_written_as_rockset_writes_them() {
-    let columns = [
-        ("i", DataType::Int8),
-        ("f", DataType::Float8),
-        ("d", DataType::Date),
-        ("t \"q\"", DataType::Text),
-    ]
-    .map(|(name, data_type)| ResultColumn::new(name, data_type.into()));
+    let columns = [("i", DataType::Int8), ("f", DataType::Float8), ("d", DataType::Date), ("t \"q\"", DataType::Text)]
+        .map(|(name, data_type)| ResultColumn::new(name, data_type.into()));
     let arrays: [(&str, ArrayRef); 4] = [
         ("i", Arc::new(Int64Array::from(vec![Some(1), None]))),
         ("f", Arc::new(Float64Array::from(vec![2.0, f64::NAN]))),
@@ -169,10 +170,13 @@ fn times_always_have_six_digits_after_the_second() {
         rows.push(String::from_utf8(out).unwrap());
     }
     let datetime = |value: &str| format!("{{\"__rockset_type\":\"DATETIME\",\"value\":{value}}}");
-    assert_eq!(rows, [
-        format!("{{\"z\":\"1970-01-01T00:00:00.250000Z\",\"l\":{}}}", datetime("\"1970-01-01T00:00:00.250000\"")),
-        format!("{{\"z\":\"1970-01-01T00:00:00.000000Z\",\"l\":{}}}", datetime("\"1970-01-01T00:00:00.000000\"")),
-        format!("{{\"z\":\"infinity\",\"l\":{}}}", datetime("\"infinity\"")),
-        "{\"z\":null,\"l\":null}".to_owned(),
-    ]);
+    assert_eq!(
+        rows,
+        [
+            format!("{{\"z\":\"1970-01-01T00:00:00.250000Z\",\"l\":{}}}", datetime("\"1970-01-01T00:00:00.250000\"")),
+            format!("{{\"z\":\"1970-01-01T00:00:00.000000Z\",\"l\":{}}}", datetime("\"1970-01-01T00:00:00.000000\"")),
+            format!("{{\"z\":\"infinity\",\"l\":{}}}", datetime("\"infinity\"")),
+            "{\"z\":null,\"l\":null}".to_owned(),
+        ]
+    );
 }
