@@ -5,6 +5,7 @@ Every answer is compared with DuckDB's over the same files and the same changes;
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +22,11 @@ from harness.servers import OutcropServer, Server, serving
 from questions import QUESTIONS, SHORT
 
 READERS = 2
+READ_PAUSE = 0.1
 FLUSHES_MIN = 20
-# Small enough for more than FLUSHES_MIN flushes of the updated rows.
-FLUSH_ROWS = 2_000
+# Of these rows a fifth is updated, which is more than FLUSHES_MIN generations of FLUSH_ROWS.
+MANY_FLUSHES_ROWS = 120_000
+FLUSH_ROWS = 500
 SINGLE_COMMIT_ROWS = 2_000
 FLUSH_SECONDS_MAX = 60
 # Each segment has one such file.
@@ -65,37 +68,39 @@ def test_answers_before_and_after_changes_kill_and_flush(
 
 
 @pytest.mark.outcrop_only
-def test_many_flushes(new_server: Callable[..., Server], files: dict[str, Path], tmp_path: Path) -> None:
-    oracle = Oracle(files, ["flights"])
-    server = new_server(config=f"[engine]\nflush_rows_max = {FLUSH_ROWS}\n")
+def test_many_flushes(new_server: Callable[..., OutcropServer], files: dict[str, Path], tmp_path: Path) -> None:
+    part = head(files["flights"], MANY_FLUSHES_ROWS, tmp_path)
+    oracle = Oracle({"flights": part}, ["flights"])
+    changes = Changes(part, batch_rows_max=FLUSH_ROWS * 2)
+    server = new_server()
     with serving(server):
-        server.load(files["flights"], "flights", KEY)
-        changes = Changes(files["flights"])
+        server.load(part, "flights", KEY)
+        server.stop()
+        loaded = set(server.data.glob(SEGMENTS))
+        server.environment = {"OUTCROP_ENGINE_FLUSH_ROWS_MAX": str(FLUSH_ROWS)}
+        server.start()
         change(server, changes)
         changes.apply_to_oracle(oracle)
         assert_same_table(server, oracle, tmp_path, "after the changes")
+        flushed = set(server.data.glob(SEGMENTS)) - loaded
+        assert len(flushed) >= FLUSHES_MIN, f"{len(flushed)} new segments: the rows hardly left the memtable"
         server.kill9()
         server.start()
         assert_same_table(server, oracle, tmp_path, "after kill -9")
         server.stop()
-        segments = list(server.data.glob(SEGMENTS))
-        assert len(segments) >= FLUSHES_MIN, f"{len(segments)} segments: the rows hardly left the memtable"
         check(server)
 
 
 def test_one_row_per_commit(new_server: Callable[..., Server], files: dict[str, Path], tmp_path: Path) -> None:
-    few = tmp_path / "flights.csv"
-    with files["flights"].open() as whole, few.open("w") as part:
-        for _ in range(SINGLE_COMMIT_ROWS + 1):
-            part.write(whole.readline())
-    oracle = Oracle({"flights": few}, ["flights"])
-    # Every statement changes one row, with a flush in between now and then.
-    changes = Changes(few, batch_rows_max=2)
+    part = head(files["flights"], SINGLE_COMMIT_ROWS, tmp_path)
+    oracle = Oracle({"flights": part}, ["flights"])
+    # Every statement changes a row or two, with a flush in between now and then.
+    changes = Changes(part, batch_rows_max=2)
     server = new_server(config="[engine]\nflush_rows_max = 100\n")
     with serving(server):
         columns = ", ".join(f'"{name}" {kind}' for name, kind in flights.COLUMNS["flights"].items())
         server.sql(f"CREATE TABLE flights ({columns}, PRIMARY KEY ({', '.join(KEY)}))")
-        insert_one_by_one(server, few)
+        insert_one_by_one(server, part)
         assert_same_table(server, oracle, tmp_path, "inserted row by row")
         change(server, changes)
         changes.apply_to_oracle(oracle)
@@ -105,6 +110,14 @@ def test_one_row_per_commit(new_server: Callable[..., Server], files: dict[str, 
         assert_same_table(server, oracle, tmp_path, "after kill -9")
         server.stop()
         check(server)
+
+
+def head(csv_path: Path, rows: int, directory: Path) -> Path:
+    """The first rows of a CSV file without quoted line ends, with its header."""
+    path = directory / f"first-{rows}.csv"
+    with csv_path.open() as whole, path.open("w") as part:
+        part.writelines(itertools.islice(whole, rows + 1))
+    return path
 
 
 def load(server: Server, files: dict[str, Path]) -> None:
@@ -182,6 +195,8 @@ def readers(server: Server, changes: Changes) -> Iterator[list[str]]:
                     failures.append(f"one statement counted {counts}")
                     return
                 reads[reader] += 1
+                # Two cores serve everyone; the writer must get on too.
+                is_done.wait(READ_PAUSE)
 
     def read_and_report(reader: int) -> None:
         try:

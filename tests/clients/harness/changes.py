@@ -19,7 +19,7 @@ from . import flights
 from .oracle import Oracle
 
 SEED = 20130101
-BATCH_ROWS_MAX = 1500
+BATCH_ROWS_MAX = 4000
 KEY = flights.KEYS["flights"]
 # The columns that an update sets.
 SET = ["dep_delay", "arr_delay", "tailnum"]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use outcrop_env::{Step, Worker};
-use outcrop_types::{CommitSeq, Error, Result};
+use outcrop_types::{CommitSeq, Condition, Error, Result};
 
 use super::install::{Installed, Sealed, is_published, seal, sealed_generations};
 use super::job::{FlushJob, JobStep, is_harmless};
@@ -33,6 +33,11 @@ impl FlushWorker {
     }
 
     fn try_step(&mut self) -> Result<Step> {
+        let closing = self.node.tail.lock().check_open().is_err();
+        if closing && let Some(mut job) = self.job.take() {
+            // Nothing can be installed any more; the rows are in the log, and the next start has them.
+            job.give_up();
+        }
         if let Some(job) = &mut self.job {
             match job.step()? {
                 JobStep::More => {}
@@ -51,6 +56,9 @@ impl FlushWorker {
         self.installing = None;
         if self.checkpoint_if_due(published)? {
             return Ok(Step::Again);
+        }
+        if closing {
+            return Ok(Step::Wait);
         }
         let waiting = sealed_generations(&self.node, None);
         let open = self.open_generations()?;
@@ -151,10 +159,13 @@ impl FlushWorker {
         Ok(open)
     }
 
-    /// A full disk is waited for; anything else stops writes (W9).
+    /// A full disk is waited for, a close ends the job; anything else stops writes (W9).
     fn fail(&mut self, error: &Error) -> Step {
         if let Some(mut job) = self.job.take() {
             job.give_up();
+        }
+        if error.condition() == Condition::AdminShutdown {
+            return Step::Again;
         }
         self.node.flushes.fail(error);
         if is_harmless(error) {
