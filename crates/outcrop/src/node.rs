@@ -23,13 +23,7 @@ impl Node {
         let env = Env::real(&config.data).with_context(|| format!("open the data directory {data}"))?;
         let engine = Engine::open(&env, config.engine).with_context(|| format!("open the database in {data}"))?;
         if let Some(spill) = &config.database.spill_dir {
-            // What an earlier process spilled is of no use to anyone.
-            match std::fs::remove_dir_all(spill) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("clear the spill directory {}", spill.display()));
-                }
-                Ok(()) | Err(_) => {}
-            }
+            // Never cleared: the setting may name a folder that holds other things.
             std::fs::create_dir_all(spill)
                 .with_context(|| format!("create the spill directory {}", spill.display()))?;
         }
