@@ -84,7 +84,7 @@ def test_kill9_during_load(new_server: Callable[..., OutcropServer], files: dict
             stderr=subprocess.STDOUT,
             env=clean_environment(),
         )
-        time.sleep(2.0)
+        wait_for_rows(server, loader)
         server.kill9()
         output = loader.communicate(timeout=60)[0].decode(errors="replace")
         assert loader.returncode != 0, f"the load says that it succeeded:\n{output}"
@@ -102,6 +102,19 @@ def test_kill9_during_load(new_server: Callable[..., OutcropServer], files: dict
         assert found == first, "what is there is not the beginning of the file"
         server.stop()
         check(server)
+
+
+def wait_for_rows(server: Server, loader: subprocess.Popen) -> None:
+    """Returns when the first rows are stored; the load is then in its middle."""
+    with server.connect() as connection:
+        connection.autocommit = True
+        while loader.poll() is None:
+            try:
+                if connection.execute("SELECT count(*) FROM flights").fetchall() != [(0,)]:
+                    return
+            except psycopg.errors.UndefinedTable:
+                pass
+            time.sleep(0.01)
 
 
 @contextmanager

@@ -42,6 +42,10 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 
+/// Gives freed memory back to the system, also when nothing runs (docs/adr/0006-allocator.md).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
