@@ -15,17 +15,7 @@ pub(crate) struct Options {
     /// Only the checks that need no client, server or data: fmt, tidy, clippy, cargo test.
     #[arg(long)]
     quick: bool,
-    /// Also the long client tests: flights, kill loop, storage under flush. Not part of CI until they are proven on a new
-    /// machine.
-    #[arg(long)]
-    long: bool,
 }
-
-/// Client tests of every run.
-const CLIENT_TESTS: [&str; 6] =
-    ["test_auth.py", "test_bad_input.py", "test_guide.py", "test_memory.py", "test_psql.py", "test_rest.py"];
-/// Client tests of `--long`.
-const LONG_CLIENT_TESTS: [&str; 3] = ["test_flights.py", "test_kill.py", "test_storage.py"];
 
 /// Tests that a runner reported.
 #[derive(Clone, Copy, Default)]
@@ -47,11 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         cache::need_programs(&[("psql", "postgresql-client"), ("curl", "curl")])?;
         let python = cache::python()?;
         let binary = built_binary()?;
-        let mut files = CLIENT_TESTS.to_vec();
-        if options.long {
-            files.extend(LONG_CLIENT_TESTS);
-        }
-        step("client tests", || python_tests(&python, &binary, &files, &mut count))?;
+        step("client tests", || python_tests(&python, &binary, &mut count))?;
     }
     println!("{} passed, {} failed", count.passed, count.failed);
     if count.failed > 0 || count.passed == 0 {
@@ -91,15 +77,14 @@ fn cargo_tests(count: &mut Count) -> Result<()> {
 }
 
 /// Runs the tests in `tests/clients` against the built server and adds up what pytest counted.
-fn python_tests(python: &Path, binary: &Path, files: &[&str], count: &mut Count) -> Result<()> {
+fn python_tests(python: &Path, binary: &Path, count: &mut Count) -> Result<()> {
     let before = count.failed;
     let outcome = command::run_seen(
         Command::new(python)
             .current_dir(cache::repository())
             .env("OUTCROP_BINARY", binary)
             .env("OUTCROP_CACHE", cache::directory()?)
-            .args(["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"])
-            .args(files.iter().map(|file| format!("tests/clients/{file}"))),
+            .args(["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "--durations=10", "tests/clients"]),
         |line| {
             if line.contains(" in ") && (line.contains(" passed") || line.contains(" failed")) {
                 count.passed += number_before(line, " passed");
