@@ -18,6 +18,7 @@ use outcrop_types::{Condition, Error, Result};
 
 use crate::error::from_datafusion;
 use crate::functions;
+use crate::pacing::FairTurns;
 use crate::planning::SessionView;
 use crate::rules;
 use crate::types::SqlTypes;
@@ -84,6 +85,7 @@ impl QueryRuntime {
             .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
+            .with_physical_optimizer_rule(Arc::new(FairTurns::new(Arc::clone(&env.clock))))
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .build();
         functions::register(&mut state).map_err(from_datafusion)?;

@@ -36,6 +36,7 @@ mod dml;
 mod error;
 mod explain;
 mod functions;
+mod pacing;
 mod planning;
 mod provider;
 mod result;

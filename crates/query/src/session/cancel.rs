@@ -14,19 +14,19 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// Cancels what a session runs, from anywhere. Cheap to clone; outlives the session without harm.
 #[derive(Clone, Debug, Default)]
 pub struct CancellationHandle {
-    current: Arc<Mutex<CancellationToken>>,
+    /// Parent of the tokens of everything that runs: a portal may be open while later statements run.
+    running: Arc<Mutex<CancellationToken>>,
 }
 
 impl CancellationHandle {
-    /// Ends the running statement with 57014; without one it does nothing.
+    /// Ends every running statement of the session with 57014, open portals among them; without any it does nothing.
     pub fn cancel(&self) {
-        self.current.lock().cancel();
+        std::mem::take(&mut *self.running.lock()).cancel();
     }
 
     /// A new statement begins: earlier requests to cancel do not touch it.
     pub(crate) fn begin(&self, timeout: Option<Duration>) -> Cancellation {
-        let token = CancellationToken::new();
-        *self.current.lock() = token.clone();
+        let token = self.running.lock().child_token();
         Cancellation { token, deadline: timeout.map(|timeout| tokio::time::Instant::now() + timeout) }
     }
 }

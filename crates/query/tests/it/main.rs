@@ -16,6 +16,7 @@
 
 mod blocks;
 mod copy;
+mod fairness;
 mod parameters;
 mod slt;
 mod support;

@@ -33,7 +33,12 @@ impl TestDatabase {
     }
 
     pub(crate) fn with_options(options: EngineOptions) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), options)
+        Self::open(tempfile::tempdir().unwrap(), options, Handle::current())
+    }
+
+    /// With queries on a runtime of their own.
+    pub(crate) fn on(queries: Handle) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), EngineOptions::default(), queries)
     }
 
     pub(crate) fn session(&self) -> TestSession {
@@ -53,14 +58,14 @@ impl TestDatabase {
         let engine = database.engine().clone();
         drop(database);
         tokio::task::spawn_blocking(move || engine.close()).await.unwrap().unwrap();
-        Self::open(dir, EngineOptions::default())
+        Self::open(dir, EngineOptions::default(), Handle::current())
     }
 
-    fn open(dir: TempDir, options: EngineOptions) -> Self {
+    fn open(dir: TempDir, options: EngineOptions, queries: Handle) -> Self {
         let env = Env::real(dir.path()).unwrap();
         let engine = Engine::open(&env, options).unwrap();
         let query = DatabaseOptions { target_partitions: 2, memory_bytes: 256 << 20, ..DatabaseOptions::default() };
-        Self { database: Database::new(engine, env, query, Handle::current()).unwrap(), dir }
+        Self { database: Database::new(engine, env, query, queries).unwrap(), dir }
     }
 }
 
