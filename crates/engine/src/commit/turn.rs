@@ -268,17 +268,17 @@ fn settle_off_turn(
 ) -> std::result::Result<bool, (CommitSeq, Error)> {
     // The turn is held for as long as it takes to see which rows are where they were, not for the rechecks.
     let turn = shard.turn();
-    let seen = {
+    let (version, state) = {
         let tail = node.tail.lock();
-        (tail.version().seq, tail_state(&tail, schema))
+        (tail.version().clone(), tail_state(&tail, schema))
     };
-    let (seq, state) = match seen {
-        (seq, Ok(state)) => (seq, state),
-        (seq, Err(error)) => return Err((seq, error)),
-    };
+    let seq = version.seq;
+    let state = state.map_err(|error| (seq, error))?;
     if proposal.is_settled(&state.view(&turn.remaps, Some(&turn.journal))) {
         return Ok(true);
     }
+    // Nothing else tells the key index that somebody still looks keys up in this state (E3).
+    let _held = node.live.hold(&version);
     let remaps = turn.remaps.clone();
     drop(turn);
     proposal.settle(&state.view(&remaps, None)).map(|()| false).map_err(|error| (seq, error))
