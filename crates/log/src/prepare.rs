@@ -79,6 +79,13 @@ pub struct Permit {
     pages: u64,
 }
 
+impl Permit {
+    /// Whether a record of `bytes` fits into the space.
+    pub fn covers(&self, bytes: u64) -> bool {
+        pages_of_records([bytes]) <= self.pages
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut space = self.preparer.space.lock();

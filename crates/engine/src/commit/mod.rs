@@ -8,6 +8,7 @@
 mod ddl;
 mod log_worker;
 mod pressure;
+mod record_size;
 mod remap;
 mod shard;
 mod tail;
@@ -16,11 +17,12 @@ mod turn;
 
 pub(crate) use log_worker::{LogRequests, LogWorker};
 pub(crate) use pressure::Pressure;
+pub(crate) use record_size::VICTIM_BYTES;
 pub(crate) use remap::{Remaps, RowMap};
 pub(crate) use shard::{Journal, Shard};
 pub(crate) use tail::{Answer, Sequenced, Tail, poisoned};
 pub use ticket::CommitHandle;
 pub(crate) use ticket::Ticket;
 pub(crate) use turn::{
-    Applied, Keep, Outcomes, Proposal, StagedPart, VICTIM_BYTES, commit_statement, one_shard, only_shard, with_shard,
+    Applied, Keep, Outcomes, Proposal, StagedPart, commit_statement, one_shard, only_shard, with_shard,
 };

@@ -88,6 +88,8 @@ impl Tail {
         };
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
+        // A log that finds no room for a record of the tail can only poison.
+        debug_assert!(permit.covers(bytes.len() as u64), "W9 violated: {} has {} bytes", version.seq, bytes.len());
         self.group.records.push((version.seq, Bytes::from(bytes)));
         self.group.permits.push(permit);
         self.group.version = Some(version.clone());

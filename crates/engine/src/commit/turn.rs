@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use bytes::Bytes;
 use outcrop_format::record::{Change, RowChange, StagedCommit};
 use outcrop_format::{SegmentMeta, encode_batch};
@@ -9,6 +10,7 @@ use outcrop_log::{Permit, SpaceClass};
 use outcrop_segment::{DeleteVector, Segment};
 use outcrop_types::{ColumnId, CommitSeq, Condition, Error, Result, RowAddress, RowOrdinal, ShardId, TableSchema};
 
+use super::record_size::bytes_max;
 use super::remap::Remaps;
 use super::shard::{Journal, Shard, Turn};
 use super::tail::{Answer, Sequenced, Tail};
@@ -172,6 +174,11 @@ fn decide_and_sequence(
             Err((seq, error)) => return node.answer_after(seq, Err(error)),
         }
     }
+    // Preparing space may take a while; better here than in the turn.
+    let permit = match permit.for_at_least(node, proposal.record_bytes()) {
+        Ok(permit) => permit,
+        Err(error) => return CommitHandle::ready(Err(error), &node.env.tasks),
+    };
     let mut turn = shard.turn();
     let seq = node.tail.lock().version().seq;
     let handle = match take_turn(node, &mut turn, schema, proposal, permit, keep) {
@@ -221,9 +228,15 @@ impl Admitted {
         Ok(Self { permit: node.admit(bytes, class)?, bytes, class })
     }
 
-    /// A permit for at least `needed` bytes: estimates can be too low.
-    fn enough_for(self, node: &Node, needed: u64) -> Result<Permit> {
-        if needed <= self.bytes { Ok(self.permit) } else { node.admit(needed, self.class) }
+    /// Space for at least `needed` bytes: estimates can be too low, and a staged statement knows its victims late.
+    fn for_at_least(self, node: &Node, needed: u64) -> Result<Self> {
+        if needed <= self.bytes {
+            return Ok(self);
+        }
+        // Given back first: on a full disk there may be room for one of the two only.
+        let Self { permit, class, .. } = self;
+        drop(permit);
+        Ok(Self { permit: node.admit(needed, class)?, bytes: needed, class })
     }
 }
 
@@ -268,17 +281,17 @@ fn settle_off_turn(
 ) -> std::result::Result<bool, (CommitSeq, Error)> {
     // The turn is held for as long as it takes to see which rows are where they were, not for the rechecks.
     let turn = shard.turn();
-    let seen = {
+    let (version, state) = {
         let tail = node.tail.lock();
-        (tail.version().seq, tail_state(&tail, schema))
+        (tail.version().clone(), tail_state(&tail, schema))
     };
-    let (seq, state) = match seen {
-        (seq, Ok(state)) => (seq, state),
-        (seq, Err(error)) => return Err((seq, error)),
-    };
+    let seq = version.seq;
+    let state = state.map_err(|error| (seq, error))?;
     if proposal.is_settled(&state.view(&turn.remaps, Some(&turn.journal))) {
         return Ok(true);
     }
+    // Nothing else tells the key index that somebody still looks keys up in this state (E3).
+    let _held = node.live.hold(&version);
     let remaps = turn.remaps.clone();
     drop(turn);
     proposal.settle(&state.view(&remaps, None)).map(|()| false).map_err(|error| (seq, error))
@@ -349,27 +362,45 @@ fn apply(
     let mut next = ShardState::clone(state);
     next.delete(&decision.victims())?;
     let mut changes = Vec::with_capacity(2);
-    if let Some(staged) = &staged {
-        next.delete(&staged.victims)?;
+    let mut staged_rows = None;
+    if let Some(StagedPart { segments, victims, record, keys }) = staged {
+        next.delete(&victims)?;
+        changes.push(Change::Staged(record));
+        staged_rows = Some((segments, keys));
     }
-    let rows = encode_rows(schema, &decision)?;
-    let needed = rows.len() as u64 + decision.victims().len() as u64 * VICTIM_BYTES;
+    let (mut rows, mut row_keys) = (None, Vec::new());
+    if !decision.is_empty() {
+        let encoded = encode_rows(schema, &decision)?;
+        let Decision { rows: batch, row_keys: keys, ops, .. } = decision;
+        changes.push(Change::Rows(RowChange {
+            table: schema.id,
+            shard: ShardId::new(0),
+            schema_version: schema.version,
+            generation: next.open_unit(),
+            first_row: RowOrdinal::new(next.open_rows()),
+            rows: encoded,
+            row_count: crate::write::row_count(&batch)?,
+            ops,
+        }));
+        (rows, row_keys) = (Some(batch), keys);
+    }
+    // Everything that the record will hold is asked for here: after this it cannot be refused any more (W9).
+    let needed = bytes_max(&changes);
     if needed > RECORD_BYTES_MAX {
         return Err(Error::new(Condition::ProgramLimitExceeded, "a statement changes too many rows at once")
             .with_detail(format!("Its log record would have {needed} bytes.")));
     }
-    let permit = permit.enough_for(node, needed)?;
+    let permit = permit.for_at_least(node, needed)?.permit;
 
     let mut tail = node.tail.lock();
     tail.check_open()?;
     let seq = tail.next_seq()?;
-    if let Some(staged) = staged {
-        next.install(&[], with_commit(node, staged.segments, seq)?)?;
-        changes.push(Change::Staged(staged.record));
-        turn.journal.record(seq, &staged.keys);
+    if let Some((segments, keys)) = staged_rows {
+        next.install(&[], with_commit(node, segments, seq)?)?;
+        turn.journal.record(seq, &keys);
     }
-    if !decision.is_empty() {
-        changes.push(Change::Rows(append_rows(&mut next, schema, decision, rows, seq, turn)?));
+    if let Some(rows) = rows {
+        append_rows(&mut next, rows, &row_keys, seq, turn)?;
     }
     node.pressure.resize(state.memtable_bytes(), next.memtable_bytes());
     note_open_rows(node, turn, &mut next);
@@ -395,32 +426,24 @@ fn with_commit(
         .collect()
 }
 
-/// Puts new rows in the open generation and their keys in the index, and describes them for the record.
+/// Puts new rows in the open generation and their keys in the index.
 fn append_rows(
     next: &mut ShardState,
-    schema: &TableSchema,
-    decision: Decision,
-    rows: Bytes,
+    rows: RecordBatch,
+    row_keys: &[KeyHash],
     seq: CommitSeq,
     turn: &mut Turn,
-) -> Result<RowChange> {
-    let row_count = crate::write::row_count(&decision.rows)?;
-    let generation = next.open_unit();
-    let first_row = if row_count > 0 { next.append(decision.rows, seq)? } else { RowOrdinal::new(next.open_rows()) };
-    if let Some(keys) = next.keys() {
-        keys.insert(&decision.row_keys, generation, first_row, seq);
-        turn.journal.record(seq, &decision.row_keys);
+) -> Result<()> {
+    if rows.num_rows() == 0 {
+        return Ok(());
     }
-    Ok(RowChange {
-        table: schema.id,
-        shard: ShardId::new(0),
-        schema_version: schema.version,
-        generation,
-        first_row,
-        rows,
-        row_count,
-        ops: decision.ops,
-    })
+    let generation = next.open_unit();
+    let first_row = next.append(rows, seq)?;
+    if let Some(keys) = next.keys() {
+        keys.insert(row_keys, generation, first_row, seq);
+        turn.journal.record(seq, row_keys);
+    }
+    Ok(())
 }
 
 /// Seals the open generation when it is large enough; otherwise remembers since when it has rows.
@@ -464,6 +487,3 @@ const ROUNDS_OFF_TURN: usize = 2;
 
 /// Largest record: a length is stored in 32 bits, and the rest of the record needs some of them.
 const RECORD_BYTES_MAX: u64 = 1 << 31;
-
-/// Most bytes that a victim takes in a record.
-pub(crate) const VICTIM_BYTES: u64 = 16;

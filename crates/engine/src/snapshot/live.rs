@@ -9,11 +9,12 @@ use parking_lot::Mutex;
 
 use super::Version;
 
-/// The published versions of a log that are still held, by `CommitSeq`.
+/// The versions of a log that are still held, by `CommitSeq`: published ones, and states of the tail that a statement reads
+/// outside of a turn.
 ///
-/// The newest published one counts as held. Every version that a reader can get was published here before, and later ones
-/// have a greater `CommitSeq`; so whatever was visible only at commits for which [`LiveVersions::sees_between`] is false
-/// is visible to nobody, now and for ever, and may go.
+/// The newest published one counts as held. Every version that a reader can get was published here before, or was entered
+/// with [`LiveVersions::hold`] while it was the tail, and later ones have a greater `CommitSeq`; so whatever was visible
+/// only at commits for which [`LiveVersions::sees_between`] is false is visible to nobody, now and for ever, and may go.
 #[derive(Default)]
 pub(crate) struct LiveVersions {
     held: Mutex<Held>,
@@ -22,13 +23,15 @@ pub(crate) struct LiveVersions {
 #[derive(Default)]
 struct Held {
     published: CommitSeq,
-    versions: BTreeMap<CommitSeq, Weak<Version>>,
+    /// By commit, then by entry: the tail at a commit may be held several times, and be published as well.
+    versions: BTreeMap<(CommitSeq, u64), Weak<Version>>,
+    entries: u64,
 }
 
 /// The entry of one version; its drop removes it. A clone is a version of its own and has no entry.
 #[derive(Default)]
 pub(super) struct LiveMark {
-    entry: Option<(Arc<LiveVersions>, CommitSeq)>,
+    entry: Option<(Arc<LiveVersions>, (CommitSeq, u64))>,
 }
 
 impl LiveVersions {
@@ -43,25 +46,37 @@ impl LiveVersions {
     /// # Panics
     /// If a version of the same or a later commit was published before.
     pub(crate) fn publish(self: &Arc<Self>, version: &Version) -> Arc<Version> {
-        let mut version = version.clone();
-        version.mark.entry = Some((Arc::clone(self), version.seq));
         let seq = version.seq;
-        let version = Arc::new(version);
         let mut held = self.held.lock();
         let first = held.versions.is_empty() && held.published == CommitSeq::ZERO;
         assert!(first || seq > held.published, "E1 violated: {seq} published after {}", held.published);
         held.published = seq;
-        held.versions.insert(seq, Arc::downgrade(&version));
+        self.enter(&mut held, version)
+    }
+
+    /// Enters the tail as held for as long as the answer lives: for a statement that looks keys up in it outside of the
+    /// turn. To be called while it is the tail, under the turn of the shard that is read.
+    pub(crate) fn hold(self: &Arc<Self>, tail: &Version) -> Arc<Version> {
+        self.enter(&mut self.held.lock(), tail)
+    }
+
+    fn enter(self: &Arc<Self>, held: &mut Held, version: &Version) -> Arc<Version> {
+        held.entries += 1;
+        let entry = (version.seq, held.entries);
+        let mut version = version.clone();
+        version.mark.entry = Some((Arc::clone(self), entry));
+        let version = Arc::new(version);
+        held.versions.insert(entry, Arc::downgrade(&version));
         version
     }
 
     /// Commit of the oldest version that is held; of the newest published one if none is.
     pub(crate) fn oldest_seq(&self) -> CommitSeq {
         let held = self.held.lock();
-        held.versions.keys().next().copied().unwrap_or(held.published)
+        held.versions.keys().next().map_or(held.published, |(seq, _)| *seq)
     }
 
-    /// The versions that are held, oldest first; the newest published one is last.
+    /// The versions that are held, oldest first. None of them is newer than the tail.
     pub(crate) fn held(&self) -> Vec<Arc<Version>> {
         // Upgraded under the lock and dropped by the caller: the drop of the last handle takes the lock. An entry whose
         // version is being dropped upgrades to `None`, which needs no drop.
@@ -78,7 +93,7 @@ impl LiveVersions {
     /// that is held or still to be published.
     pub(crate) fn sees_between(&self, from: CommitSeq, until: CommitSeq) -> bool {
         let held = self.held.lock();
-        until > held.published || (from < until && held.versions.range(from..until).next().is_some())
+        until > held.published || (from < until && held.versions.range((from, 0)..(until, 0)).next().is_some())
     }
 }
 
@@ -97,8 +112,8 @@ impl Clone for LiveMark {
 
 impl Drop for LiveMark {
     fn drop(&mut self) {
-        if let Some((live, seq)) = self.entry.take() {
-            live.held.lock().versions.remove(&seq);
+        if let Some((live, entry)) = self.entry.take() {
+            live.held.lock().versions.remove(&entry);
         }
     }
 }

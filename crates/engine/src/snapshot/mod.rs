@@ -4,7 +4,7 @@
 //! shards. A [`ShardState`] holds the units of a shard, generations and segments, with their delete vectors; the writer
 //! clones it, changes the clone and puts it in the next version, and everything untouched stays shared. Readers hold a
 //! [`Snapshot`] (one `Arc` of a version) and scan it with [`TableSnapshot`], morsel by morsel, without a lock.
-//! [`LiveVersions`] knows which versions somebody still holds, so that key-index entries and files that only old readers
+//! [`LiveVersions`] knows which versions somebody still holds, states of the tail too, so that key-index entries and files that only old readers
 //! need go away when the last of those readers does.
 
 mod fetch;

@@ -25,7 +25,7 @@ const INDEX_ROWS: u32 = 65_536;
 pub struct TableSnapshot {
     table: Arc<TableState>,
     seq: CommitSeq,
-    /// Keeps the version among the live ones; the tail, which is not published, has none.
+    /// Keeps the version among the live ones; for the tail somebody else does that.
     _version: Option<Arc<Version>>,
 }
 
@@ -36,8 +36,8 @@ impl TableSnapshot {
         Some(Self { table, seq: version.seq, _version: Some(Arc::clone(version)) })
     }
 
-    /// A table of one shard in the tail: a turn reads it through the same code. Only valid within the turn, because nothing
-    /// tells others that this version is read.
+    /// A table of one shard in the tail: a turn reads it through the same code. Only valid within the turn, or while
+    /// [`super::LiveVersions::hold`] keeps that tail, because nothing else tells others that it is read.
     pub(crate) fn of_state(schema: Arc<TableSchema>, shard: ShardState, seq: CommitSeq) -> Self {
         Self { table: Arc::new(TableState { schema, shards: vec![Arc::new(shard)] }), seq, _version: None }
     }

@@ -660,3 +660,24 @@ fn a_version_counts_as_held_until_its_last_handle_goes() {
     drop(tail);
     assert_eq!(writer.live.count(), 1);
 }
+
+#[test]
+fn a_tail_that_is_read_outside_of_the_turn_is_live_until_its_last_handle_goes() {
+    let mut writer = Writer::new(plain_schema());
+    writer.upsert(&plain_rows(0..1));
+    let first = writer.publish().snapshot.commit_seq();
+    writer.upsert(&plain_rows(1..2));
+    let tail = Version::new(writer.seq, Arc::new(Catalog::default()), imbl::OrdMap::new());
+    let (one, two) = (writer.live.hold(&tail), writer.live.hold(&tail));
+    let second = writer.publish().snapshot.commit_seq();
+    assert_eq!(second, tail.seq);
+    writer.upsert(&plain_rows(2..3));
+    let third = writer.publish().snapshot.commit_seq();
+    drop(one);
+    assert!(writer.live.sees_between(second, third), "held twice");
+    assert!(!writer.live.sees_between(first, second));
+    assert_eq!(writer.live.oldest_seq(), second);
+    drop(two);
+    assert!(!writer.live.sees_between(second, third));
+    assert_eq!(writer.live.oldest_seq(), third);
+}

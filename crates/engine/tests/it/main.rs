@@ -20,6 +20,7 @@ mod concurrent;
 mod crash;
 mod model;
 mod resources;
+mod settling;
 mod staged;
 mod support;
 mod turns;

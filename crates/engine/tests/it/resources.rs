@@ -160,3 +160,41 @@ fn check_finds_a_sound_directory_sound_and_a_damaged_one_damaged() {
     let engine = Engine::open(&env, tiny()).unwrap();
     assert_eq!(pairs(&engine.snapshot(), table).len(), 90);
 }
+
+/// The record of a staged statement is admitted with everything in it, before the statement has its place in the log.
+#[test]
+fn a_full_disk_refuses_a_staged_statement_whose_record_does_not_fit() {
+    const ROWS: i64 = 12_000;
+    let (env, sim) = Env::simulated(26);
+    let mut options = roomy();
+    options.log_file_bytes = 256 << 10;
+    options.commit_inline_bytes_max = 2_000;
+    let engine = Engine::open(&env, options.clone()).unwrap();
+    let table = create(&engine, keyed("t"));
+    write_rows(&engine, table, &rows(0..ROWS, "a"), WriteMode::Upsert).unwrap();
+    engine.flush(None).unwrap();
+    sim.run_until_idle(1_000);
+    // Only log files are filled with zeros.
+    sim.fail_always(OperationClass::ZeroFill, 0, FaultKind::StorageFull);
+    let mut id = ROWS;
+    let error = loop {
+        match insert(&engine, table, &[row(id, &"x".repeat(1_000))]) {
+            Ok(_) => id += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.condition(), Condition::DiskFull);
+    let snapshot = engine.snapshot();
+    // In an order in which addresses do not compress.
+    let ids: Vec<i64> = (0..ROWS).map(|position| position * 7_001 % ROWS).collect();
+    let mut write = engine.write(&snapshot, table, WriteMode::Change(None)).unwrap();
+    write.delete(&find(&snapshot, table, &ids)).unwrap();
+    let outcome = write.commit().wait();
+    assert_eq!(engine.status().poisoned, None);
+    assert_eq!(outcome.unwrap_err().condition(), Condition::DiskFull);
+    sim.clear_faults();
+    let mut write = engine.write(&snapshot, table, WriteMode::Change(None)).unwrap();
+    write.delete(&find(&snapshot, table, &ids)).unwrap();
+    assert_eq!(write.commit().wait().unwrap().deleted, 12_000);
+    insert(&engine, table, &[row(0, "again")]).unwrap();
+}
