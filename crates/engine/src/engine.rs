@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::catalog::undefined_table;
 use crate::commit::{CommitHandle, LogWorker, only_shard};
 use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
+use crate::key_index::MergeWorker;
 use crate::node::Node;
 use crate::recovery::{self, Start};
 use crate::snapshot::Snapshot;
@@ -33,6 +34,7 @@ struct Owner {
 /// The workers, stopped in the order of the fields, and the directory's lock, given back last.
 #[derive(Debug)]
 struct Running {
+    _merge: TaskHandle,
     _flush: TaskHandle,
     _log: TaskHandle,
     _lock: Box<dyn DirLock>,
@@ -70,8 +72,12 @@ pub struct EngineStatus {
     pub live_rows: u64,
     /// Memory held by memtables.
     pub memtable_bytes: u64,
-    /// Memory held by key indexes.
+    /// Memory held by key indexes; pages of their runs are in the page cache.
     pub key_index_bytes: u64,
+    /// Key runs of all tables.
+    pub key_runs: u64,
+    /// Bytes of their files.
+    pub key_run_bytes: u64,
     /// Segments of all tables.
     pub segments: u64,
     /// Bytes of segment files.
@@ -102,11 +108,13 @@ impl Engine {
         let log = env.tasks.start("log", Arc::clone(&node.log_signal), Box::new(log_worker));
         let flush_worker = FlushWorker::new(Arc::clone(&node), checkpoints);
         let flush = env.tasks.start("flush", Arc::clone(&node.flush_signal), Box::new(flush_worker));
-        for task in [&log, &flush] {
+        let merge_worker = MergeWorker::new(Arc::clone(&node));
+        let merge = env.tasks.start("key-merge", Arc::clone(&node.merge_signal), Box::new(merge_worker));
+        for task in [&log, &flush, &merge] {
             let node = Arc::clone(&node);
             task.on_panic(move |message| node.poison(&format!("a background task panicked: {message}")));
         }
-        let running = Running { _flush: flush, _log: log, _lock: lock };
+        let running = Running { _merge: merge, _flush: flush, _log: log, _lock: lock };
         Ok(Self { owner: Arc::new(Owner { node, running: Mutex::new(Some(running)) }) })
     }
 
@@ -219,6 +227,11 @@ impl Engine {
         for shard in version.tables.values().flat_map(|table| &table.shards) {
             status.live_rows += shard.live_rows();
             status.key_index_bytes += shard.keys().map_or(0, |keys| keys.bytes());
+            for run in shard.runs() {
+                status.key_runs += 1;
+                status.key_run_bytes += run.bytes();
+                status.key_index_bytes += run.resident_bytes();
+            }
             for view in shard.segments() {
                 status.segments += 1;
                 status.segment_bytes += view.segment.bytes();

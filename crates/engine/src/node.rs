@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use outcrop_env::{Env, Signal};
 use outcrop_log::{LogSpace, Permit, SpaceClass};
-use outcrop_segment::{PageCache, Segment};
+use outcrop_segment::{KeyRun, PageCache, Segment};
 use outcrop_types::{CommitSeq, LogId, Result, TableId, UnitId};
 use parking_lot::{Mutex, RwLock};
 
@@ -15,7 +15,7 @@ use crate::EngineOptions;
 use crate::catalog::undefined_table;
 use crate::commit::{Answer, CommitHandle, LogRequests, Pressure, Shard, Tail, Ticket};
 use crate::flush::FlushState;
-use crate::snapshot::{LiveVersions, Snapshot, Version};
+use crate::snapshot::{LiveVersions, ShardState, Snapshot, Version};
 use crate::write::Commit;
 
 /// Everything of an open database that is not a worker's own.
@@ -39,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) counters: Counters,
     /// Segments that no version from some commit on has.
     pub(crate) retired: Mutex<Vec<RetiredSegment>>,
+    /// Key runs that no version from some commit on has.
+    pub(crate) retired_runs: Mutex<Vec<RetiredRun>>,
     /// Victims files by the commit whose record names them.
     pub(crate) victims_files: Mutex<Vec<(CommitSeq, String)>>,
     pub(crate) ids: Ids,
@@ -46,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) log_signal: Arc<Signal>,
     /// Wakes the flush worker.
     pub(crate) flush_signal: Arc<Signal>,
+    /// Wakes the worker that merges key runs.
+    pub(crate) merge_signal: Arc<Signal>,
     /// Notified after each publication, flush, failure: for those who wait for a state of the node.
     pub(crate) progress: Signal,
 }
@@ -56,6 +60,14 @@ pub(crate) struct RetiredSegment {
     pub(crate) at: CommitSeq,
     pub(crate) unit: UnitId,
     pub(crate) segment: Weak<Segment>,
+}
+
+/// A key run that left, with the first commit whose version does not have it.
+#[derive(Debug)]
+pub(crate) struct RetiredRun {
+    pub(crate) at: CommitSeq,
+    pub(crate) unit: UnitId,
+    pub(crate) run: Weak<KeyRun>,
 }
 
 /// Counters since the start.
@@ -107,6 +119,14 @@ impl Node {
         self.published.load().seq
     }
 
+    /// Says that the versions from commit `at` on have the runs of `after`, and no longer all those of `before`.
+    pub(crate) fn retire_runs(&self, before: &ShardState, after: &ShardState, at: CommitSeq) {
+        let stays = |unit| after.runs().any(|run| run.unit() == unit);
+        let gone = before.runs().filter(|run| !stays(run.unit()));
+        let gone = gone.map(|run| RetiredRun { at, unit: run.unit(), run: Arc::downgrade(run) });
+        self.retired_runs.lock().extend(gone);
+    }
+
     /// The writer of a table's shard.
     pub(crate) fn shard(&self, table: TableId) -> Result<Arc<Shard>> {
         self.shards.read().get(&table).map(Arc::clone).ok_or_else(|| undefined_table(table))
@@ -150,6 +170,7 @@ impl Node {
         }
         self.log_signal.notify();
         self.flush_signal.notify();
+        self.merge_signal.notify();
         self.progress.notify();
     }
 }

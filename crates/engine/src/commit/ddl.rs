@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use outcrop_format::record::{Change, DdlChange};
 use outcrop_log::{Permit, SpaceClass};
-use outcrop_types::{CommitSeq, Error, Result, TableId, TableName, TableSchema};
+use outcrop_types::{CommitSeq, Error, KeySecret, Result, TableId, TableName, TableSchema};
 
 use super::shard::Shard;
 use super::tail::{Answer, Sequenced, Tail};
@@ -13,7 +13,7 @@ use super::ticket::{CommitHandle, Ticket};
 use super::turn::{one_shard, only_shard};
 use crate::Ddl;
 use crate::catalog::{Catalog, define_table};
-use crate::node::{Node, RetiredSegment};
+use crate::node::{Node, RetiredRun, RetiredSegment};
 use crate::snapshot::{ShardState, TableState, Version};
 use crate::write::{AppliedRows, Commit};
 
@@ -91,6 +91,11 @@ impl Node {
             Ddl::CreateTable(_) => {
                 let mut schema = schema.ok_or_else(|| Error::internal("a new table without schema"))?;
                 schema.id = self.ids.table();
+                for key in &mut schema.keys {
+                    let mut secret = [0; 16];
+                    self.env.rng.fill(&mut secret);
+                    key.secret = KeySecret::from_bytes(secret);
+                }
                 changes.push(DdlChange::PutTable(schema.clone()));
                 let schema = Arc::new(schema);
                 catalog.put_table(Arc::clone(&schema));
@@ -144,6 +149,9 @@ impl Node {
             unit: view.segment.unit(),
             segment: Arc::downgrade(view.segment),
         }));
+        drop(retired);
+        let runs = state.runs().map(|run| RetiredRun { at, unit: run.unit(), run: Arc::downgrade(run) });
+        self.retired_runs.lock().extend(runs);
         Ok(())
     }
 }

@@ -4,19 +4,14 @@ use std::sync::Arc;
 
 use outcrop_format::record::{Change, Install, InstalledSegment};
 use outcrop_log::SpaceClass;
-use outcrop_segment::{DeleteVector, Segment};
+use outcrop_segment::DeleteVector;
 use outcrop_types::{CommitSeq, Error, Result, RowOrdinal, ShardId, TableId, UnitId};
 
+use super::output::Output;
 use crate::commit::{Answer, CommitHandle, RowMap, Sequenced, Ticket, only_shard, with_shard};
 use crate::node::Node;
-use crate::snapshot::ShardState;
+use crate::snapshot::{NewSegment, ShardState};
 use crate::write::{AppliedRows, Commit};
-
-/// A finished segment and the checksum of its meta file.
-pub(crate) struct Output {
-    pub(crate) segment: Arc<Segment>,
-    pub(crate) meta_crc: u32,
-}
 
 /// An install that has its place in the log.
 pub(crate) struct Installed {
@@ -47,10 +42,10 @@ pub(crate) fn install(
     let mut next = ShardState::clone(&state);
     let mut record = Install { table, shard: ShardId::new(0), inputs: vec![input], outputs: Vec::new() };
     let mut outputs = Vec::new();
-    if let Some(Output { segment, meta_crc }) = output {
+    if let Some(Output { segment, meta_crc, run }) = output {
         let deletes = if moved.is_empty() { Vec::new() } else { output_deletes.encode() };
         record.outputs.push(InstalledSegment { unit: segment.unit(), rows, meta_crc, deletes });
-        outputs.push((segment, output_deletes));
+        outputs.push(NewSegment { segment, deletes: output_deletes, run });
     }
     next.install(&[input], outputs)?;
     let before = state.memtable_bytes();
@@ -59,6 +54,7 @@ pub(crate) fn install(
     let mut tail = node.tail.lock();
     tail.check_durable()?;
     let seq = tail.next_seq()?;
+    node.retire_runs(&state, &next, seq);
     let version = with_shard(tail.version(), &seen.schema, next, seq);
     tail.push(Sequenced { version, changes: vec![Change::Install(record)], permit }, node.env.clock.wall_us());
     let ticket = Ticket::new();
@@ -75,6 +71,7 @@ pub(crate) fn install(
     }
     drop(turn);
     node.log_signal.notify();
+    node.merge_signal.notify();
     Ok(Some(Installed { seq, handle: CommitHandle::new(&ticket, &node.env.tasks) }))
 }
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use outcrop_segment::{Segment, SegmentOptions, SegmentWriter};
-use outcrop_types::{Condition, Error, Result, RowOrdinal, TableId, UnitId};
+use outcrop_types::{Condition, Error, Result, TableId, UnitId};
 
-use super::install::{Installed, Output, install};
+use super::install::{Installed, install};
+use super::output::{Output, OutputWriter};
 use crate::ScanColumn;
 use crate::commit::{RowMap, only_shard};
 use crate::key_index::ShardKeys;
-use crate::node::{Node, SEGMENT_DIR};
+use crate::node::Node;
 use crate::snapshot::{Morsel, Snapshot, TableSnapshot};
-use crate::write::key_columns;
+use crate::write::key_hashes;
 
 /// A generation on its way to a segment.
 pub(crate) struct FlushJob {
@@ -33,8 +33,8 @@ pub(crate) struct FlushJob {
 
 enum Phase {
     Begin,
-    Writing(SegmentWriter),
-    Written(Option<(Arc<Segment>, u32)>),
+    Writing(Box<OutputWriter>),
+    Written(Option<Output>),
 }
 
 /// What a step of a job did.
@@ -79,22 +79,19 @@ impl FlushJob {
         match std::mem::replace(&mut self.phase, Phase::Begin) {
             Phase::Begin if self.left.is_empty() => self.phase = Phase::Written(None),
             Phase::Begin => {
-                let schema = Arc::clone(self.pinned.schema());
-                let options = SegmentOptions::default();
-                let node = &self.node;
-                let writer = SegmentWriter::create(&node.env, SEGMENT_DIR, node.log_id, self.output, schema, &options)?;
-                self.phase = Phase::Writing(writer);
+                let schema = self.pinned.schema();
+                let writer = OutputWriter::create(&self.node, self.output, schema, self.keys.as_ref())?;
+                self.phase = Phase::Writing(Box::new(writer));
             }
             Phase::Writing(mut writer) => {
                 if let Some(morsel) = self.left.pop_front() {
                     self.write(&mut writer, &morsel)?;
                     self.phase = Phase::Writing(writer);
                 } else {
-                    self.phase = Phase::Written(Some(open_finished(&self.node, writer)?));
+                    self.phase = Phase::Written(Some(writer.finish(&self.node)?));
                 }
             }
-            Phase::Written(segment) => {
-                let output = segment.map(|(segment, meta_crc)| Output { segment, meta_crc });
+            Phase::Written(output) => {
                 let installed = install(&self.node, self.table, self.input, &self.map, output)?;
                 if installed.is_none() {
                     self.give_up();
@@ -105,38 +102,22 @@ impl FlushJob {
         Ok(JobStep::More)
     }
 
-    /// Forgets the index entries of the output; its files stay unnamed and are removed.
+    /// Removes the files of the output, which nothing names.
     pub(crate) fn give_up(&mut self) {
-        if let Some(keys) = &self.keys {
-            keys.retire(&[self.output], self.node.published_seq());
-        }
         self.phase = Phase::Begin;
         crate::manifest::remove_segment_files(&self.node, self.output);
     }
 
-    fn write(&self, writer: &mut SegmentWriter, morsel: &Morsel) -> Result<()> {
+    fn write(&self, writer: &mut OutputWriter, morsel: &Morsel) -> Result<()> {
         let scanned = self.pinned.scan(morsel, &self.columns, None)?;
-        let first = writer.rows();
         let schema = self.pinned.schema();
         let data: Vec<usize> = (0..schema.columns.len()).collect();
         let rows =
             scanned.project(&data).map_err(|error| Error::internal("a scan without its columns").with_source(error))?;
         let seqs = scanned.columns().last().ok_or_else(|| Error::internal("a scan without commit numbers"))?;
-        writer.write(&rows, seqs.as_primitive::<UInt64Type>())?;
-        if let Some(keys) = &self.keys {
-            let hashes = keys.encode(&key_columns(schema, &rows)?)?;
-            let numbers: Vec<RowOrdinal> = (first..writer.rows()).map(RowOrdinal::new).collect();
-            keys.insert_segment(&hashes, self.output, &numbers)?;
-        }
-        Ok(())
+        let keys = key_hashes(self.keys.as_deref(), schema, &rows)?;
+        writer.write(&rows, seqs.as_primitive::<UInt64Type>(), &keys)
     }
-}
-
-/// Completes a segment and opens it; the checksum is what its record says.
-pub(crate) fn open_finished(node: &Node, writer: SegmentWriter) -> Result<(Arc<Segment>, u32)> {
-    let meta = writer.finish()?;
-    let crc = outcrop_segment::meta_checksum(&meta);
-    Ok((Segment::open(&node.env, SEGMENT_DIR, Arc::new(meta), &node.cache)?, crc))
 }
 
 /// Whether a failure to write a segment leaves everything else as it was (W9).

@@ -6,11 +6,12 @@
 
 mod install;
 mod job;
+mod output;
 mod plan;
 mod state;
 mod worker;
 
 pub(crate) use install::{seal, sealed_generations, still_there};
-pub(crate) use job::open_finished;
+pub(crate) use output::{Output, OutputWriter};
 pub(crate) use state::FlushState;
 pub(crate) use worker::FlushWorker;

@@ -77,9 +77,9 @@ impl LiveVersions {
     }
 
     /// The versions that are held, oldest first. None of them is newer than the tail.
+    #[cfg(test)]
     pub(crate) fn held(&self) -> Vec<Arc<Version>> {
-        // Upgraded under the lock and dropped by the caller: the drop of the last handle takes the lock. An entry whose
-        // version is being dropped upgrades to `None`, which needs no drop.
+        // Upgraded under the lock and dropped by the caller: the drop of the last handle takes the lock.
         self.held.lock().versions.values().filter_map(Weak::upgrade).collect()
     }
 

@@ -17,7 +17,7 @@ use super::statistics::{StatisticsBuilder, row_bytes};
 use super::{ColumnStatistics, Morsel, ShardState, TableState, Version, morsel};
 use crate::ScanColumn;
 
-/// Rows that [`TableSnapshot::index_unit`] reads at a time.
+/// Rows that [`TableSnapshot::index_generation`] reads at a time.
 const INDEX_ROWS: u32 = 65_536;
 
 /// The rows of one table in a [`super::Snapshot`]. Cheap to clone. All reads are synchronous and may do I/O.
@@ -42,11 +42,12 @@ impl TableSnapshot {
         Self { table: Arc::new(TableState { schema, shards: vec![Arc::new(shard)] }), seq, _version: None }
     }
 
-    /// Enters the live rows of one unit into the key index of its shard. For recovery, which begins with an empty index.
+    /// Enters the live rows of a generation into the key index of its shard. For recovery, which has replayed them into memory;
+    /// segments have their keys in runs.
     ///
     /// # Errors
     /// Those of [`TableSnapshot::scan`].
-    pub(crate) fn index_unit(&self, unit: UnitId) -> Result<()> {
+    pub(crate) fn index_generation(&self, unit: UnitId) -> Result<()> {
         let shard = self.shard_of(unit)?;
         let (Some(keys), Some(index)) = (shard.keys(), self.table.schema.primary_key()) else { return Ok(()) };
         let mut columns: Vec<ScanColumn> = index.columns.iter().map(|id| ScanColumn::Column(*id)).collect();
@@ -59,12 +60,8 @@ impl TableSnapshot {
             let hashes = keys.encode(&arrays)?;
             let rows: Vec<RowOrdinal> =
                 rows.as_primitive::<UInt32Type>().values().iter().map(|row| RowOrdinal::new(*row)).collect();
-            if shard.generation(unit).is_some() {
-                let seqs = seqs.as_primitive::<UInt64Type>().values().iter();
-                keys.insert_rows(&hashes, unit, &rows, &seqs.map(|seq| CommitSeq::new(*seq)).collect::<Vec<_>>());
-            } else {
-                keys.insert_segment(&hashes, unit, &rows)?;
-            }
+            let seqs = seqs.as_primitive::<UInt64Type>().values().iter();
+            keys.insert_rows(&hashes, unit, &rows, &seqs.map(|seq| CommitSeq::new(*seq)).collect::<Vec<_>>());
         }
         Ok(())
     }
@@ -186,7 +183,7 @@ impl TableSnapshot {
             let index = shard.keys().ok_or_else(|| {
                 Error::internal(format!("look-up by key in table {}, which has no key index", self.table.schema.name))
             })?;
-            let of_shard = index.lookup_live(&index.encoder().encode_wanted(keys)?, shard);
+            let of_shard = index.lookup_live(&index.encoder().encode_wanted(keys)?, shard)?;
             found.iter_mut().zip(of_shard).for_each(|(found, here)| *found = found.or(here));
         }
         Ok(found)

@@ -121,7 +121,7 @@ impl StagedChanges {
             gone.iter().filter_map(|index| self.items.get(*index)).map(|item| item.seen).collect();
         let keys = seen_keys(view, &self.snapshot, &seen)?;
         let found: Vec<(usize, RowAddress)> =
-            gone.iter().zip(view.lookup(&keys)).filter_map(|(index, row)| Some((*index, row?))).collect();
+            gone.iter().zip(view.lookup(&keys)?).filter_map(|(index, row)| Some((*index, row?))).collect();
         if found.is_empty() {
             return Ok((Vec::new(), None));
         }
@@ -200,7 +200,7 @@ impl StagedChanges {
         let keys: Vec<KeyHash> = owners.keys().filter(wanted).copied().collect();
         for keys in keys.chunks(CHUNK_ROWS) {
             let taken =
-                keys.iter().zip(view.lookup(keys)).find(|(_, row)| row.is_some_and(|row| !victims.contains(&row)));
+                keys.iter().zip(view.lookup(keys)?).find(|(_, row)| row.is_some_and(|row| !victims.contains(&row)));
             if let Some(index) = taken.and_then(|(key, _)| owners.get(key)) {
                 return Err(self.violation(view, *index));
             }

@@ -94,7 +94,7 @@ impl StagedInsert {
         let version = target.node.published.load();
         let Some(table) = version.tables.get(&target.schema.id) else { return Ok(()) };
         let state = crate::commit::only_shard(table)?;
-        match index.lookup_live(keys, &state).iter().position(Option::is_some) {
+        match index.lookup_live(keys, &state)?.iter().position(Option::is_some) {
             Some(row) => Err(unique_violation(Some(index), &target.schema, rows, row)),
             None => Ok(()),
         }
@@ -166,10 +166,12 @@ impl StagedInsert {
     }
 
     /// The keys of the statement that live rows have.
-    fn find(&self, view: &TailView<'_>, keys: &[KeyHash]) -> Vec<(KeyHash, RowAddress)> {
-        keys.chunks(CHUNK_ROWS)
-            .flat_map(|keys| keys.iter().zip(view.lookup(keys)).filter_map(|(key, row)| Some((*key, row?))))
-            .collect()
+    fn find(&self, view: &TailView<'_>, keys: &[KeyHash]) -> Result<Vec<(KeyHash, RowAddress)>> {
+        let mut found = Vec::new();
+        for keys in keys.chunks(CHUNK_ROWS) {
+            found.extend(keys.iter().zip(view.lookup(keys)?).filter_map(|(key, row)| Some((*key, row?))));
+        }
+        Ok(found)
     }
 }
 
@@ -213,7 +215,7 @@ impl StagedRows for StagedInsert {
 impl Proposal for StagedInsert {
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         let keys: Vec<KeyHash> = self.rows.keys().copied().collect();
-        let found = self.find(view, &keys);
+        let found = self.find(view, &keys)?;
         self.forget_conflicts(|_| true);
         match (&self.on_conflict, found.first()) {
             (OnConflict::Error, Some((key, _))) => return Err(self.violation(view, *key)),
@@ -247,7 +249,7 @@ impl Proposal for StagedInsert {
                 }
             }
         }
-        let found = self.find(view, &stale.iter().copied().collect::<Vec<_>>());
+        let found = self.find(view, &stale.iter().copied().collect::<Vec<_>>())?;
         self.forget_conflicts(|key| stale.contains(key));
         let mut memory = Vec::new();
         match std::mem::replace(&mut self.on_conflict, OnConflict::Nothing) {

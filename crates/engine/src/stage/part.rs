@@ -10,6 +10,7 @@ use super::victims::store_victims;
 use super::writer::Stage;
 use crate::commit::{Journal, StagedPart, VICTIM_BYTES};
 use crate::key_index::KeyHash;
+use crate::snapshot::NewSegment;
 use crate::write::TailView;
 
 /// Victims that were resolved off the turn, as they will be in the record.
@@ -61,7 +62,6 @@ impl Resolved {
         rows: &StagedRowSet<'_>,
     ) -> Result<(StagedPart, Vec<Op>)> {
         let StagedRowSet { dead, alive } = *rows;
-        stage.index_in(view.state.keys(), &alive)?;
         let others = view.journal.is_some_and(Journal::has_others);
         let keys = if others { alive().map(|(key, _)| key).collect() } else { Vec::new() };
         if self.record.is_none() || !self.units_are_there(view) {
@@ -86,7 +86,11 @@ impl Resolved {
                 meta_crc: staged.meta_crc,
                 deletes: if deletes.deleted() == 0 { Vec::new() } else { deletes.encode() },
             });
-            segments.push((std::sync::Arc::clone(segment), deletes));
+            segments.push(NewSegment {
+                segment: std::sync::Arc::clone(segment),
+                deletes,
+                run: staged.run.as_ref().map(std::sync::Arc::clone),
+            });
         }
         // The record's own list, dead ones included: replay does the same as the tail.
         let stored: Vec<RowAddress> = self.stored.iter().copied().collect();

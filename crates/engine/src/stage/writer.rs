@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt64Array};
-use outcrop_segment::{DeleteVector, Segment, SegmentOptions, SegmentWriter};
+use outcrop_segment::DeleteVector;
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, RowOrdinal, TableSchema, UnitId};
 
-use crate::flush::open_finished;
+use crate::flush::{Output, OutputWriter};
 use crate::key_index::{KeyHash, ShardKeys};
 use crate::manifest::{remove_segment_files, remove_staged_file};
-use crate::node::{Node, SEGMENT_DIR};
-use crate::snapshot::{ShardState, TableSnapshot};
+use crate::node::Node;
+use crate::snapshot::{NewSegment, ShardState, TableSnapshot};
 use crate::write::Target;
 
 /// The staged segments of one statement. Dropped before the statement is committed, it removes them.
@@ -18,17 +18,10 @@ pub(crate) struct Stage {
     node: Arc<Node>,
     schema: Arc<TableSchema>,
     keys: Option<Arc<ShardKeys>>,
-    current: Option<(UnitId, SegmentWriter)>,
-    finished: Vec<StagedSegment>,
+    current: Option<OutputWriter>,
+    finished: Vec<Output>,
     victims_file: Option<String>,
     committed: bool,
-}
-
-/// A durable segment that no record names yet.
-#[derive(Clone, Debug)]
-pub(crate) struct StagedSegment {
-    pub(crate) segment: Arc<Segment>,
-    pub(crate) meta_crc: u32,
 }
 
 impl Stage {
@@ -44,8 +37,7 @@ impl Stage {
         }
     }
 
-    /// Writes rows and enters their keys in the index, where nobody finds them before the segment is in a version.
-    /// Returns where they are, in their order.
+    /// Writes rows, whose keys go to the run of their segment. Returns where they are, in their order.
     ///
     /// # Errors
     /// `DiskFull`: the statement fails. Another failed write poisons the node (W9).
@@ -66,48 +58,32 @@ impl Stage {
 
     /// Completes the segment that is being written, so that all rows can be read.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        let Some((_, writer)) = self.current.take() else { return Ok(()) };
-        let finished = open_finished(&self.node, writer);
-        let (segment, meta_crc) = finished.inspect_err(|error| self.failed(error))?;
-        self.finished.push(StagedSegment { segment, meta_crc });
+        let Some(writer) = self.current.take() else { return Ok(()) };
+        let unit = writer.unit();
+        let finished = writer.finish(&self.node);
+        let output = finished.inspect_err(|error| {
+            self.failed(error);
+            remove_segment_files(&self.node, unit);
+        })?;
+        self.finished.push(output);
         Ok(())
     }
 
     /// The segments, once [`Stage::finish`] was called.
-    pub(crate) fn segments(&self) -> &[StagedSegment] {
+    pub(crate) fn segments(&self) -> &[Output] {
         &self.finished
     }
 
     /// The staged rows as a table of their own.
     pub(crate) fn snapshot(&self) -> Result<TableSnapshot> {
         let mut state = ShardState::new(&self.schema, self.node.log_id, &self.node.live, UnitId::new(0));
-        let all =
-            self.finished.iter().map(|staged| (Arc::clone(&staged.segment), DeleteVector::new(staged.segment.rows())));
+        let all = self.finished.iter().map(|staged| NewSegment {
+            segment: Arc::clone(&staged.segment),
+            deletes: DeleteVector::new(staged.segment.rows()),
+            run: staged.run.as_ref().map(Arc::clone),
+        });
         state.install(&[], all.collect())?;
         Ok(TableSnapshot::of_state(Arc::clone(&self.schema), state, self.node.published_seq()))
-    }
-
-    /// Makes sure that the staged rows are in the index that the shard has now: a TRUNCATE since the statement began gave
-    /// it another one. `alive` gives the rows with their keys.
-    pub(crate) fn index_in<'a>(
-        &mut self,
-        index: Option<&Arc<ShardKeys>>,
-        alive: &dyn Fn() -> Box<dyn Iterator<Item = (KeyHash, RowAddress)> + 'a>,
-    ) -> Result<()> {
-        let Some(index) = index else { return Ok(()) };
-        if self.keys.as_ref().is_some_and(|known| Arc::ptr_eq(known, index)) {
-            return Ok(());
-        }
-        self.keys = Some(Arc::clone(index));
-        let mut pairs: Vec<(KeyHash, RowAddress)> = alive().collect();
-        pairs.sort_unstable_by_key(|(_, address)| *address);
-        for of_unit in pairs.chunk_by(|(_, a), (_, b)| a.unit == b.unit) {
-            let Some((_, first)) = of_unit.first() else { continue };
-            let (keys, rows): (Vec<KeyHash>, Vec<RowOrdinal>) =
-                of_unit.iter().map(|(key, row)| (*key, row.row)).unzip();
-            index.insert_segment(&keys, first.unit, &rows)?;
-        }
-        Ok(())
     }
 
     /// A victims file belongs to the statement until it is committed.
@@ -132,30 +108,25 @@ impl Stage {
     /// A writer with room, and how many rows it takes.
     fn open_writer(&mut self) -> Result<usize> {
         let rows_max = self.node.options.flush_rows_max;
-        if self.current.as_ref().is_some_and(|(_, writer)| writer.rows() >= rows_max) {
+        if self.current.as_ref().is_some_and(|writer| writer.rows() >= rows_max) {
             self.finish()?;
         }
         if self.current.is_none() {
             let unit = self.node.ids.unit();
-            let (schema, options) = (Arc::clone(&self.schema), SegmentOptions::default());
-            let node = &self.node;
-            let writer = SegmentWriter::create(&node.env, SEGMENT_DIR, node.log_id, unit, schema, &options);
-            self.current = Some((unit, writer.inspect_err(|error| self.failed(error))?));
+            let writer = OutputWriter::create(&self.node, unit, &self.schema, self.keys.as_ref());
+            self.current = Some(writer.inspect_err(|error| self.failed(error))?);
         }
-        let used = self.current.as_ref().map_or(0, |(_, writer)| writer.rows());
+        let used = self.current.as_ref().map_or(0, OutputWriter::rows);
         Ok(usize::try_from(rows_max.saturating_sub(used)).unwrap_or(usize::MAX))
     }
 
     fn write(&mut self, rows: &RecordBatch, keys: &[KeyHash], addresses: &mut Vec<RowAddress>) -> Result<()> {
-        let Some((unit, writer)) = &mut self.current else { return Err(Error::internal("a stage without writer")) };
+        let Some(writer) = &mut self.current else { return Err(Error::internal("a stage without writer")) };
         let first = writer.rows();
         // The commit has no number yet; the segment's metadata gets it when it has.
-        writer.write(rows, &UInt64Array::from_value(0, rows.num_rows()))?;
-        let numbers: Vec<RowOrdinal> = (first..writer.rows()).map(RowOrdinal::new).collect();
-        if let Some(index) = &self.keys {
-            index.insert_segment(keys, *unit, &numbers)?;
-        }
-        addresses.extend(numbers.into_iter().map(|row| RowAddress::new(*unit, row)));
+        writer.write(rows, &UInt64Array::from_value(0, rows.num_rows()), keys)?;
+        let unit = writer.unit();
+        addresses.extend((first..writer.rows()).map(|row| RowAddress::new(unit, RowOrdinal::new(row))));
         Ok(())
     }
 
@@ -171,12 +142,9 @@ impl Drop for Stage {
         if self.committed {
             return;
         }
-        let mut units: Vec<UnitId> = self.finished.drain(..).map(|staged| staged.segment.unit()).collect();
+        self.current = None;
+        let units: Vec<UnitId> = self.finished.drain(..).map(|staged| staged.segment.unit()).collect();
         units.iter().for_each(|unit| remove_segment_files(&self.node, *unit));
-        units.extend(self.current.take().map(|(unit, _)| unit));
-        if let Some(keys) = self.keys.as_ref().filter(|_| !units.is_empty()) {
-            keys.retire(&units, self.node.published_seq());
-        }
         if let Some(name) = self.victims_file.take() {
             remove_staged_file(&self.node, &name);
         }

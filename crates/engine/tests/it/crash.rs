@@ -92,7 +92,7 @@ fn check_recovered(sim: &Sim, env: &Env, acknowledged: usize, states: &[Vec<(i64
         engine.checkpoint().unwrap();
     }
     let files = u64::try_from(env.disk.list("segments").unwrap().len()).unwrap();
-    assert_eq!(files, 2 * engine.status().segments, "{place}");
+    assert_eq!(files, 2 * engine.status().segments + engine.status().key_runs, "{place}");
 }
 
 #[test]
