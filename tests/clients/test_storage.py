@@ -23,7 +23,7 @@ FLUSH_SECONDS_MAX = 30
 FILLING_ROWS_MAX = 10_000
 FILLING_BYTES = 20_000
 # The kinds of files of a data directory, as patterns.
-KINDS = ["FORMAT", "manifest/*.manifest", "log/*", "segments/*.meta", "segments/*.vortex"]
+KINDS = ["FORMAT", "manifest/*.manifest", "log/*", "segments/*.meta", "segments/*.vortex", "segments/*.keys"]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_flipped_byte(
     server.assert_log_is_clean()
 
 
-@pytest.mark.parametrize("kind", ["segments/*.meta", "segments/*.vortex", "log/*"])
+@pytest.mark.parametrize("kind", ["segments/*.meta", "segments/*.vortex", "segments/*.keys", "log/*"])
 def test_a_missing_file(stored: tuple[OutcropServer, list[tuple]], new_server: Callable[..., OutcropServer], kind: str) -> None:
     original, rows = stored
     server = new_server()

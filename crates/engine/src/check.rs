@@ -14,7 +14,7 @@ use arrow_array::types::UInt32Type;
 use outcrop_env::Env;
 use outcrop_format::{Manifest, SegmentMeta};
 use outcrop_log::verify;
-use outcrop_segment::{KeyRun, PageCache, Segment};
+use outcrop_segment::{KeyRun, PageCache, Segment, key_run_file_name};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, RowOrdinal, TableSchema, UnitId};
 
 use crate::ScanColumn;
@@ -191,8 +191,7 @@ impl CheckReport {
             Err(error) => return Err(error),
         };
         for error in damaged_runs {
-            let what = format!("{}; the next start builds it anew", error.message());
-            self.add("key index", what);
+            self.add("key index", error.message());
         }
         for table in version.tables.values() {
             self.tables += 1;
@@ -226,8 +225,9 @@ impl CheckReport {
             self.note(&format!("key run {}", run.unit()), check_run(run, &state))?;
         }
         for segment in state.uncovered() {
-            let what = "no key run has its rows; the next start builds one";
-            self.add(format!("segment {}", segment.unit()), what);
+            let what = "no key run has the rows of its segment; the next start builds it";
+            let file = key_run_file_name(self.log_id, segment.unit());
+            self.add(format!("{SEGMENT_DIR}/{file}"), what);
         }
         if let Some(wrong) = first_disagreement(&table.schema, &state, &snapshot)? {
             self.add(format!("table {}", table.schema.name), wrong);

@@ -28,11 +28,13 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<ExitCode> {
 /// What was found: counts, then leftovers, then problems, each on its line.
 fn render(report: &CheckReport) -> String {
     let mut text = format!(
-        "{} tables, {} rows, {} segments ({}), {} manifests, {} log records up to commit {}\n",
+        "{} tables, {} rows, {} segments ({}), {} key runs ({}), {} manifests, {} log records up to commit {}\n",
         grouped(report.tables),
         grouped(report.rows),
         grouped(report.segments),
         megabytes(report.segment_bytes),
+        grouped(report.key_runs),
+        megabytes(report.key_run_bytes),
         grouped(report.manifests),
         grouped(report.records),
         report.commit_seq,

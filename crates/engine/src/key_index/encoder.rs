@@ -86,16 +86,12 @@ impl KeyEncoder {
     }
 
     fn refused(&self, error: KeyError) -> Error {
-        match error {
-            KeyError::TooLong(bytes) => Error::new(
-                Condition::ProgramLimitExceeded,
-                format!(
-                    "key of {bytes} bytes exceeds the maximum of {KEY_BYTES_MAX} for index \"{}\"",
-                    self.constraint
-                ),
-            )
-            .with_hint("Use a shorter key, such as a hash of the value."),
-            other => Error::internal(other.to_string()),
-        }
+        let KeyError::TooLong(bytes) = error else { return Error::internal(error.to_string()) };
+        let index = &self.constraint;
+        Error::new(
+            Condition::ProgramLimitExceeded,
+            format!("key of {bytes} bytes exceeds the maximum of {KEY_BYTES_MAX} for index \"{index}\""),
+        )
+        .with_hint("Use a shorter key, such as a hash of the value.")
     }
 }

@@ -76,16 +76,15 @@ impl MergeWorker {
 
     /// A full disk is waited for, damage is left to those who read it; anything else stops writes (W9).
     fn fail(&mut self, table: Option<TableId>, error: &Error) -> Step {
-        match error.condition() {
-            Condition::DiskFull => {
-                tracing::warn!(%error, "a merge of key runs found the disk full");
-                self.retry_at = Some(self.node.env.clock.monotonic() + RETRY_DELAY);
-            }
-            Condition::DataCorrupted | Condition::UnsupportedVersion => {
-                tracing::error!(%error, "key runs of a table are not merged until the next start");
-                self.damaged.extend(table);
-            }
-            _ => self.node.poison(error.message()),
+        let condition = error.condition();
+        if condition == Condition::DiskFull {
+            tracing::warn!(%error, "a merge of key runs found the disk full");
+            self.retry_at = Some(self.node.env.clock.monotonic() + RETRY_DELAY);
+        } else if matches!(condition, Condition::DataCorrupted | Condition::UnsupportedVersion) {
+            tracing::error!(%error, "key runs of a table are not merged until the next start");
+            self.damaged.extend(table);
+        } else {
+            self.node.poison(error.message());
         }
         Step::Again
     }

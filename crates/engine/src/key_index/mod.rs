@@ -30,4 +30,6 @@ pub(crate) use rebuild::rebuild_runs;
 pub(crate) use shard_keys::ShardKeys;
 
 #[cfg(test)]
+mod measure;
+#[cfg(test)]
 mod tests;

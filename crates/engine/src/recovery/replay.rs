@@ -7,7 +7,7 @@ use outcrop_env::Env;
 use outcrop_format::manifest::{Manifest, ManifestRun, ManifestSegment, ManifestShard};
 use outcrop_format::record::{Change, DdlChange, Install, InstalledSegment, RowChange, StagedCommit, Victims};
 use outcrop_format::{CommitRecord, SegmentMeta, decode_batch};
-use outcrop_segment::{DeleteVector, KeyRun, PageCache, Segment, meta_checksum, read_meta};
+use outcrop_segment::{DeleteVector, KeyRun, PageCache, Segment, key_run_file_name, meta_checksum, read_meta};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, TableId, TableSchema, UnitId};
 
 use crate::Catalog;
@@ -183,17 +183,22 @@ impl<'a> Replay<'a> {
 
     /// A run that the manifest names, if it can be used.
     fn open_named_run(&mut self, named: &ManifestRun) -> Result<Option<Arc<KeyRun>>> {
-        let Some(run) = self.open_run(named.unit)? else {
-            let place = format!("manifest: key run {}", named.unit);
-            self.damaged_runs.push(Error::corrupt(place, 0, "its file is missing or damaged"));
-            return Ok(None);
-        };
-        if run.segments().iter().map(|segment| segment.unit).ne(named.segments.iter().copied()) {
-            let place = format!("manifest: key run {}", named.unit);
-            self.damaged_runs.push(Error::corrupt(place, 0, "its file is over other segments"));
-            return Ok(None);
+        let damaged = self.damaged_runs.len();
+        let run = self.open_run(named.unit)?;
+        let place = format!("{SEGMENT_DIR}/{}", key_run_file_name(self.log_id, named.unit));
+        match run {
+            Some(run) if run.segments().iter().map(|segment| segment.unit).eq(named.segments.iter().copied()) => {
+                return Ok(Some(run));
+            }
+            Some(_) => {
+                self.damaged_runs.push(Error::corrupt(place, 0, "it is over other segments than the manifest says"))
+            }
+            None if self.damaged_runs.len() == damaged => {
+                self.damaged_runs.push(Error::corrupt(place, 0, "the file is missing"));
+            }
+            None => {}
         }
-        Ok(Some(run))
+        Ok(None)
     }
 
     /// Opens a run; `None` if there is none, or none that can be read.

@@ -18,6 +18,7 @@
 mod basics;
 mod concurrent;
 mod crash;
+mod key_runs;
 mod model;
 mod resources;
 mod settling;

@@ -15,8 +15,8 @@ pub struct KeyHash {
 impl KeyHash {
     /// A key of at most 64 bits.
     pub(super) fn of_half(key: u128) -> Self {
-        // The keys of this form have at most 64 bits, so nothing is cut off.
-        Self::of_high(mix_half((key & u128::from(u64::MAX)) as u64))
+        // No key of this form has more than 64 bits.
+        Self::of_high(mix_half(u64::try_from(key).unwrap_or_default()))
     }
 
     /// A key of at most 128 bits: a bijection, so different keys have different hashes.

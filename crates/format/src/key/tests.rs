@@ -11,9 +11,9 @@ use super::*;
 fn unmix_half(bits: u64) -> u64 {
     let mut key = bits;
     key ^= key >> 31 ^ key >> 62;
-    key = key.wrapping_mul(inverse(u128::from(HALF_MULTIPLIERS.1)) as u64);
+    key = key.wrapping_mul(inverse_half(HALF_MULTIPLIERS.1));
     key ^= key >> 27 ^ key >> 54;
-    key = key.wrapping_mul(inverse(u128::from(HALF_MULTIPLIERS.0)) as u64);
+    key = key.wrapping_mul(inverse_half(HALF_MULTIPLIERS.0));
     key ^ key >> 30 ^ key >> 60
 }
 
@@ -46,6 +46,10 @@ fn encode(data_type: DataType, array: impl Array + 'static) -> Vec<Vec<u8>> {
 fn decimals(precision: u8, scale: i8, values: Vec<i128>) -> Vec<Vec<u8>> {
     let array = Decimal128Array::from(values).with_precision_and_scale(precision, scale).unwrap();
     encode(DataType::Numeric { precision, scale }, array)
+}
+
+fn inverse_half(odd: u64) -> u64 {
+    u64::try_from(inverse(u128::from(odd)) & u128::from(u64::MAX)).unwrap()
 }
 
 proptest! {

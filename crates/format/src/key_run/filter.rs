@@ -35,16 +35,13 @@ impl KeyFilter {
         Self { blocks: vec![[0; WORDS]; usize::try_from(blocks.max(1)).unwrap_or(1)] }
     }
 
-    /// A filter from its stored blocks.
-    pub fn from_blocks(blocks: impl Iterator<Item = [u8; BLOCK_BYTES]>) -> Self {
-        let words = |block: [u8; BLOCK_BYTES]| {
-            let mut words = [0; WORDS];
-            for (word, bytes) in words.iter_mut().zip(block.as_chunks::<4>().0) {
+    /// Sets stored blocks, of which `first` is the number of the first; those beyond the filter's size are left out.
+    pub fn set_blocks<'a>(&mut self, first: usize, blocks: impl Iterator<Item = &'a [u8; BLOCK_BYTES]>) {
+        for (block, stored) in self.blocks.iter_mut().skip(first).zip(blocks) {
+            for (word, bytes) in block.iter_mut().zip(stored.as_chunks::<4>().0) {
                 *word = u32::from_le_bytes(*bytes);
             }
-            words
-        };
-        Self { blocks: blocks.map(words).collect() }
+        }
     }
 
     /// Adds a key.
@@ -94,6 +91,7 @@ impl std::fmt::Debug for KeyFilter {
 
 fn bits_of(key: KeyHash) -> [u32; WORDS] {
     // The lower 32 bits of the lower half, all of which are well mixed.
-    let hash = (key.low() & u64::from(u32::MAX)) as u32;
+    let [a, b, c, d, ..] = key.low().to_le_bytes();
+    let hash = u32::from_le_bytes([a, b, c, d]);
     SALT.map(|salt| 1 << (hash.wrapping_mul(salt) >> 27))
 }

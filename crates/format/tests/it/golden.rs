@@ -428,7 +428,8 @@ fn check_key_run(file: &[u8], width: KeyWidth) {
         .collect();
     assert_eq!(entries, run_entries(width));
     let blocks = pages[1 + entry_pages.len()].as_chunks::<BLOCK_BYTES>().0;
-    let filter = KeyFilter::from_blocks(blocks[..usize::try_from(header.filter_blocks).unwrap()].iter().copied());
+    let mut filter = KeyFilter::new(header.filter_blocks);
+    filter.set_blocks(0, blocks.iter());
     assert!(entries.iter().all(|entry| filter.may_have(entry.key)));
     let stored: Vec<u64> = fences(pages[2 + entry_pages.len()], entry_pages.len()).collect();
     assert_eq!(stored, entries.chunks(capacity(width)).map(|page| page[0].key.high()).collect::<Vec<_>>());

@@ -11,7 +11,7 @@ use outcrop_format::key_run::{
     RunEntry, entries, fences,
 };
 use outcrop_format::{KeyHash, KeyWidth};
-use outcrop_types::{Error, LogId, Result, RowAddress, RowOrdinal, TableId, UnitId};
+use outcrop_types::{Condition, Error, LogId, Result, RowAddress, RowOrdinal, TableId, UnitId};
 use parking_lot::RwLock;
 
 use crate::meta::{file_name, key_run_file_name};
@@ -53,7 +53,7 @@ impl KeyRun {
         let (log_id, unit) = id;
         let name = file_name(dir, &key_run_file_name(log_id, unit))?;
         let Some(file) = SealedFile::open(&*env.disk, &name, id, cache)? else { return Ok(None) };
-        let first = file.first_page().map_err(|error| rebuild_hint(error))?;
+        let first = file.first_page().map_err(rebuild_hint)?;
         let header = KeyRunHeader::decode(&first).map_err(|error| rebuild_hint(error.in_file(file.path(), 0)))?;
         let corrupt = |what: String| Err(rebuild_hint(Error::corrupt(file.path(), 0, what)));
         if (header.log_id, header.unit) != id {
@@ -188,12 +188,11 @@ impl KeyRun {
 
     fn read_resident(&self) -> Result<Resident> {
         let (entry_pages, filter_pages) = (self.header.entry_pages(), self.header.filter_pages());
-        let mut left = count(self.header.filter_blocks);
-        let mut blocks: Vec<[u8; BLOCK_BYTES]> = Vec::new();
+        let mut filter = KeyFilter::new(self.header.filter_blocks);
+        let mut first = 0;
         self.each_page(1 + entry_pages, filter_pages, |page| {
-            let of_page = left.min(FILTER_BLOCKS_PER_PAGE);
-            blocks.extend(page.as_chunks::<BLOCK_BYTES>().0.iter().take(of_page));
-            left -= of_page;
+            filter.set_blocks(first, page.as_chunks::<BLOCK_BYTES>().0.iter().take(FILTER_BLOCKS_PER_PAGE));
+            first += FILTER_BLOCKS_PER_PAGE;
         })?;
         let mut left = count(entry_pages);
         let mut all = Vec::with_capacity(left);
@@ -202,7 +201,7 @@ impl KeyRun {
             all.extend(fences(page, of_page));
             left -= of_page;
         })?;
-        Ok(Resident { filter: KeyFilter::from_blocks(blocks.into_iter()), fences: all })
+        Ok(Resident { filter, fences: all })
     }
 
     fn each_page(&self, first: u32, count: u32, mut visit: impl FnMut(&Page)) -> Result<()> {
@@ -292,8 +291,11 @@ fn count(pages: u32) -> usize {
 
 /// A run is made from its segments: whoever has a damaged one can have another.
 fn rebuild_hint(error: Error) -> Error {
-    if error.condition() == outcrop_types::Condition::DataCorrupted && error.hint().is_none() {
-        return error.with_hint("Key runs hold nothing of their own: stop the server and remove the file; the next start builds it anew from its segments.");
+    if error.condition() != Condition::DataCorrupted {
+        return error;
     }
-    error
+    error.with_hint(
+        "A key run holds nothing of its own: stop the server and remove the file; the next start builds it anew from its \
+         segments.",
+    )
 }

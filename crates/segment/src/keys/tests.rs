@@ -161,7 +161,13 @@ fn g7_a_changed_byte_is_an_error_with_its_place_or_changes_nothing() {
                 assert!(run.verify(|_| {}).is_err());
                 Ok(found)
             })
-            .map_err(|error| (error.condition(), error.hint().is_some(), error.message().contains(".keys")));
+            .map_err(|error| {
+                (
+                    error.condition(),
+                    error.hint().is_some_and(|hint| hint.contains("remove the file")),
+                    error.message().contains(".keys"),
+                )
+            });
         assert_eq!(outcome, Err((Condition::DataCorrupted, true, true)), "byte {offset}");
         assert_eq!(expected.len(), keys.len());
         file.write_all_at(offset, &byte).unwrap();

@@ -30,8 +30,12 @@ const METRICS: &[Metric] = &[
     Metric("outcrop_published_commit_seq", "Newest commit that readers see.", Kind::Gauge, |s| s.published.get()),
     Metric("outcrop_live_rows", "Rows alive in all tables.", Kind::Gauge, |s| s.live_rows),
     Metric("outcrop_memtable_bytes", "Memory of memtables.", Kind::Gauge, |s| s.memtable_bytes),
-    Metric("outcrop_key_index_bytes", "Memory of key indexes.", Kind::Gauge, |s| s.key_index_bytes),
+    Metric("outcrop_key_index_bytes", "Memory of key indexes, the page cache apart.", Kind::Gauge, |s| {
+        s.key_index_bytes
+    }),
     Metric("outcrop_segments", "Segments of all tables.", Kind::Gauge, |s| s.segments),
+    Metric("outcrop_key_runs", "Key runs of all tables.", Kind::Gauge, |s| s.key_runs),
+    Metric("outcrop_key_run_bytes", "Bytes of key run files.", Kind::Gauge, |s| s.key_run_bytes),
     Metric("outcrop_segment_bytes", "Bytes of segment files.", Kind::Gauge, |s| s.segment_bytes),
     Metric("outcrop_log_bytes", "Log that a recovery would read.", Kind::Gauge, |s| s.log_bytes),
     Metric("outcrop_poisoned", "1 if writes are refused until a restart.", Kind::Gauge, |s| {
