@@ -17,7 +17,7 @@ use crate::ScanColumn;
 use crate::commit::only_shard;
 use crate::manifest::{StoredManifest, list_manifests};
 use crate::node::{LOG_DIR, SEGMENT_DIR};
-use crate::recovery::{Claimed, Identity, Replay, Replayed, find_leftovers, lock};
+use crate::recovery::{Claimed, Identity, Replayed, choose, find_leftovers, lock, replay};
 use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, TableState};
 
 /// What a data directory holds, and what is wrong with it.
@@ -84,9 +84,11 @@ pub fn check(env: &Env) -> Result<CheckReport> {
     report.manifests = stored.len() as u64;
     report.check_log(env)?;
     let named = report.check_manifests(env, &stored)?;
-    match stored.iter().find_map(|stored| stored.manifest.as_ref().ok()) {
-        Some(manifest) => report.check_state(env, manifest, named)?,
-        None => report.add("manifest", "no manifest can be read"),
+    match choose(&stored) {
+        Ok(Some((manifest, found))) => report.check_state(env, &manifest, found.log_start(), named)?,
+        Ok(None) => report.add("manifest", "no manifest can be read"),
+        Err(error) if is_damage(&error) => report.add("manifest", "no manifest can be read"),
+        Err(error) => return Err(error),
     }
     Ok(report)
 }
@@ -163,13 +165,19 @@ impl CheckReport {
     }
 
     /// Replays the log, and checks what comes out.
-    fn check_state(&mut self, env: &Env, manifest: &Manifest, mut named: BTreeSet<UnitId>) -> Result<()> {
+    fn check_state(
+        &mut self,
+        env: &Env,
+        manifest: &Manifest,
+        names_from: CommitSeq,
+        mut named: BTreeSet<UnitId>,
+    ) -> Result<()> {
         self.checkpoint = manifest.checkpoint;
         let cache = PageCache::new(CACHE_BYTES);
         let live = LiveVersions::new();
-        let replayed = replay(env, manifest, &cache, &live);
+        let replayed = replay(env, manifest, names_from, &cache, &live);
         let Replayed { version, segments, victims_files, .. } = match replayed {
-            Ok(replayed) => replayed,
+            Ok((_, replayed)) => replayed,
             Err(error) if is_damage(&error) => {
                 self.add("recovery", error.message());
                 return Ok(());
@@ -205,15 +213,6 @@ impl CheckReport {
         }
         Ok(())
     }
-}
-
-fn replay(env: &Env, manifest: &Manifest, cache: &Arc<PageCache>, live: &Arc<LiveVersions>) -> Result<Replayed> {
-    let mut replay = Replay::begin(env, manifest, cache, live)?;
-    let last = outcrop_log::read(env, LOG_DIR, manifest.log_id, manifest.log_start, &mut |seq, bytes| {
-        replay.apply(seq, bytes)
-    })?;
-    crate::recovery::check_log_end(manifest, last)?;
-    replay.finish(last)
 }
 
 /// A primary key that two live rows have, in words.

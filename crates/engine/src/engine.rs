@@ -246,6 +246,11 @@ impl Engine {
         }
         self.owner.drain();
         let outcome = self.checkpoint();
+        node.log_requests.finish();
+        node.log_signal.notify();
+        node.env.tasks.wait_until(&node.progress, None, &mut || {
+            node.log_requests.is_finished() || node.tail.lock().poisoned().is_some()
+        });
         *running = None;
         outcome
     }

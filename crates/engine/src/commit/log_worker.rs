@@ -1,7 +1,7 @@
 //! The log worker: writes a group, syncs it, publishes it, answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use outcrop_env::{Step, Worker};
@@ -18,6 +18,10 @@ pub(crate) struct LogRequests {
     truncate_before: AtomicU64,
     /// The newest such request that was looked after.
     truncated_before: AtomicU64,
+    /// Nothing more comes.
+    finish: AtomicBool,
+    /// And the log says so.
+    finished: AtomicBool,
 }
 
 impl LogRequests {
@@ -26,7 +30,17 @@ impl LogRequests {
         self.truncate_before.fetch_max(seq.get(), Ordering::AcqRel);
     }
 
-    /// Whether nothing is left to do.
+    /// Asks to write down, durably, what is durable: the engine closes.
+    pub(crate) fn finish(&self) {
+        self.finish.store(true, Ordering::Release);
+    }
+
+    /// Whether that was done.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing is left to drop.
     pub(crate) fn is_done(&self) -> bool {
         self.truncated_before.load(Ordering::Acquire) >= self.truncate_before.load(Ordering::Acquire)
     }
@@ -100,6 +114,19 @@ impl LogWorker {
         Step::Wait
     }
 
+    /// The last commits are known to be durable too, once the mark is: damage of them is then no end of the log (W11).
+    fn finish(&mut self) {
+        let requests = &self.node.log_requests;
+        if !requests.finish.load(Ordering::Acquire) || requests.is_finished() {
+            return;
+        }
+        if let Err(error) = self.log.write_synced_mark().and_then(|()| self.log.sync()) {
+            self.node.poison(error.message());
+        }
+        requests.finished.store(true, Ordering::Release);
+        self.node.progress.notify();
+    }
+
     fn truncate(&mut self) {
         let requests = &self.node.log_requests;
         if requests.is_done() {
@@ -129,6 +156,7 @@ impl Worker for LogWorker {
             return Step::Wait;
         }
         self.truncate();
+        self.finish();
         self.mark()
     }
 }

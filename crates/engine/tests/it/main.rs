@@ -20,6 +20,7 @@ mod concurrent;
 mod crash;
 mod model;
 mod resources;
+mod restarts;
 mod settling;
 mod staged;
 mod support;
