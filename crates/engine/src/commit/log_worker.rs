@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use outcrop_env::{Step, Worker};
 use outcrop_log::Log;
 use outcrop_types::{CommitSeq, Result};
+use parking_lot::Mutex;
 
-use super::tail::Group;
+use super::tail::{Answer, Group};
 use crate::node::Node;
 
 /// What others ask of the log worker, because only it may touch the log.
@@ -22,12 +24,33 @@ pub(crate) struct LogRequests {
     finish: AtomicBool,
     /// And the log says so.
     finished: AtomicBool,
+    /// The thread that calls those who wait for commits, while it does.
+    answering: Mutex<Option<ThreadId>>,
+}
+
+/// While it lives, the log worker cannot do anything else.
+struct Answering<'a>(&'a LogRequests);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        *self.0.answering.lock() = None;
+    }
 }
 
 impl LogRequests {
     /// Asks to drop log files whose records are all before `seq`.
     pub(crate) fn truncate_before(&self, seq: CommitSeq) {
         self.truncate_before.fetch_max(seq.get(), Ordering::AcqRel);
+    }
+
+    fn answering(&self) -> Answering<'_> {
+        *self.answering.lock() = Some(thread::current().id());
+        Answering(self)
+    }
+
+    /// Whether the caller is called by the log worker, and so must not wait for it.
+    pub(crate) fn is_called_by_worker(&self) -> bool {
+        *self.answering.lock() == Some(thread::current().id())
     }
 
     /// Asks to write down, durably, what is durable: the engine closes.
@@ -72,14 +95,13 @@ impl LogWorker {
             && let Err(error) = self.write(&group)
         {
             self.node.poison(error.message());
-            for answer in group.answers {
-                answer.ticket.complete(Err(super::tail::poisoned(error.message())));
-            }
+            group.answers.into_iter().for_each(|answer| answer.refuse(error.message()));
             return;
         }
         if let Some(version) = group.version.take() {
             let version = self.node.live.publish(&version);
-            self.node.published.store(version);
+            self.node.published.store(Arc::clone(&version));
+            self.node.forget_shards(&version);
         }
         let records = group.records.len() as u64;
         if records > 0 {
@@ -94,9 +116,8 @@ impl LogWorker {
             self.mark_at = Some(self.node.env.clock.monotonic() + MARK_DELAY);
         }
         drop(group.permits);
-        for answer in group.answers {
-            answer.ticket.complete(answer.result);
-        }
+        let _answering = self.node.log_requests.answering();
+        group.answers.into_iter().for_each(Answer::send);
         self.node.progress.notify();
     }
 

@@ -10,7 +10,11 @@ mod plan;
 mod state;
 mod worker;
 
+#[cfg(test)]
+pub(crate) use install::is_published;
 pub(crate) use install::{seal, sealed_generations, still_there};
+#[cfg(test)]
+pub(crate) use job::FlushJob;
 pub(crate) use job::open_finished;
 pub(crate) use state::FlushState;
 pub(crate) use worker::FlushWorker;
