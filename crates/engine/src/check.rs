@@ -22,7 +22,7 @@ use crate::commit::only_shard;
 use crate::key_index::ShardKeys;
 use crate::manifest::{StoredManifest, list_manifests};
 use crate::node::{LOG_DIR, SEGMENT_DIR};
-use crate::recovery::{Claimed, Identity, Replay, Replayed, find_leftovers, lock};
+use crate::recovery::{Claimed, Identity, Replayed, choose, find_leftovers, lock, replay};
 use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, TableState};
 
 /// What a data directory holds, and what is wrong with it.
@@ -93,9 +93,11 @@ pub fn check(env: &Env) -> Result<CheckReport> {
     report.manifests = stored.len() as u64;
     report.check_log(env)?;
     let named = report.check_manifests(env, &stored)?;
-    match stored.iter().find_map(|stored| stored.manifest.as_ref().ok()) {
-        Some(manifest) => report.check_state(env, manifest, named)?,
-        None => report.add("manifest", "no manifest can be read"),
+    match choose(&stored) {
+        Ok(Some((manifest, found))) => report.check_state(env, &manifest, found.log_start(), named)?,
+        Ok(None) => report.add("manifest", "no manifest can be read"),
+        Err(error) if is_damage(&error) => report.add("manifest", "no manifest can be read"),
+        Err(error) => return Err(error),
     }
     Ok(report)
 }
@@ -176,14 +178,14 @@ impl CheckReport {
     }
 
     /// Replays the log, and checks what comes out.
-    fn check_state(&mut self, env: &Env, manifest: &Manifest, named: Named) -> Result<()> {
+    fn check_state(&mut self, env: &Env, manifest: &Manifest, names_from: CommitSeq, named: Named) -> Result<()> {
         let Named { segments: mut named, key_runs: mut named_runs } = named;
         self.checkpoint = manifest.checkpoint;
         let cache = PageCache::new(CACHE_BYTES);
         let live = LiveVersions::new();
-        let replayed = replay(env, manifest, &cache, &live);
+        let replayed = replay(env, manifest, names_from, &cache, &live);
         let Replayed { version, segments, key_runs, damaged_runs, victims_files, .. } = match replayed {
-            Ok(replayed) => replayed,
+            Ok((_, replayed)) => replayed,
             Err(error) if is_damage(&error) => {
                 self.add("recovery", error.message());
                 return Ok(());
@@ -234,15 +236,6 @@ impl CheckReport {
         }
         Ok(())
     }
-}
-
-fn replay(env: &Env, manifest: &Manifest, cache: &Arc<PageCache>, live: &Arc<LiveVersions>) -> Result<Replayed> {
-    let mut replay = Replay::begin(env, manifest, cache, live)?;
-    let last = outcrop_log::read(env, LOG_DIR, manifest.log_id, manifest.log_start, &mut |seq, bytes| {
-        replay.apply(seq, bytes)
-    })?;
-    crate::recovery::check_log_end(manifest, last)?;
-    replay.finish(last)
 }
 
 /// What the manifests name.

@@ -25,10 +25,10 @@ pub(crate) fn write_file(env: &Env, name: &FileName, bytes: &[u8]) -> Result<()>
     env.disk.publish(&temporary, name).map_err(|error| FileError::new("publish", &path, error).into())
 }
 
-/// Reads a file whole.
+/// Reads a file whole, of which something durable says that it is there.
 ///
 /// # Errors
-/// `IoError`.
+/// `DataCorrupted` when it is missing, `IoError`.
 pub(crate) fn read_file(env: &Env, name: &FileName) -> Result<Vec<u8>> {
     let read = || -> io::Result<Vec<u8>> {
         let file = env.disk.open_read(name)?;
@@ -37,7 +37,13 @@ pub(crate) fn read_file(env: &Env, name: &FileName) -> Result<Vec<u8>> {
         file.read_exact_at(0, &mut bytes)?;
         Ok(bytes)
     };
-    read().map_err(|error| FileError::new("read", &env.disk.describe(name), error).into())
+    read().map_err(|error| {
+        let path = env.disk.describe(name);
+        if error.kind() == io::ErrorKind::NotFound {
+            return Error::corrupt(path, 0, "the file is missing").with_source(error);
+        }
+        FileError::new("read", &path, error).into()
+    })
 }
 
 /// Removes a file; one that is not there is fine.

@@ -132,6 +132,16 @@ impl Node {
         self.shards.read().get(&table).map(Arc::clone).ok_or_else(|| undefined_table(table))
     }
 
+    /// Lets the writers of tables go that are gone for good. Until their DROP is published, statements that meet it there are
+    /// refused by what they find in the tail, and so only when the DROP is durable (W3).
+    pub(crate) fn forget_shards(&self, published: &Version) {
+        if self.shards.read().len() <= published.tables.len() {
+            return;
+        }
+        let tail = self.tail.lock();
+        self.shards.write().retain(|id, _| published.tables.contains_key(id) || tail.table(*id).is_some());
+    }
+
     /// Space in the log for a record of about `bytes`, before anything is sequenced.
     pub(crate) fn admit(&self, bytes: u64, class: SpaceClass) -> Result<Permit> {
         self.tail.lock().check_open()?;
@@ -150,7 +160,7 @@ impl Node {
             return CommitHandle::ready(Err(poisoned), &self.env.tasks);
         }
         let ticket = Ticket::new();
-        tail.answer(Answer { ticket: Arc::clone(&ticket), result });
+        tail.answer(Answer::new(&ticket, result));
         drop(tail);
         self.log_signal.notify();
         CommitHandle::new(&ticket, &self.env.tasks)
@@ -165,9 +175,7 @@ impl Node {
         tail.poison(reason);
         let group = tail.take_group();
         drop(tail);
-        for answer in group.answers {
-            answer.ticket.complete(Err(crate::commit::poisoned(reason)));
-        }
+        group.answers.into_iter().for_each(|answer| answer.refuse(reason));
         self.log_signal.notify();
         self.flush_signal.notify();
         self.merge_signal.notify();

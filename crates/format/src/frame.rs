@@ -356,6 +356,8 @@ pub struct Page<'a> {
     pub epoch: Epoch,
     /// Its part in its group.
     pub part: PagePart,
+    /// The stored checksum of all its other bytes.
+    pub checksum: u32,
     /// Bytes of the group's body in this page, padding included.
     pub body: &'a [u8],
 }
@@ -384,7 +386,8 @@ impl<'a> Page<'a> {
             // Before the checksum: most pages behind the end of a log are blank or of the file's earlier life.
             return Err(if page.iter().all(|byte| *byte == 0) { FrameError::Blank } else { FrameError::Position });
         }
-        if page_checksum(log_id, rest) != u32::from_le_bytes(*checksum) {
+        let checksum = u32::from_le_bytes(*checksum);
+        if page_checksum(log_id, rest) != checksum {
             return Err(FrameError::Checksum);
         }
         let [codec] = field(rest, 20)?;
@@ -396,11 +399,11 @@ impl<'a> Page<'a> {
         let start = PagePosition(u64::from_le_bytes(field(rest, 12)?));
         let payload = rest.get(PAGE_HEADER_BYTES - CHECKSUM_BYTES..).ok_or(FrameError::Short)?;
         if start != position {
-            return Ok(Self { epoch, part: PagePart::Continuation(start), body: payload });
+            return Ok(Self { epoch, part: PagePart::Continuation(start), checksum, body: payload });
         }
         let header = GroupHeader::decode(payload)?;
         let body = payload.get(GROUP_HEADER_BYTES..).ok_or(FrameError::Short)?;
-        Ok(Self { epoch, part: PagePart::Start(header), body })
+        Ok(Self { epoch, part: PagePart::Start(header), checksum, body })
     }
 }
 

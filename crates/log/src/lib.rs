@@ -11,7 +11,7 @@
 //!        ▲                  │ pages in files that were zero-filled before
 //! preparer: NNN.new ─▶ zeros, header, sync ─▶ publish NNN.log          Log::truncate_before ─▶ recycled or removed
 //!
-//! Log::open: headers ─▶ walk of groups ─▶ visit(record) … ─▶ end ─▶ sync what was found ─▶ new epoch
+//! Log::recover: headers ─▶ walk of groups ─▶ visit(record) … ─▶ end      RecoveredLog::start: write and sync its end ─▶ new epoch
 //! ```
 //!
 //! # Invariants
@@ -41,4 +41,5 @@ mod walk;
 pub use log::Log;
 pub use options::LogOptions;
 pub use prepare::{LogSpace, Permit, SpaceClass};
-pub use verify::{LogProblem, LogReport, read, verify};
+pub use recovery::{Reach, RecoveredLog};
+pub use verify::{LogProblem, LogReport, verify};

@@ -11,6 +11,7 @@ use outcrop_types::{CommitSeq, Epoch, Error, LogId, Result};
 use crate::error::{Range, dir_error, io_error, poisoned};
 use crate::options::LogOptions;
 use crate::prepare::{LogSpace, PrepareWorker, Preparer, ReadyFile};
+use crate::recovery::{Reach, RecoveredLog};
 use crate::walk::FileContent;
 
 /// A commit log, owned by the one thread that writes it.
@@ -22,7 +23,7 @@ use crate::walk::FileContent;
 /// ```
 /// use bytes::Bytes;
 /// use outcrop_env::Env;
-/// use outcrop_log::{Log, LogOptions};
+/// use outcrop_log::{Log, LogOptions, Reach};
 /// use outcrop_types::{CommitSeq, LogId};
 ///
 /// # fn main() -> outcrop_types::Result<()> {
@@ -36,10 +37,12 @@ use crate::walk::FileContent;
 ///
 /// let env = sim.crash();
 /// let mut found = Vec::new();
-/// let log = Log::open(&env, "log", id, CommitSeq::new(1), &options, &mut |_, bytes| {
+/// let reach = Reach { from: CommitSeq::new(1), to: CommitSeq::new(1) };
+/// let recovered = Log::recover(&env, "log", id, reach, &mut |_, bytes| {
 ///     found.push(bytes.to_vec());
 ///     Ok(())
 /// })?;
+/// let log = recovered.start(&options)?;
 /// assert_eq!(found, [b"first"]);
 /// assert_eq!(log.last_seq(), CommitSeq::new(1));
 /// # Ok(())
@@ -98,21 +101,20 @@ impl Log {
         crate::recovery::create(env, dir, id, options)
     }
 
-    /// Recovers a log: calls `visit` with each record from `from` on, in order, then begins a new epoch behind the last
-    /// one. Everything that was visited is durable when it returns.
+    /// Reads a log and calls `visit` with each record that it still has, in order. Changes nothing:
+    /// [`RecoveredLog::start`] does, once the caller knows that the records make sense.
     ///
     /// # Errors
-    /// Corruption before the last position known durable, with file and offset; a log that does not reach back to
-    /// `from` or not forward to the commit before it; another log's files; an unknown format; errors of `visit`; I/O.
-    pub fn open(
+    /// Corruption before the last position known durable, with file and offset; a log that does not reach as far as
+    /// `reach` says; another log's files; an unknown format; errors of `visit`; I/O.
+    pub fn recover(
         env: &Env,
         dir: &str,
         id: LogId,
-        from: CommitSeq,
-        options: &LogOptions,
+        reach: Reach,
         visit: &mut dyn FnMut(CommitSeq, &[u8]) -> Result<()>,
-    ) -> Result<Self> {
-        crate::recovery::open(env, dir, id, from, options, visit)
+    ) -> Result<RecoveredLog> {
+        crate::recovery::recover(env, dir, id, reach, visit)
     }
 
     /// Makes a log of its parts, and writes and syncs the start of its epoch (L3).
@@ -221,11 +223,7 @@ impl Log {
         let drop_files = self.droppable_before(seq);
         for _ in 0..drop_files {
             let Some(oldest) = self.files.front() else { break };
-            if !self.preparer.keep_spare(&oldest.ready)? {
-                let name = &oldest.ready.name;
-                let removed = self.env.disk.remove(name);
-                removed.map_err(|error| io_error(&self.env, "remove", name, Range::Whole, error))?;
-            }
+            self.preparer.retire(&oldest.ready)?;
             self.files.pop_front();
             self.current = self.current.saturating_sub(1);
         }

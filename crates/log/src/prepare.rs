@@ -1,6 +1,7 @@
 //! Where the log's space comes from: files that are zero-filled, headed and synced before the log needs them (L4).
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use outcrop_format::frame::{FileHeader, PAGE_BYTES, PagePosition, pages_of_recor
 use outcrop_types::{Epoch, LogId, Result};
 use parking_lot::Mutex;
 
-use crate::error::prepare_error;
+use crate::error::{Range, io_error, prepare_error};
 use crate::files::{FoundFile, log_file_name, new_file_name, spare_file_name};
 use crate::options::LogOptions;
 
@@ -55,18 +56,19 @@ impl LogSpace {
     /// `DiskFull` when there is no space; nothing has happened then, and a later call may succeed. I/O errors.
     pub fn admit(&self, bytes: u64, class: SpaceClass) -> Result<Permit> {
         let pages = pages_of_records([bytes]);
+        let kept = match class {
+            SpaceClass::Ordinary => self.0.options.reserve_pages(),
+            SpaceClass::Reserve => 0,
+        };
+        let fits = |space: &Space| space.free() >= space.permitted.saturating_add(pages).saturating_add(kept);
         loop {
             let mut space = self.0.space.lock();
-            let kept = match class {
-                SpaceClass::Ordinary => self.0.options.reserve_pages(),
-                SpaceClass::Reserve => 0,
-            };
-            if space.free() >= space.permitted.saturating_add(pages).saturating_add(kept) {
+            if fits(&space) {
                 space.permitted = space.permitted.saturating_add(pages);
                 return Ok(Permit { preparer: Arc::clone(&self.0), pages });
             }
             drop(space);
-            self.0.make()?;
+            self.0.make_unless(fits)?;
         }
     }
 }
@@ -110,7 +112,7 @@ pub(crate) struct Preparer {
 }
 
 #[derive(Debug)]
-struct Space {
+pub(crate) struct Space {
     ready: VecDeque<ReadyFile>,
     /// Pages left in the file that the log writes now.
     rest: u64,
@@ -191,7 +193,7 @@ impl Preparer {
     /// Ready files with room for `pages` together, made now if there are too few; or none of them and an error.
     pub(crate) fn take(&self, pages: u64) -> Result<Vec<ReadyFile>> {
         while self.space.lock().ready_room() < pages {
-            self.make()?;
+            self.make_unless(|space| space.ready_room() >= pages)?;
         }
         let mut space = self.space.lock();
         let mut taken = Vec::new();
@@ -208,25 +210,35 @@ impl Preparer {
         Ok(taken)
     }
 
-    /// Keeps a truncated file for later, under a name that the next start removes. False when there are enough.
-    pub(crate) fn keep_spare(&self, file: &ReadyFile) -> Result<bool> {
+    /// Takes a truncated file out of the log: kept for later, under a name that the next start removes, or removed when
+    /// there are enough. To be called again after an error; what was done by then is no error.
+    pub(crate) fn retire(&self, file: &ReadyFile) -> Result<()> {
         let enough = self.spares.lock().len() >= usize::try_from(self.options.reserve_files).unwrap_or(usize::MAX);
         if enough || file.pages != self.options.file_pages() {
-            return Ok(false);
+            let removed = gone_is_done(self.env.disk.remove(&file.name));
+            return removed.map_err(|error| io_error(&self.env, "remove", &file.name, Range::Whole, error));
         }
         let spare = spare_file_name(&self.dir, file.number)?;
-        let bytes = file.pages * PAGE_BYTES as u64;
-        self.env
-            .disk
-            .publish(&file.name, &spare)
-            .map_err(|error| prepare_error(&self.env, &file.name, bytes, error))?;
-        self.spares.lock().push(spare);
-        Ok(true)
+        match self.env.disk.publish(&file.name, &spare) {
+            Ok(()) => self.spares.lock().push(spare),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                // Which of the two names it has after a crash is unknown, so it must not be used again.
+                if let Err(error) = gone_is_done(self.env.disk.remove(&spare)) {
+                    tracing::debug!(file = %spare, %error, "a truncated log file stays until the next start");
+                }
+                return Err(io_error(&self.env, "rename", &file.name, Range::Whole, error));
+            }
+        }
+        Ok(())
     }
 
-    /// Makes one file and adds it to the ready ones.
-    pub(crate) fn make(&self) -> Result<()> {
+    /// Makes one file and adds it to the ready ones, unless there is `enough`: whoever was first made room for others too.
+    pub(crate) fn make_unless(&self, enough: impl Fn(&Space) -> bool) -> Result<()> {
         let mut next = self.next.lock();
+        if enough(&self.space.lock()) {
+            return Ok(());
+        }
         let name = log_file_name(&self.dir, next.number)?;
         let pages = self.options.file_pages();
         let bytes = pages * PAGE_BYTES as u64;
@@ -280,10 +292,18 @@ impl Preparer {
         })
     }
 
-    fn is_behind(&self) -> bool {
-        let space = self.space.lock();
+    /// Whether as many files are ready as are to be kept.
+    fn is_prepared(&self, space: &Space) -> bool {
         let wanted = usize::try_from(self.options.reserve_files).unwrap_or(usize::MAX);
-        space.ready.len() < wanted || (wanted > 0 && space.ready_room() < self.options.reserve_pages())
+        space.ready.len() >= wanted && (wanted == 0 || space.ready_room() >= self.options.reserve_pages())
+    }
+}
+
+/// A file that is gone needs no further removal.
+fn gone_is_done(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -302,10 +322,11 @@ impl PrepareWorker {
 
 impl Worker for PrepareWorker {
     fn step(&mut self) -> Step {
-        if !self.preparer.is_behind() {
+        let is_prepared = |space: &Space| self.preparer.is_prepared(space);
+        if is_prepared(&self.preparer.space.lock()) {
             return Step::Wait;
         }
-        match self.preparer.make() {
+        match self.preparer.make_unless(is_prepared) {
             Ok(()) => {
                 if self.failing {
                     tracing::info!("log files can be prepared again");

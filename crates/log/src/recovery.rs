@@ -8,11 +8,11 @@ use outcrop_format::frame::{FileHeader, GroupKind, PAGE_BYTES, Page, PagePart};
 use outcrop_types::{CommitSeq, Condition, Epoch, Error, LogId, Result};
 
 use crate::error::{Range, dir_error, io_error};
-use crate::files::{FoundFile, FoundFiles, log_file_name};
+use crate::files::{FoundFile, FoundFiles, log_file_name, spare_file_name};
 use crate::log::{LiveFile, Log, Parts};
 use crate::options::LogOptions;
 use crate::prepare::{NextFile, Preparer, ReadyFile};
-use crate::walk::{FileContent, Walked, damage, walk};
+use crate::walk::{AcceptedPage, FileContent, READ_PAGES, Walked, damage, walk};
 
 /// See [`Log::create`].
 pub(crate) fn create(env: &Env, dir: &str, id: LogId, options: &LogOptions) -> Result<Log> {
@@ -25,42 +25,74 @@ pub(crate) fn create(env: &Env, dir: &str, id: LogId, options: &LogOptions) -> R
     Log::begin_epoch(env, dir, id, Parts { epoch, files, next_page: 1, last_seq: CommitSeq::ZERO, preparer })
 }
 
-/// See [`Log::open`].
-pub(crate) fn open(
+/// Which part of a log must be there for its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The oldest record that is needed.
+    pub from: CommitSeq,
+    /// The newest commit that is known to have been durable; a log that ends before it lost something.
+    pub to: CommitSeq,
+}
+
+/// A log that was read and is not changed yet, by [`Log::recover`].
+#[derive(Debug)]
+#[must_use = "nothing is durable before it is started"]
+pub struct RecoveredLog {
+    env: Env,
+    dir: String,
+    id: LogId,
+    found: FoundFiles,
+    walked: Walked,
+}
+
+/// See [`Log::recover`].
+pub(crate) fn recover(
     env: &Env,
     dir: &str,
     id: LogId,
-    from: CommitSeq,
-    options: &LogOptions,
+    reach: Reach,
     visit: &mut dyn FnMut(CommitSeq, &[u8]) -> Result<()>,
-) -> Result<Log> {
-    let mut found = FoundFiles::read(env, dir, id)?;
-    let mut wanted = |seq, bytes: &[u8]| if seq < from { Ok(()) } else { visit(seq, bytes) };
-    let walked = walk(env, id, &found.run, &mut wanted)?;
-    check_reach(env, dir, from, &found, &walked)?;
-    let epoch = walked.epoch.next().ok_or_else(|| Error::internal("the log has no epoch left"))?;
-    make_durable(env, dir, &found.run, &walked)?;
-    let mut names: Vec<FileName> = found.leftovers;
-    names.append(&mut found.stragglers);
-    let (files, ready) = divide(&found.run, &walked);
-    // Behind the end, files that were not finished go, newest first: a crash in between must leave no gap.
-    let kept = files.len() + ready.len();
-    names.extend(found.run.iter().skip(kept).rev().map(|file| file.name.clone()));
-    for name in names {
-        remove(env, dir, &name)?;
+) -> Result<RecoveredLog> {
+    let found = FoundFiles::read(env, dir, id)?;
+    let walked = walk(env, id, &found.run, visit)?;
+    check_reach(env, dir, reach, &found, &walked)?;
+    Ok(RecoveredLog { env: env.clone(), dir: dir.to_owned(), id, found, walked })
+}
+
+impl RecoveredLog {
+    /// The newest record's `CommitSeq`, zero when there never was one.
+    pub fn last_seq(&self) -> CommitSeq {
+        self.walked.last_seq
     }
-    let next = found.run.iter().take(kept).next_back().map_or(NextFile::FIRST, NextFile::after);
-    let preparer = Preparer::new(env, dir, (id, epoch), options, next, ready);
-    Log::begin_epoch(
-        env,
-        dir,
-        id,
-        Parts { epoch, files, next_page: walked.end.page, last_seq: walked.last_seq, preparer },
-    )
+
+    /// Makes everything that was visited durable and begins a new epoch behind it.
+    ///
+    /// # Errors
+    /// A log that reads differently than before, a full disk, I/O errors.
+    pub fn start(self, options: &LogOptions) -> Result<Log> {
+        let Self { env, dir, id, found, walked } = self;
+        let epoch = walked.epoch.next().ok_or_else(|| Error::internal("the log has no epoch left"))?;
+        make_durable(&env, &dir, id, &found.run, &walked)?;
+        let (files, ready) = divide(&found.run, &walked);
+        // Behind the end, files that were not finished go, newest first: a crash in between must leave no gap.
+        let kept = files.len() + ready.len();
+        let mut names = found.leftovers;
+        names.extend(found.stragglers);
+        names.extend(found.run.iter().skip(kept).rev().map(|file| file.name.clone()));
+        for name in names {
+            remove(&env, &dir, &name)?;
+        }
+        name_again(&env, &dir, &ready)?;
+        let next = found.run.iter().take(kept).next_back().map_or(NextFile::FIRST, NextFile::after);
+        let preparer = Preparer::new(&env, &dir, (id, epoch), options, next, ready);
+        let parts = Parts { epoch, files, next_page: walked.end.page, last_seq: walked.last_seq, preparer };
+        Log::begin_epoch(&env, &dir, id, parts)
+    }
 }
 
 /// Refuses a log that lost something: pages known durable (L2), files, or either end of what the caller needs.
-pub(crate) fn check_reach(env: &Env, dir: &str, from: CommitSeq, found: &FoundFiles, walked: &Walked) -> Result<()> {
+pub(crate) fn check_reach(env: &Env, dir: &str, reach: Reach, found: &FoundFiles, walked: &Walked) -> Result<()> {
+    let Reach { from, to } = reach;
     if found.run.is_empty() {
         return Err(Error::new(Condition::DataCorrupted, format!("log directory {dir} holds no log file"))
             .with_hint("Restore the directory from a backup; without its log a database cannot start."));
@@ -79,21 +111,62 @@ pub(crate) fn check_reach(env: &Env, dir: &str, from: CommitSeq, found: &FoundFi
         let what = format!("the log begins after commit {before}, but is needed from {from}: older files are missing");
         return Err(Error::corrupt(first, 0, what));
     }
-    if walked.last_seq.get().saturating_add(1) < from.get() {
+    let needed = to.get().max(from.get().saturating_sub(1));
+    if walked.last_seq.get() < needed {
         let (place, ..) = walked.bad;
-        let what = format!("the log ends with commit {}, but must reach the one before {from}", walked.last_seq);
+        let what = format!("the log ends with commit {}, but commit {needed} was durable", walked.last_seq);
         return Err(damage(env, &found.run, place, what));
     }
     Ok(())
 }
 
-/// Syncs what the walk found and no header calls durable: it is about to be published as if it had been acknowledged.
-fn make_durable(env: &Env, dir: &str, run: &[FoundFile], walked: &Walked) -> Result<()> {
+/// Writes what the walk found and no header calls durable once more, and syncs it: it is about to be shown as if it had
+/// been acknowledged. A sync alone would prove nothing: if one failed in the process before, the pages count as clean, with
+/// content that only the cache has.
+fn make_durable(env: &Env, dir: &str, id: LogId, run: &[FoundFile], walked: &Walked) -> Result<()> {
     env.disk.sync_dir(dir).map_err(|error| dir_error("sync", dir, error))?;
+    let follows = |a: &AcceptedPage, b: &AcceptedPage| a.place.file == b.place.file && a.place.page + 1 == b.place.page;
+    for pages in walked.unmarked.chunk_by(follows) {
+        for pages in pages.chunks(usize::try_from(READ_PAGES).unwrap_or(1)) {
+            let file = pages.first().and_then(|first| run.get(first.place.file));
+            file.map_or(Ok(()), |file| write_again(env, id, file, pages))?;
+        }
+    }
     for file in run.iter().filter(|file| file.end() > walked.synced_to && file.first <= walked.end_position) {
         file.file.sync_data().map_err(|error| io_error(env, "sync", &file.name, Range::Whole, error))?;
     }
     Ok(())
+}
+
+/// Writes pages that follow each other in a file once more, with the bytes that were visited.
+fn write_again(env: &Env, id: LogId, file: &FoundFile, pages: &[AcceptedPage]) -> Result<()> {
+    let mut bytes = vec![0; pages.len() * PAGE_BYTES];
+    let offset = pages.first().map_or(0, |first| first.place.page) * PAGE_BYTES as u64;
+    let range = Range::bytes(offset, bytes.len() as u64);
+    let read = file.file.read_exact_at(offset, &mut bytes);
+    read.map_err(|error| io_error(env, "read", &file.name, range, error))?;
+    for (page, bytes) in pages.iter().zip(bytes.chunks(PAGE_BYTES)) {
+        // The cache may have dropped the page since, and then the disk may have older bytes.
+        if Page::decode(id, page.position, bytes).map(|found| found.checksum) != Ok(page.checksum) {
+            let what = "the page changed while the log was recovered; start again";
+            return Err(Error::corrupt(env.disk.describe(&file.name), page.place.page * PAGE_BYTES as u64, what));
+        }
+    }
+    let written = file.file.write_all_at(offset, &bytes);
+    written.map_err(|error| io_error(env, "write to", &file.name, range, error))
+}
+
+/// Gives files behind the end their names anew. If the sync of the directory failed in the process before, the names are
+/// there, and yet another sync would not make them durable.
+fn name_again(env: &Env, dir: &str, ready: &VecDeque<ReadyFile>) -> Result<()> {
+    let publish = |from: &FileName, to: &FileName| {
+        env.disk.publish(from, to).map_err(|error| io_error(env, "rename", from, Range::Whole, error))
+    };
+    // The newest goes first and comes back last: a crash in between leaves no gap.
+    for file in ready.iter().rev() {
+        publish(&file.name, &spare_file_name(dir, file.number)?)?;
+    }
+    ready.iter().try_for_each(|file| publish(&spare_file_name(dir, file.number)?, &file.name))
 }
 
 /// Files with the log in them, and files ready for what comes next; the rest of the run is of no use.

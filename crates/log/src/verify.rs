@@ -7,7 +7,6 @@ use outcrop_format::frame::{FrameError, PAGE_BYTES};
 use outcrop_types::{CommitSeq, LogId, Result};
 
 use crate::files::{FoundFiles, log_file_name};
-use crate::recovery::check_reach;
 use crate::walk::{Place, walk};
 
 /// What a log holds and what is wrong with it.
@@ -43,24 +42,6 @@ impl fmt::Display for LogProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at offset {}: {}", self.file, self.offset, self.what)
     }
-}
-
-/// Calls `visit` with each record from `from` on, in order, as recovery does, but changes nothing. Returns the last commit.
-///
-/// # Errors
-/// Those of [`crate::Log::open`]: a log that cannot be recovered, errors of `visit`, I/O errors.
-pub fn read(
-    env: &Env,
-    dir: &str,
-    id: LogId,
-    from: CommitSeq,
-    visit: &mut dyn FnMut(CommitSeq, &[u8]) -> Result<()>,
-) -> Result<CommitSeq> {
-    let found = FoundFiles::read(env, dir, id)?;
-    let mut wanted = |seq, bytes: &[u8]| if seq < from { Ok(()) } else { visit(seq, bytes) };
-    let walked = walk(env, id, &found.run, &mut wanted)?;
-    check_reach(env, dir, from, &found, &walked)?;
-    Ok(walked.last_seq)
 }
 
 /// Reads a whole log as recovery does, but changes nothing, and goes on after a problem.

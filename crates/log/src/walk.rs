@@ -1,5 +1,7 @@
 //! Reading a log from its first page to its end, and finding that end (W11).
 
+use std::collections::VecDeque;
+
 use outcrop_env::Env;
 use outcrop_format::frame::{
     FrameError, GroupHeader, GroupKind, PAGE_BYTES, Page, PagePart, PagePosition, decode_records,
@@ -10,7 +12,7 @@ use crate::error::{Range, io_error};
 use crate::files::FoundFile;
 
 /// How many pages are read at once.
-const READ_PAGES: u64 = 256;
+pub(crate) const READ_PAGES: u64 = 256;
 
 /// A page of a run of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,15 @@ pub(crate) struct FileContent {
     pub(crate) first_group: Option<PagePosition>,
 }
 
+/// A page that the walk accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AcceptedPage {
+    pub(crate) place: Place,
+    pub(crate) position: PagePosition,
+    /// As stored in it; it stands for its bytes.
+    pub(crate) checksum: u32,
+}
+
 /// The log as the walk found it.
 #[derive(Debug)]
 pub(crate) struct Walked {
@@ -68,6 +79,8 @@ pub(crate) struct Walked {
     pub(crate) records: u64,
     /// By file of the run, as far as the walk came.
     pub(crate) contents: Vec<FileContent>,
+    /// The pages of the log at and after `synced_to`: those of the last groups.
+    pub(crate) unmarked: Vec<AcceptedPage>,
     /// Pages behind the end that are neither blank nor valid nor of another time, for reports; bounded.
     pub(crate) damaged: Vec<(Place, PagePosition, FrameError)>,
 }
@@ -113,6 +126,8 @@ pub(crate) fn walk(
         groups: 0,
         records: 0,
         contents: Vec::new(),
+        accepted: Vec::new(),
+        unmarked: VecDeque::new(),
     };
     let bad = loop {
         match walker.group(visit)? {
@@ -135,6 +150,10 @@ struct Walker<'a> {
     groups: u64,
     records: u64,
     contents: Vec<FileContent>,
+    /// Pages of the group that is being read.
+    accepted: Vec<AcceptedPage>,
+    /// Pages of whole groups from `synced_to` on.
+    unmarked: VecDeque<AcceptedPage>,
 }
 
 /// A page at which the log cannot go on.
@@ -180,6 +199,8 @@ impl Walker<'_> {
         self.last_seq = Some(header.last_seq);
         self.epoch = Some(epoch);
         self.synced_to = self.synced_to.max(header.synced_to);
+        self.unmarked.extend(self.accepted.drain(..));
+        while self.unmarked.pop_front_if(|page| page.position < self.synced_to).is_some() {}
         self.at = Place { file: at.file, page: at.page + 1 };
         Ok(Ok(()))
     }
@@ -197,6 +218,7 @@ impl Walker<'_> {
                 self.contents_of(at.file).covered = covered;
             }
             self.at = at;
+            self.accepted.clear();
             let mut body = Vec::new();
             let (page_epoch, part) = match self.page(at, &mut body)? {
                 Ok(found) => found,
@@ -229,8 +251,10 @@ impl Walker<'_> {
     /// Checks one page and appends its part of the body.
     fn page(&mut self, at: Place, body: &mut Vec<u8>) -> Result<Result<(Epoch, PagePart), FrameError>> {
         let position = self.pages.position(at);
-        Ok(Page::decode(self.id, position, self.pages.read(at)?).map(|page| {
+        let bytes = self.pages.read(at)?;
+        Ok(Page::decode(self.id, position, bytes).map(|page| {
             body.extend_from_slice(page.body);
+            self.accepted.push(AcceptedPage { place: at, position, checksum: page.checksum });
             (page.epoch, page.part)
         }))
     }
@@ -286,6 +310,7 @@ impl Walker<'_> {
             }
             at.page += 1;
         }
+        self.unmarked.retain(|page| page.position >= synced_to);
         Ok(Walked {
             end: self.at,
             end_position: self.pages.position(self.at),
@@ -297,6 +322,7 @@ impl Walker<'_> {
             groups: self.groups,
             records: self.records,
             contents: self.contents,
+            unmarked: self.unmarked.into(),
             damaged,
         })
     }

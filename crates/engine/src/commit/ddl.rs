@@ -105,7 +105,6 @@ impl Node {
             Ddl::DropTable(_) => {
                 for id in ids {
                     catalog.drop_table(*id);
-                    self.shards.write().remove(id);
                     if let Some(table) = tables.remove(id) {
                         self.retire_table(&table, seq)?;
                     }
@@ -129,7 +128,7 @@ impl Node {
         let ticket = Ticket::new();
         let commit =
             Commit { seq, inserted: 0, updated: 0, deleted: 0, outcomes: Vec::new(), rows: AppliedRows::default() };
-        tail.answer(Answer { ticket: Arc::clone(&ticket), result: Ok(commit) });
+        tail.answer(Answer::new(&ticket, Ok(commit)));
         Ok(ticket)
     }
 

@@ -1,14 +1,16 @@
 //! The log worker: writes a group, syncs it, publishes it, answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use outcrop_env::{Step, Worker};
 use outcrop_log::Log;
 use outcrop_types::{CommitSeq, Result};
+use parking_lot::Mutex;
 
-use super::tail::Group;
+use super::tail::{Answer, Group};
 use crate::node::Node;
 
 /// What others ask of the log worker, because only it may touch the log.
@@ -18,6 +20,21 @@ pub(crate) struct LogRequests {
     truncate_before: AtomicU64,
     /// The newest such request that was looked after.
     truncated_before: AtomicU64,
+    /// Nothing more comes.
+    finish: AtomicBool,
+    /// And the log says so.
+    finished: AtomicBool,
+    /// The thread that calls those who wait for commits, while it does.
+    answering: Mutex<Option<ThreadId>>,
+}
+
+/// While it lives, the log worker cannot do anything else.
+struct Answering<'a>(&'a LogRequests);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        *self.0.answering.lock() = None;
+    }
 }
 
 impl LogRequests {
@@ -26,7 +43,27 @@ impl LogRequests {
         self.truncate_before.fetch_max(seq.get(), Ordering::AcqRel);
     }
 
-    /// Whether nothing is left to do.
+    fn answering(&self) -> Answering<'_> {
+        *self.answering.lock() = Some(thread::current().id());
+        Answering(self)
+    }
+
+    /// Whether the caller is called by the log worker, and so must not wait for it.
+    pub(crate) fn is_called_by_worker(&self) -> bool {
+        *self.answering.lock() == Some(thread::current().id())
+    }
+
+    /// Asks to write down, durably, what is durable: the engine closes.
+    pub(crate) fn finish(&self) {
+        self.finish.store(true, Ordering::Release);
+    }
+
+    /// Whether that was done.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing is left to drop.
     pub(crate) fn is_done(&self) -> bool {
         self.truncated_before.load(Ordering::Acquire) >= self.truncate_before.load(Ordering::Acquire)
     }
@@ -58,14 +95,13 @@ impl LogWorker {
             && let Err(error) = self.write(&group)
         {
             self.node.poison(error.message());
-            for answer in group.answers {
-                answer.ticket.complete(Err(super::tail::poisoned(error.message())));
-            }
+            group.answers.into_iter().for_each(|answer| answer.refuse(error.message()));
             return;
         }
         if let Some(version) = group.version.take() {
             let version = self.node.live.publish(&version);
-            self.node.published.store(version);
+            self.node.published.store(Arc::clone(&version));
+            self.node.forget_shards(&version);
         }
         let records = group.records.len() as u64;
         if records > 0 {
@@ -80,9 +116,8 @@ impl LogWorker {
             self.mark_at = Some(self.node.env.clock.monotonic() + MARK_DELAY);
         }
         drop(group.permits);
-        for answer in group.answers {
-            answer.ticket.complete(answer.result);
-        }
+        let _answering = self.node.log_requests.answering();
+        group.answers.into_iter().for_each(Answer::send);
         self.node.progress.notify();
     }
 
@@ -98,6 +133,19 @@ impl LogWorker {
             self.node.poison(error.message());
         }
         Step::Wait
+    }
+
+    /// The last commits are known to be durable too, once the mark is: damage of them is then no end of the log (W11).
+    fn finish(&mut self) {
+        let requests = &self.node.log_requests;
+        if !requests.finish.load(Ordering::Acquire) || requests.is_finished() {
+            return;
+        }
+        if let Err(error) = self.log.write_synced_mark().and_then(|()| self.log.sync()) {
+            self.node.poison(error.message());
+        }
+        requests.finished.store(true, Ordering::Release);
+        self.node.progress.notify();
     }
 
     fn truncate(&mut self) {
@@ -129,6 +177,7 @@ impl Worker for LogWorker {
             return Step::Wait;
         }
         self.truncate();
+        self.finish();
         self.mark()
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use pressure::Pressure;
 pub(crate) use record_size::VICTIM_BYTES;
 pub(crate) use remap::{Remaps, RowMap};
 pub(crate) use shard::{Journal, Shard};
-pub(crate) use tail::{Answer, Sequenced, Tail, poisoned};
+pub(crate) use tail::{Answer, Sequenced, Tail};
 pub use ticket::CommitHandle;
 pub(crate) use ticket::Ticket;
 pub(crate) use turn::{

@@ -1,5 +1,6 @@
 //! The tail: everything that has a `CommitSeq`, synced or not (W3).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,11 +37,43 @@ pub(crate) struct Group {
     pub(crate) version: Option<Version>,
 }
 
-/// An answer that must not leave yet.
+/// An answer that must not leave yet. One that is dropped unsent says that the outcome is unknown: nobody waits for ever.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) ticket: Arc<Ticket>,
-    pub(crate) result: Result<Commit>,
+    ticket: Arc<Ticket>,
+    result: Option<Result<Commit>>,
+}
+
+impl Answer {
+    pub(crate) fn new(ticket: &Arc<Ticket>, result: Result<Commit>) -> Self {
+        Self { ticket: Arc::clone(ticket), result: Some(result) }
+    }
+
+    /// What it waited for is durable.
+    pub(crate) fn send(mut self) {
+        if let Some(result) = self.result.take() {
+            self.ticket.complete(result);
+        }
+    }
+
+    /// What it waited for may never be.
+    pub(crate) fn refuse(mut self, reason: &str) {
+        self.result = None;
+        self.ticket.complete(Err(poisoned(reason)));
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.result.take().is_none() {
+            return;
+        }
+        let unknown = Err(poisoned("the log worker ended before it answered"));
+        // It may be dropped by a panic, and a second one would end the process.
+        if catch_unwind(AssertUnwindSafe(|| self.ticket.complete(unknown))).is_err() {
+            tracing::error!("a callback of a commit panicked");
+        }
+    }
 }
 
 /// Why no commit is accepted any more.

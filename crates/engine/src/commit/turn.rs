@@ -408,7 +408,7 @@ fn apply(
     let version = with_shard(tail.version(), schema, next, seq);
     tail.push(Sequenced { version, changes, permit }, node.env.clock.wall_us());
     let ticket = Ticket::new();
-    tail.answer(Answer { ticket: Arc::clone(&ticket), result: Ok(Commit { seq, ..commit }) });
+    tail.answer(Answer::new(&ticket, Ok(Commit { seq, ..commit })));
     Ok((ticket, seq))
 }
 

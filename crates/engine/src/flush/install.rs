@@ -10,7 +10,7 @@ use outcrop_types::{CommitSeq, Error, Result, RowOrdinal, ShardId, TableId, Unit
 use super::output::Output;
 use crate::commit::{Answer, CommitHandle, RowMap, Sequenced, Ticket, only_shard, with_shard};
 use crate::node::Node;
-use crate::snapshot::{NewSegment, ShardState};
+use crate::snapshot::{NewSegment, ShardState, Snapshot};
 use crate::write::{AppliedRows, Commit};
 
 /// An install that has its place in the log.
@@ -60,7 +60,7 @@ pub(crate) fn install(
     let ticket = Ticket::new();
     let commit =
         Commit { seq, inserted: 0, updated: 0, deleted: 0, outcomes: Vec::new(), rows: AppliedRows::default() };
-    tail.answer(Answer { ticket: Arc::clone(&ticket), result: Ok(commit) });
+    tail.answer(Answer::new(&ticket, Ok(commit)));
     drop(tail);
     if rows > 0 {
         turn.remaps.add(input, seq, map.clone());
@@ -135,10 +135,9 @@ pub(crate) fn still_there(node: &Node, sealed: &Sealed) -> bool {
     version.tables.get(&sealed.table).is_some_and(|table| table.shards.iter().any(|shard| shard.has_unit(sealed.unit)))
 }
 
-/// Whether the published version has all rows of a sealed generation.
-pub(crate) fn is_published(node: &Node, sealed: &Sealed) -> Result<bool> {
-    let version = node.published.load();
-    let Some(table) = version.tables.get(&sealed.table) else { return Ok(false) };
+/// Whether a published version has all rows of a sealed generation.
+pub(crate) fn is_published(pin: &Snapshot, sealed: &Sealed) -> Result<bool> {
+    let Some(table) = pin.version().tables.get(&sealed.table) else { return Ok(false) };
     let state = only_shard(table)?;
     match state.deletes(sealed.unit) {
         Some(deletes) if deletes.rows() > sealed.rows => {

@@ -46,18 +46,18 @@ pub(crate) enum JobStep {
 }
 
 impl FlushJob {
-    /// Begins to flush generation `input` of a table, as it is in `pin`, where all its rows are.
-    pub(crate) fn new(node: &Arc<Node>, pin: &Snapshot, table: TableId, input: UnitId) -> Result<Self> {
-        let gone = || Error::internal(format!("flush of {input}, which is not there"));
-        let pinned = pin.table(table).ok_or_else(gone)?;
-        let state = pin.version().tables.get(&table).ok_or_else(gone).and_then(|table| only_shard(table))?;
-        let deletes = state.deletes(input).ok_or_else(gone)?.clone();
+    /// Begins to flush generation `input` of a table, as it is in `pin`, where all its rows are. `None` if it is not there:
+    /// the table was dropped or truncated.
+    pub(crate) fn new(node: &Arc<Node>, pin: &Snapshot, table: TableId, input: UnitId) -> Result<Option<Self>> {
+        let (Some(pinned), Some(found)) = (pin.table(table), pin.version().tables.get(&table)) else { return Ok(None) };
+        let state = only_shard(found)?;
+        let Some(deletes) = state.deletes(input).cloned() else { return Ok(None) };
         let output = node.ids.unit();
         let mut columns: Vec<ScanColumn> =
             pinned.schema().columns.iter().map(|column| ScanColumn::Column(column.id)).collect();
         columns.push(ScanColumn::CommitSeq);
         let left = pinned.morsels(STEP_ROWS).into_iter().filter(|morsel| morsel.unit == input).collect();
-        Ok(Self {
+        Ok(Some(Self {
             node: Arc::clone(node),
             table,
             input,
@@ -68,7 +68,7 @@ impl FlushJob {
             columns,
             left,
             phase: Phase::Begin,
-        })
+        }))
     }
 
     /// Does one piece of the work.

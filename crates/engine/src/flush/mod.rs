@@ -11,7 +11,11 @@ mod plan;
 mod state;
 mod worker;
 
+#[cfg(test)]
+pub(crate) use install::is_published;
 pub(crate) use install::{seal, sealed_generations, still_there};
+#[cfg(test)]
+pub(crate) use job::FlushJob;
 pub(crate) use output::{Output, OutputWriter};
 pub(crate) use state::FlushState;
 pub(crate) use worker::FlushWorker;

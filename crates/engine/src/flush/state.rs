@@ -1,6 +1,6 @@
 //! What the flush worker and those who wait for it share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use outcrop_types::{Condition, Error};
 use parking_lot::Mutex;
@@ -11,6 +11,7 @@ pub(crate) struct FlushState {
     checkpoints_wanted: AtomicU64,
     checkpoints_done: AtomicU64,
     failures: Mutex<Failures>,
+    stopped: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -20,6 +21,15 @@ struct Failures {
 }
 
 impl FlushState {
+    /// The worker is gone: whoever waits for it waits for nothing.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
     /// Asks for a checkpoint; the answer is the number that [`FlushState::checkpoints_done`] reaches.
     pub(crate) fn want_checkpoint(&self) -> u64 {
         self.checkpoints_wanted.fetch_add(1, Ordering::AcqRel) + 1

@@ -13,6 +13,7 @@ use super::plan::{Load, OpenGeneration, generations_to_seal, next_due};
 use crate::commit::only_shard;
 use crate::manifest::Checkpoints;
 use crate::node::Node;
+use crate::snapshot::Snapshot;
 
 /// Flushes one generation at a time, and writes the checkpoints.
 pub(crate) struct FlushWorker {
@@ -67,10 +68,13 @@ impl FlushWorker {
             tables.into_iter().try_for_each(|table| seal(&self.node, table))?;
             return Ok(Step::Again);
         }
-        if let Some(next) = self.first_published(&waiting)? {
-            self.job = Some(FlushJob::new(&self.node, &self.node.snapshot(), next.table, next.unit)?);
+        // One version for both questions: between two, a DROP might be published.
+        let pin = self.node.snapshot();
+        if let Some(next) = first_published(&pin, &waiting)? {
+            self.job = FlushJob::new(&self.node, &pin, next.table, next.unit)?;
             return Ok(Step::Again);
         }
+        drop(pin);
         if self.trim_log(published, waiting.is_empty() && open.is_empty()) {
             return Ok(Step::Again);
         }
@@ -122,15 +126,6 @@ impl FlushWorker {
         false
     }
 
-    fn first_published(&self, waiting: &[Sealed]) -> Result<Option<Sealed>> {
-        for sealed in waiting {
-            if is_published(&self.node, sealed)? {
-                return Ok(Some(*sealed));
-            }
-        }
-        Ok(None)
-    }
-
     fn load(&self, flush_waits: bool) -> Load {
         Load {
             memtable_bytes: self.node.pressure.memtable_bytes(),
@@ -178,6 +173,16 @@ impl FlushWorker {
         self.node.progress.notify();
         Step::Again
     }
+}
+
+/// The first of these generations whose rows are all in `pin`.
+fn first_published(pin: &Snapshot, waiting: &[Sealed]) -> Result<Option<Sealed>> {
+    for sealed in waiting {
+        if is_published(pin, sealed)? {
+            return Ok(Some(*sealed));
+        }
+    }
+    Ok(None)
 }
 
 impl Worker for FlushWorker {

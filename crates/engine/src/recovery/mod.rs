@@ -13,5 +13,5 @@ mod replay;
 
 pub(crate) use identity::Identity;
 pub(crate) use leftovers::{Claimed, find_leftovers};
-pub(crate) use open::{Start, check_log_end, lock, open};
-pub(crate) use replay::{Replay, Replayed};
+pub(crate) use open::{Start, choose, lock, open, replay};
+pub(crate) use replay::Replayed;

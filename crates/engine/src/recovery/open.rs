@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use outcrop_env::{DirLock, Env, FileName, Signal};
 use outcrop_format::Manifest;
 use outcrop_format::envelope::Features;
-use outcrop_log::{Log, LogOptions};
+use outcrop_log::{Log, LogOptions, Reach, RecoveredLog};
 use outcrop_segment::PageCache;
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId, UnitId};
 use parking_lot::{Mutex, RwLock};
@@ -17,7 +17,7 @@ use super::leftovers::{Claimed, find_leftovers};
 use super::replay::{Replay, Replayed};
 use crate::EngineOptions;
 use crate::commit::{LogRequests, Pressure, Shard, Tail, one_shard, only_shard};
-use crate::files::{FileError, file_name, remove_if_there};
+use crate::files::{FileError, file_name, read_file, remove_if_there, write_file};
 use crate::flush::FlushState;
 use crate::key_index::rebuild_runs;
 use crate::manifest::{Checkpoints, Kept, StoredManifest, list_manifests, publish_manifest};
@@ -35,7 +35,8 @@ pub(crate) struct Start {
 /// Opens the directory of `env.disk`, or creates a database in an empty one.
 pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
     let lock = lock(env)?;
-    let identity = match Identity::read(env)? {
+    let found = Identity::read(env)?;
+    let identity = match found {
         Some(identity) => identity,
         None => create_identity(env)?,
     };
@@ -44,18 +45,20 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
     }
     let log_options = log_options(&options);
     let stored = list_manifests(env, identity.log_id)?;
-    let Some((manifest, found)) = choose(&stored)? else {
+    let Some((manifest, chosen)) = choose(&stored)? else {
+        if found.is_some() {
+            // Its creation was interrupted, and whether its name is durable is unknown.
+            identity.write(env)?;
+        }
         return create(env, options, &log_options, identity.log_id, stored.len(), lock);
     };
     let cache = PageCache::new(options.page_cache_bytes);
     let live = LiveVersions::new();
-    let mut replay = Replay::begin(env, &manifest, &cache, &live)?;
-    let log = Log::open(env, LOG_DIR, identity.log_id, manifest.log_start, &log_options, &mut |seq, bytes| {
-        replay.apply(seq, bytes)
-    })?;
-    check_log_end(&manifest, log.last_seq())?;
-    let mut replayed = replay.finish(log.last_seq())?;
+    let (recovered, mut replayed) = replay(env, &manifest, chosen.log_start(), &cache, &live)?;
     complete_key_indexes(env, &cache, identity.log_id, &mut replayed)?;
+    // Nothing was changed so far, though missing key runs may have been written; from here on it is known that what is there makes sense.
+    store_again(env, &chosen.newest.name)?;
+    let log = recovered.start(&log_options)?;
     replayed.segments.extend(segments_of(&stored));
     replayed.key_runs.extend(key_runs_of(&stored));
     sweep(env, identity.log_id, &replayed)?;
@@ -66,7 +69,36 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
         "database recovered"
     );
     let node = build_node(env, options, identity.log_id, &log, cache, live, replayed);
-    Ok(Start { node, log, checkpoints: found.into_checkpoints(), lock })
+    Ok(Start { node, log, checkpoints: chosen.into_checkpoints(), lock })
+}
+
+/// The newest version, from a manifest and the log after it. Reads only. `names_from` is the first record that any manifest
+/// needs which is kept.
+pub(crate) fn replay(
+    env: &Env,
+    manifest: &Manifest,
+    names_from: CommitSeq,
+    cache: &Arc<PageCache>,
+    live: &Arc<LiveVersions>,
+) -> Result<(RecoveredLog, Replayed)> {
+    let mut replay = Replay::begin(env, manifest, names_from, cache, live)?;
+    // Everything up to the checkpoint was durable when the manifest was written (W11).
+    let reach = Reach { from: manifest.log_start, to: manifest.checkpoint };
+    let log = Log::recover(env, LOG_DIR, manifest.log_id, reach, &mut |seq, bytes| replay.apply(seq, bytes))?;
+    let replayed = replay.finish(log.last_seq())?;
+    Ok((log, replayed))
+}
+
+/// Writes a manifest under its own name again. If the process before met a failed sync when it published it, the name is
+/// there, and yet another sync of the directory would not make it durable. Whoever met that may not have seen it fail.
+fn store_again(env: &Env, manifest: &FileName) -> Result<()> {
+    match read_file(env, manifest).and_then(|bytes| write_file(env, manifest, &bytes)) {
+        Err(error) if error.condition() == Condition::DiskFull => {
+            tracing::warn!(%error, "the newest manifest could not be written again");
+            Ok(())
+        }
+        outcome => outcome,
+    }
 }
 
 /// Options of the log.
@@ -80,13 +112,18 @@ pub(crate) fn log_options(options: &EngineOptions) -> LogOptions {
 }
 
 /// The manifests that are kept, as they were found.
-struct Found {
+pub(crate) struct Found {
     newest: Kept,
     older: Option<Kept>,
     outdated: Vec<FileName>,
 }
 
 impl Found {
+    /// The first record that one of them needs.
+    pub(crate) fn log_start(&self) -> CommitSeq {
+        self.older.as_ref().map_or(self.newest.log_start, |older| older.log_start.min(self.newest.log_start))
+    }
+
     fn into_checkpoints(self) -> Checkpoints {
         Checkpoints::new(self.newest, self.older, self.outdated)
     }
@@ -94,7 +131,7 @@ impl Found {
 
 /// The newest valid manifest. A damaged one is passed over with a warning: the one before it and the log hold everything,
 /// and where they do not, replay says so.
-fn choose(stored: &[StoredManifest]) -> Result<Option<(Manifest, Found)>> {
+pub(crate) fn choose(stored: &[StoredManifest]) -> Result<Option<(Manifest, Found)>> {
     let mut valid = Vec::new();
     let mut outdated = Vec::new();
     let mut first_error = None;
@@ -207,19 +244,10 @@ fn create(
     let newest = Kept { number: 1, name, checkpoint: manifest.checkpoint, log_start: manifest.log_start };
     let cache = PageCache::new(options.page_cache_bytes);
     let live = LiveVersions::new();
-    let replayed = Replay::begin(env, &manifest, &cache, &live)?.finish(CommitSeq::ZERO)?;
+    let replayed = Replay::begin(env, &manifest, manifest.log_start, &cache, &live)?.finish(CommitSeq::ZERO)?;
     sweep(env, log_id, &replayed)?;
     let node = build_node(env, options, log_id, &log, cache, live, replayed);
     Ok(Start { node, log, checkpoints: Checkpoints::new(newest, None, Vec::new()), lock })
-}
-
-/// Everything up to the checkpoint was durable when the manifest was written (W11).
-pub(crate) fn check_log_end(manifest: &Manifest, last: CommitSeq) -> Result<()> {
-    if last >= manifest.checkpoint {
-        return Ok(());
-    }
-    let what = format!("the log ends at commit {last}, but commit {} was durable", manifest.checkpoint);
-    Err(Error::corrupt(LOG_DIR, 0, what))
 }
 
 /// Enters the keys of rows that replay brought back to memory, and builds key runs that are missing. No segment is read

@@ -22,6 +22,10 @@ pub(crate) struct Replay<'a> {
     log_id: LogId,
     cache: &'a Arc<PageCache>,
     live: &'a Arc<LiveVersions>,
+    /// The first record that the manifest needs.
+    log_start: CommitSeq,
+    /// The first record that any manifest needs which is kept.
+    names_from: CommitSeq,
     checkpoint: CommitSeq,
     /// Whether all records up to the checkpoint are applied.
     passed: bool,
@@ -61,10 +65,12 @@ pub(crate) struct Replayed {
 }
 
 impl<'a> Replay<'a> {
-    /// The state at the checkpoint, but for the rows that are only in the log.
+    /// The state at the checkpoint, but for the rows that are only in the log. From commit `names_from` on records are asked
+    /// which files they name: an older manifest, which replaces this one should it rot, may need those.
     pub(crate) fn begin(
         env: &'a Env,
         manifest: &Manifest,
+        names_from: CommitSeq,
         cache: &'a Arc<PageCache>,
         live: &'a Arc<LiveVersions>,
     ) -> Result<Self> {
@@ -75,6 +81,8 @@ impl<'a> Replay<'a> {
             log_id: manifest.log_id,
             cache,
             live,
+            log_start: manifest.log_start,
+            names_from: names_from.min(manifest.log_start),
             checkpoint: manifest.checkpoint,
             passed: false,
             wall_us: manifest.wall_us,
@@ -102,10 +110,17 @@ impl<'a> Replay<'a> {
     /// # Errors
     /// `DataCorrupted` when it does not fit what came before; `UnsupportedVersion`; `IoError`.
     pub(crate) fn apply(&mut self, seq: CommitSeq, bytes: &[u8]) -> Result<()> {
+        if seq < self.names_from {
+            return Ok(());
+        }
         let record =
             CommitRecord::decode(bytes).map_err(|error| error.in_file(format!("{LOG_DIR}: record {seq}"), 0))?;
         if record.seq != seq {
             return Err(self.broken(seq, format!("it says that it is commit {}", record.seq)));
+        }
+        record.changes.iter().for_each(|change| self.note_files(seq, change));
+        if seq < self.log_start {
+            return Ok(());
         }
         self.wall_us = self.wall_us.max(record.wall_us);
         let after = seq > self.checkpoint;
@@ -118,8 +133,7 @@ impl<'a> Replay<'a> {
                 Change::Staged(change) => self.staged(seq, &change, after)?,
                 Change::Ddl(change) if after => self.ddl(seq, change)?,
                 Change::Install(change) if after => self.install(seq, &change)?,
-                Change::Ddl(_) => {}
-                Change::Install(change) => self.note_with_runs(change.outputs.iter().map(|output| output.unit)),
+                Change::Ddl(_) | Change::Install(_) => {}
             }
         }
         Ok(())
@@ -268,13 +282,9 @@ impl<'a> Replay<'a> {
     }
 
     fn staged(&mut self, seq: CommitSeq, change: &StagedCommit, after: bool) -> Result<()> {
-        self.note_with_runs(change.segments.iter().map(|segment| segment.unit));
         let victims = match &change.victims {
             Victims::Inline(victims) => victims.clone(),
-            Victims::File { name, count, crc32c } => {
-                self.victims_files.push((seq, name.clone()));
-                read_victims(self.env, self.log_id, name, *count, *crc32c)?
-            }
+            Victims::File { name, count, crc32c } => read_victims(self.env, self.log_id, name, *count, *crc32c)?,
         };
         let segments = if after { self.open_segments(change.table, &change.segments, Some(seq))? } else { Vec::new() };
         let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, after) };
@@ -283,7 +293,6 @@ impl<'a> Replay<'a> {
     }
 
     fn install(&mut self, seq: CommitSeq, change: &Install) -> Result<()> {
-        self.note_with_runs(change.outputs.iter().map(|output| output.unit));
         let outputs = self.open_segments(change.table, &change.outputs, None)?;
         let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, true) };
         // The generation may be open still: that it was sealed is told by the next record that names another one.
@@ -363,6 +372,20 @@ impl<'a> Replay<'a> {
     fn note_with_runs(&mut self, segments: impl Iterator<Item = UnitId> + Clone) {
         self.key_runs.extend(segments.clone());
         self.note_segments(segments);
+    }
+
+    /// Files that a record names stay as long as a manifest may be replayed from before it.
+    fn note_files(&mut self, seq: CommitSeq, change: &Change) {
+        match change {
+            Change::Staged(change) => {
+                self.note_with_runs(change.segments.iter().map(|segment| segment.unit));
+                if let Victims::File { name, .. } = &change.victims {
+                    self.victims_files.push((seq, name.clone()));
+                }
+            }
+            Change::Install(change) => self.note_with_runs(change.outputs.iter().map(|output| output.unit)),
+            Change::Rows(_) | Change::Ddl(_) => {}
+        }
     }
 
     fn note_segments(&mut self, segments: impl Iterator<Item = UnitId>) {

@@ -21,6 +21,7 @@ mod crash;
 mod key_runs;
 mod model;
 mod resources;
+mod restarts;
 mod settling;
 mod staged;
 mod support;

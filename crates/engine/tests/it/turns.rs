@@ -1,7 +1,7 @@
 //! Statements that meet each other: Q7, W3, and what a flush moves meanwhile.
 
-use outcrop_engine::{Engine, OnConflict, RowOutcome, WriteMode};
-use outcrop_env::Env;
+use outcrop_engine::{Ddl, Engine, OnConflict, RowOutcome, WriteMode};
+use outcrop_env::{Env, FaultKind, OperationClass};
 use outcrop_testkit::{Row, rows_of};
 use outcrop_types::{Condition, TableId, Value};
 
@@ -177,6 +177,96 @@ fn a_write_to_a_table_that_was_dropped_meanwhile_is_refused() {
     let mut write = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
     write.insert(batch(&snapshot, table, &[row(1, "one")])).unwrap();
     let name = snapshot.catalog().table_by_id(table).unwrap().name.clone();
-    engine.ddl(outcrop_engine::Ddl::DropTable(name)).wait().unwrap();
+    engine.ddl(Ddl::DropTable(name)).wait().unwrap();
     assert_eq!(write.commit().wait().unwrap_err().condition(), Condition::UndefinedTable);
+}
+
+/// W3: whether the table is gone is known once the DROP is durable.
+#[test]
+fn a_refusal_that_depends_on_a_drop_waits_for_it() {
+    let (env, sim) = Env::simulated(12);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    let table = create(&engine, keyed("t"));
+    insert(&engine, table, &[row(1, "one")]).unwrap();
+    let snapshot = engine.snapshot();
+    let name = snapshot.catalog().table_by_id(table).unwrap().name.clone();
+    let drop_table = engine.ddl(Ddl::DropTable(name.clone()));
+    let mut write = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
+    write.insert(batch(&snapshot, table, &[row(2, "two")])).unwrap();
+    let refused = write.commit();
+    let again = engine.ddl(Ddl::Truncate(vec![name]));
+    sim.fail_once(OperationClass::Sync, 0, FaultKind::Io);
+    assert_eq!(refused.wait().unwrap_err().condition(), Condition::Poisoned);
+    assert_eq!(again.wait().unwrap_err().condition(), Condition::Poisoned);
+    assert_eq!(drop_table.wait().unwrap_err().condition(), Condition::Poisoned);
+}
+
+#[test]
+fn a_table_that_is_gone_leaves_nothing_behind_in_the_node() {
+    let (_env, engine, table) = open();
+    let snapshot = engine.snapshot();
+    let name = snapshot.catalog().table_by_id(table).unwrap().name.clone();
+    engine.ddl(Ddl::DropTable(name)).wait().unwrap();
+    // Durable: the refusal needs no commit to wait for.
+    let error = engine.write(&snapshot, table, WriteMode::Upsert).unwrap_err();
+    assert_eq!(error.condition(), Condition::UndefinedTable);
+}
+
+/// Whoever waits for a commit gets an answer, also when the callback of the one before panics.
+#[test]
+fn a_panic_in_a_callback_leaves_nobody_waiting() {
+    let (_env, engine, table) = open();
+    let snapshot = engine.snapshot();
+    let commit = |id| {
+        let mut write = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
+        write.insert(batch(&snapshot, table, &[row(id, "x")])).unwrap();
+        write.commit()
+    };
+    let (first, second) = (commit(1), commit(2));
+    first.on_done(|_| panic!("a panic of a test's callback"));
+    let error = second.wait().unwrap_err();
+    assert_eq!(error.condition(), Condition::Poisoned, "{error}");
+    assert!(engine.status().poisoned.is_some());
+    assert_eq!(insert(&engine, table, &[row(3, "x")]).unwrap_err().condition(), Condition::Poisoned);
+}
+
+/// The last handle of an engine may go in a callback, on the thread that would have to do what its drop waits for.
+#[test]
+fn an_engine_may_be_dropped_by_its_own_callback() {
+    let (env, sim) = Env::simulated(13);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    let table = create(&engine, keyed("t"));
+    let snapshot = engine.snapshot();
+    let begin = |id| {
+        let mut write = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
+        write.insert(batch(&snapshot, table, &[row(id, "x")])).unwrap();
+        write
+    };
+    let (first, second) = (begin(1).commit(), begin(2));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    first.on_done(move |answer| {
+        let second = second.commit();
+        drop(engine);
+        sender.send((answer.is_ok(), second)).unwrap();
+    });
+    sim.run_until_idle(1_000);
+    let (first, second) = receiver.recv().unwrap();
+    assert!(first);
+    // It was in the next group, which nobody wrote any more.
+    drop(snapshot);
+    assert_eq!(second.wait().unwrap_err().condition(), Condition::Poisoned);
+    let engine = Engine::open(&sim.kill(), roomy()).unwrap();
+    assert_eq!(pairs(&engine.snapshot(), table), text(&[(1, "x")]));
+}
+
+#[test]
+fn whoever_waits_for_a_flush_learns_that_the_engine_closed() {
+    let (_env, engine, table) = open();
+    insert(&engine, table, &[row(1, "one")]).unwrap();
+    let clone = engine.clone();
+    engine.close().unwrap();
+    assert_eq!(clone.checkpoint().unwrap_err().condition(), Condition::AdminShutdown);
+    assert_eq!(clone.flush(None).unwrap_err().condition(), Condition::AdminShutdown);
+    assert_eq!(clone.flush(Some(table)).unwrap_err().condition(), Condition::AdminShutdown);
+    clone.close().unwrap();
 }

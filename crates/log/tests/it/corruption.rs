@@ -1,10 +1,10 @@
 //! P7: a changed byte gives an error with its place, or a right answer.
 
 use outcrop_env::{DiskImage, Env, FileName, Sim};
-use outcrop_log::Log;
+use outcrop_log::{Log, Reach};
 use outcrop_types::{Condition, LogId};
 
-use crate::harness::{DIR, Known, LOG, Op, assert_prefix, create_and_run, file_names, reopen, seq, text, tiny};
+use crate::harness::{DIR, Known, LOG, Op, assert_prefix, create_and_run, file_names, reopen, seq, text};
 
 /// A log over three files whose records are all below a mark, but the last two.
 fn image() -> (DiskImage, Known) {
@@ -122,7 +122,8 @@ fn files_of_another_log_are_refused_by_name() {
     let (image, _) = image();
     let (env, _sim) = Sim::from_image(&image, 1);
     let other = LogId::from_bytes([1; 16]);
-    let error = Log::open(&env, DIR, other, seq(1), &tiny(), &mut |_, _| Ok(())).unwrap_err();
+    let reach = Reach { from: seq(1), to: seq(0) };
+    let error = Log::recover(&env, DIR, other, reach, &mut |_, _| Ok(())).unwrap_err();
     assert!(text(&error).contains("belongs to another log"), "{error}");
 }
 

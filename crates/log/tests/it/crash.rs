@@ -1,7 +1,7 @@
 //! The crash-state explorer (reliability 4.1): every operation boundary, many legal disks, and a second crash in recovery.
 
-use outcrop_env::{DiskImage, Env, Sim};
-use outcrop_log::{Log, LogOptions};
+use outcrop_env::{DiskImage, Env, FaultKind, OperationClass, Sim};
+use outcrop_log::{Log, LogOptions, Reach};
 use outcrop_types::LogId;
 
 use crate::harness::{DIR, Known, LOG, Op, assert_prefix, content, create_and_run, reopen, run, seq, tiny};
@@ -200,4 +200,63 @@ fn p8_after_a_failed_sync_nothing_more_is_acknowledged() {
     assert_eq!(log.write_group(&[(seq(2), content(2, 10))]).unwrap_err().condition().sqlstate(), "58P02");
     assert_eq!(log.write_synced_mark().unwrap_err().condition().sqlstate(), "58P02");
     assert_eq!(log.truncate_before(seq(1)).unwrap_err().condition().sqlstate(), "58P02");
+}
+
+/// After a failed sync the pages count as clean, with content that only the cache has: another sync proves nothing.
+#[test]
+fn p8_what_recovery_shows_after_a_failed_sync_survives_a_power_cut() {
+    for seed in 0..30 {
+        let (env, sim) = Env::simulated(seed);
+        let mut known = Known::default();
+        let mut log = create_and_run(&env, &sim, &[Op::Group(vec![10]), Op::Sync], &mut known).unwrap();
+        run(&mut log, &sim, &[Op::Group(vec![9_000, 5])], &mut known).unwrap();
+        sim.fail_once(OperationClass::Sync, 0, FaultKind::Io);
+        assert!(log.sync().is_err());
+        drop(log);
+        // The process is started again, the machine is not.
+        let (mut log, shown) = reopen(&sim.kill(), 1).unwrap();
+        assert_prefix(&shown, &known);
+        known.written.truncate(shown.len());
+        known.synced = known.last();
+        run(&mut log, &sim, &[Op::Group(vec![20]), Op::Sync], &mut known).unwrap();
+        drop(log);
+        for image in sim.legal_images(20) {
+            assert_recovers(&image, &known, false);
+        }
+    }
+}
+
+/// The same for the name of a file that was prepared when the sync of its directory failed.
+#[test]
+fn p8_a_file_whose_name_may_be_lost_is_named_again_before_it_is_used() {
+    for seed in 0..30 {
+        let (env, sim) = Env::simulated(seed);
+        let mut known = Known::default();
+        let log = create_and_run(&env, &sim, &[Op::Group(vec![10]), Op::Sync], &mut known).unwrap();
+        sim.fail_once(OperationClass::SyncDir, 0, FaultKind::Io);
+        sim.run_until_idle(1);
+        drop(log);
+        let (mut log, _) = reopen(&sim.kill(), 1).unwrap();
+        run(&mut log, &sim, &[Op::Group(vec![20_000]), Op::Sync], &mut known).unwrap();
+        drop(log);
+        for image in sim.legal_images(20) {
+            assert_recovers(&image, &known, false);
+        }
+    }
+}
+
+/// An end that is wrong is refused before the first byte is written, so that another start, or a rescue, can still read.
+#[test]
+fn a_log_that_ends_too_early_is_left_as_it_is() {
+    let (env, sim) = Env::simulated(16);
+    let mut known = Known::default();
+    drop(create_and_run(&env, &sim, &[Op::Group(vec![10]), Op::Sync, Op::Group(vec![5_000])], &mut known).unwrap());
+    let first = crate::harness::file_names(&env).remove(0);
+    // The second page of the last group.
+    sim.corrupt(&first, |bytes| bytes[3 * 4096 + 100] ^= 1).unwrap();
+    let before = sim.image();
+    let reach = Reach { from: seq(1), to: seq(known.last()) };
+    let error = Log::recover(&sim.kill(), DIR, LOG, reach, &mut |_, _| Ok(())).unwrap_err();
+    assert_eq!(error.condition(), outcrop_types::Condition::DataCorrupted);
+    assert_eq!(sim.image(), before);
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use outcrop_env::{Env, FileName, Sim};
-use outcrop_log::{Log, LogOptions};
+use outcrop_log::{Log, LogOptions, Reach};
 use outcrop_types::{CommitSeq, Error, LogId, Result};
 use proptest::prelude::*;
 
@@ -103,11 +103,14 @@ pub(crate) fn create_and_run(env: &Env, sim: &Sim, ops: &[Op], known: &mut Known
 /// Opens the log and returns the records from `from` on.
 pub(crate) fn reopen(env: &Env, from: u64) -> Result<(Log, Vec<(u64, Bytes)>)> {
     let mut found = Vec::new();
-    let log = Log::open(env, DIR, LOG, seq(from), &tiny(), &mut |seq, bytes| {
-        found.push((seq.get(), Bytes::copy_from_slice(bytes)));
+    let reach = Reach { from: seq(from), to: seq(from.saturating_sub(1)) };
+    let recovered = Log::recover(env, DIR, LOG, reach, &mut |seq, bytes| {
+        if seq.get() >= from {
+            found.push((seq.get(), Bytes::copy_from_slice(bytes)));
+        }
         Ok(())
     })?;
-    Ok((log, found))
+    Ok((recovered.start(&tiny())?, found))
 }
 
 /// L1: what was found is a prefix of what was written, and has all that was acknowledged.

@@ -159,3 +159,48 @@ fn records_larger_than_a_file_span_files() {
     assert_eq!(found, [(1, big), (2, content(2, 5))]);
     assert_eq!(log.last_seq(), seq(2));
 }
+
+/// On a real disk, where the first one takes long enough for the others to come.
+#[test]
+fn p12_writers_that_wait_for_space_make_no_more_files_than_they_need() {
+    const WRITERS: usize = 8;
+    let dir = tempfile::tempdir().unwrap();
+    let env = Env::real(dir.path()).unwrap();
+    let options = LogOptions { file_bytes: 2 << 20, reserve_files: 0, reserve_bytes: 0 };
+    let log = Log::create(&env, DIR, LOG, &options).unwrap();
+    let space = log.space();
+    let barrier = std::sync::Barrier::new(WRITERS);
+    let permits: Vec<_> = std::thread::scope(|scope| {
+        let admit = || {
+            barrier.wait();
+            space.admit(900_000, SpaceClass::Ordinary).unwrap()
+        };
+        let writers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(admit)).collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    });
+    // Each file has room for two of them.
+    assert_eq!((permits.len(), file_names(&env).len()), (WRITERS, WRITERS / 2));
+}
+
+#[test]
+fn truncation_goes_on_after_a_failed_sync_of_the_directory() {
+    for class in [OperationClass::SyncDir, OperationClass::Rename, OperationClass::Sync] {
+        let (env, sim) = Env::simulated(3);
+        let mut known = Known::default();
+        let ops: Vec<Op> = (0..12).flat_map(|_| [Op::Group(vec![3000]), Op::Sync]).collect();
+        let mut log = create_and_run(&env, &sim, &ops, &mut known).unwrap();
+        let before = log.bytes();
+        sim.fail_once(class, 0, FaultKind::Io);
+        assert!(log.truncate_before(seq(10)).is_err());
+        log.truncate_before(seq(10)).unwrap_or_else(|error| panic!("{class:?}: {error}"));
+        assert!(log.bytes() < before - 16_384, "{class:?}: {} of {before} bytes", log.bytes());
+        known.from = 10;
+        run(&mut log, &sim, &[Op::Prepare, Op::Group(vec![20_000]), Op::Sync], &mut known).unwrap();
+        drop(log);
+        for image in sim.legal_images(40) {
+            let (env, _sim) = outcrop_env::Sim::from_image(&image, 1);
+            let (_, found) = reopen(&env, 10).unwrap_or_else(|error| panic!("{class:?}: {error}"));
+            assert_eq!(found.last().map(|(seq, _)| *seq), Some(known.last()));
+        }
+    }
+}
