@@ -6,12 +6,11 @@
 //!
 //! Each table is written as flushes of a million rows do it, and its runs are merged until the plan is content. Then keys are
 //! looked for in batches of 1,000, of which all or none are there, with a page cache that holds all pages and with one that
-//! holds a tenth of them. "Memory" is what the process grew by, the page cache apart.
+//! holds a tenth of them. Memory is that of filters and fences, which is all that a run holds.
 
 #![expect(clippy::print_stderr, reason = "prints its table")]
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow_array::{ArrayRef, Int64Array, StringViewArray};
 use outcrop_env::Env;
@@ -101,7 +100,7 @@ impl Measured {
                 .collect();
             batches.push(self.hashes(&numbers));
         }
-        let start = Instant::now();
+        let start = self.env.clock.monotonic();
         let mut hits = 0;
         for batch in &batches {
             let mut keys: Vec<(KeyHash, u32)> = batch.iter().copied().zip(0..).collect();
@@ -111,18 +110,12 @@ impl Measured {
             }
         }
         assert_eq!(hits, if there { BATCHES * BATCH_KEYS } else { 0 });
-        num(BATCHES * BATCH_KEYS) / start.elapsed().as_secs_f64()
+        num(BATCHES * BATCH_KEYS) / (self.env.clock.monotonic() - start).as_secs_f64()
     }
 }
 
 fn num(count: u64) -> f64 {
     f64::from(u32::try_from(count / 1_000).unwrap()) * 1_000.0
-}
-
-/// Resident bytes of this process.
-fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
 }
 
 fn measure(name: &str, keys: u64, data_type: DataType, column: fn(&[u64]) -> ArrayRef) {
@@ -131,16 +124,14 @@ fn measure(name: &str, keys: u64, data_type: DataType, column: fn(&[u64]) -> Arr
     env.disk.create_dir("segments").unwrap();
     let codec = KeyCodec::new(vec![data_type], &KeySecret::from_bytes([9; 16]));
     let mut measured = Measured { env, codec, column, keys, units: Vec::new(), next_unit: 1, written: 0 };
-    let start = Instant::now();
+    let start = measured.env.clock.monotonic();
     measured.write();
-    let built = start.elapsed().as_secs_f64();
+    let built = (measured.env.clock.monotonic() - start).as_secs_f64();
     let bytes: u64 = measured.open(&PageCache::new(0)).iter().map(|run| run.bytes()).sum();
-    let before = resident();
     let none = PageCache::new(0);
     let runs = measured.open(&none);
     let keys_looked_for = measured.hashes(&[0]).into_iter().zip(0..).collect::<Vec<_>>();
     runs.iter().for_each(|run| run.lookup(&keys_looked_for, |_| ()).unwrap());
-    let grown = resident().saturating_sub(before);
     let exact: u64 = runs.iter().map(|run| run.resident_bytes()).sum();
     let absent = measured.rate(&runs, false);
     let all = PageCache::new(bytes * 2);
@@ -150,13 +141,12 @@ fn measure(name: &str, keys: u64, data_type: DataType, column: fn(&[u64]) -> Arr
     let tenth = PageCache::new(bytes / 10);
     let cold = measured.rate(&measured.open(&tenth), true);
     eprintln!(
-        "{name:8} {:>4} M keys  {} runs  {:5.2} B/row on disk  {:5.2} B/row in filters and fences  {:5.2} B/row memory  \
+        "{name:8} {:>4} M keys  {} runs  {:5.2} B/row on disk  {:5.2} B/row of memory  \
          write {:4.2} M rows/s (each entry {:3.1} times)  look-ups/s: there, all cached {:6.0} k; a tenth {:6.0} k; absent {:6.0} k",
         keys / 1_000_000,
         runs.len(),
         num(bytes) / num(keys),
         num(exact) / num(keys),
-        num(grown) / num(keys),
         num(keys) / built / 1e6,
         1.0 + num(measured.written) / num(keys),
         hot / 1e3,

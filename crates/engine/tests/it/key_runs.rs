@@ -254,3 +254,53 @@ fn check_finds_rows_that_the_index_does_not_have_and_keys_that_share_a_hash() {
     let problem = only_problem(&env);
     assert!(problem.contains("two keys have one hash: Key (id)=(3)"), "{problem}");
 }
+
+/// Flushes, merges and checkpoints. Returns how many rows were acknowledged.
+fn live(env: &Env) -> outcrop_types::Result<i64> {
+    let engine = Engine::open(env, tiny())?;
+    engine.ddl(outcrop_engine::Ddl::CreateTable(keyed("t"))).wait()?;
+    let table = engine.snapshot().catalog().table(&TableName::new("commons", "t")).unwrap().id;
+    let mut acknowledged = 0;
+    let mut run = || -> outcrop_types::Result<()> {
+        for round in 0..6 {
+            insert(&engine, table, &rows(round * 5..round * 5 + 5, "a"))?;
+            acknowledged += 5;
+            engine.flush(None)?;
+        }
+        for _ in 0..3 {
+            upsert(&engine, table, &[row(2, "b")])?;
+            engine.checkpoint()?;
+        }
+        assert!(engine.status().key_runs < engine.status().segments, "runs were merged");
+        engine.close()
+    };
+    drop(run());
+    Ok(acknowledged)
+}
+
+#[test]
+fn a_power_cut_around_merges_leaves_every_key_in_a_run_that_is_there() {
+    let (env, sim) = Env::simulated(12);
+    assert_eq!(live(&env).unwrap(), 30);
+    let changes = sim.changes();
+    for at in 0..changes {
+        let (env, sim) = Env::simulated(12);
+        sim.power_off_after(at);
+        let acknowledged = live(&env).unwrap_or(0);
+        let env = sim.crash();
+        let place = format!("after change {at} of {changes}");
+        if let Ok(report) = outcrop_engine::check::check(&env) {
+            let of_keys: Vec<_> =
+                report.problems.iter().filter(|problem| problem.to_string().contains("key")).collect();
+            assert!(of_keys.is_empty(), "{place}: {of_keys:?}");
+        }
+        let engine = reopen(&env);
+        let snapshot = engine.snapshot();
+        let Some(table) = snapshot.catalog().table(&TableName::new("commons", "t")).map(|schema| schema.id) else {
+            assert_eq!(acknowledged, 0, "{place}");
+            continue;
+        };
+        assert!(pairs(&snapshot, table).len() as i64 >= acknowledged, "{place}");
+        check_keys(&snapshot, table);
+    }
+}

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use arrow_array::{Decimal128Array, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array};
+use arrow_array::{Array, ArrayRef, Decimal128Array, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array};
 use arrow_buffer::i256;
+use outcrop_types::{DataType, KeySecret};
 use proptest::prelude::*;
 
 use super::hash::{HALF_MULTIPLIERS, MULTIPLIERS, mix, mix_half};

@@ -1,4 +1,4 @@
-use outcrop_types::{IndexId, TableId};
+use outcrop_types::{IndexId, LogId, TableId, UnitId};
 use proptest::prelude::*;
 
 use super::*;
