@@ -61,7 +61,15 @@ const EMPTY: &[(&str, &[(&str, Kind)])] = &[
     ("pg_enum", &[("oid", Oid), ("enumtypid", Oid), ("enumsortorder", Float4), ("enumlabel", Name)]),
     (
         "pg_event_trigger",
-        &[("oid", Oid), ("evtname", Name), ("evtevent", Name), ("evtowner", Oid), ("evtfoid", Oid), ("evtenabled", Char), ("evttags", TextList)],
+        &[
+            ("oid", Oid),
+            ("evtname", Name),
+            ("evtevent", Name),
+            ("evtowner", Oid),
+            ("evtfoid", Oid),
+            ("evtenabled", Char),
+            ("evttags", TextList),
+        ],
     ),
     (
         "pg_extension",
@@ -203,7 +211,10 @@ const EMPTY: &[(&str, &[(&str, Kind)])] = &[
         ],
     ),
     ("pg_stat_user_tables", &[("relid", Oid), ("schemaname", Name), ("relname", Name), ("n_live_tup", Int8)]),
-    ("pg_tablespace", &[("oid", Oid), ("spcname", Name), ("spcowner", Oid), ("spcacl", TextList), ("spcoptions", TextList)]),
+    (
+        "pg_tablespace",
+        &[("oid", Oid), ("spcname", Name), ("spcowner", Oid), ("spcacl", TextList), ("spcoptions", TextList)],
+    ),
     (
         "pg_trigger",
         &[

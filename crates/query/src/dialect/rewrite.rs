@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
     Ident, LimitClause, ObjectName, ObjectNamePart, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr,
-    TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
+    SetOperator, SetQuantifier, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, Visit, VisitMut,
+    Visitor, VisitorMut,
 };
 use outcrop_types::{Condition, Error, Result};
 
@@ -121,6 +122,12 @@ impl VisitorMut for Rewriter<'_> {
             );
         }
         type_values(query);
+        if counts_duplicates(&query.body) {
+            return ControlFlow::Break(Error::new(
+                Condition::FeatureNotSupported,
+                "EXCEPT ALL and INTERSECT ALL are not supported",
+            ));
+        }
         if let Err(error) = windows::spell_out(query) {
             return ControlFlow::Break(error);
         }
@@ -373,6 +380,18 @@ fn row_equality(left: &Expr, right: &Expr) -> Option<Expr> {
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+/// Whether a set operation counts how often a row comes, which DataFusion's joins do not.
+fn counts_duplicates(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            let counts = matches!(op, SetOperator::Except | SetOperator::Intersect)
+                && matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+            counts || counts_duplicates(left) || counts_duplicates(right)
+        }
+        _ => false,
+    }
 }
 
 /// In `VALUES (date '2013-01-01'), ('2013-02-01')` the bare strings take the type of the column.

@@ -4,9 +4,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::FieldRef;
+use datafusion::arrow::array::{Array, StringViewArray};
+use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use outcrop_types::{Condition, DataType, Error, Result};
 use serde_json::Value as Json;
@@ -14,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::cast::parse_json;
 use super::simple::{RowBody, RowFunction, integer_arg, text, text_arg, text_or_null};
+use crate::error::to_datafusion;
 
 /// Functions by name.
 pub(super) fn functions() -> Vec<RowFunction> {
@@ -27,8 +31,6 @@ pub(super) fn functions() -> Vec<RowFunction> {
             Ok(ScalarValue::Int32(length.and_then(|length| i32::try_from(length).ok())))
         })
         .with_aliases(&["json_array_length"]),
-        of("to_jsonb", &DataType::Jsonb, &[1], |args, _| Ok(text_or_null(args.first().and_then(scalar_json))))
-            .with_aliases(&["to_json"]),
         of("jsonb_extract_path", &DataType::Jsonb, &[2, 3, 4, 5], |args, _| {
             jsonb(walk(text_arg(args, 0), args.get(1..).unwrap_or_default())?)
         })
@@ -181,12 +183,78 @@ fn kind(json: &Json) -> &'static str {
     }
 }
 
-fn scalar_json(scalar: &ScalarValue) -> Option<String> {
+/// `to_jsonb(value)`: jsonb stays as it is, arrays and times have their own forms, what is no number is a string.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ToJsonb {
+    signature: Signature,
+    aliases: Vec<String>,
+}
+
+/// Functions that must see the type of their argument.
+pub(super) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
+    let signature = Signature::any(1, Volatility::Immutable);
+    vec![Arc::new(ScalarUDF::from(ToJsonb { signature, aliases: vec!["to_json".to_owned()] }))]
+}
+
+impl ScalarUDFImpl for ToJsonb {
+    fn name(&self) -> &'static str {
+        "to_jsonb"
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[ArrowType]) -> datafusion::common::Result<ArrowType> {
+        Ok(DataType::Jsonb.to_arrow())
+    }
+
+    fn return_field_from_args(&self, _args: ReturnFieldArgs<'_>) -> datafusion::common::Result<FieldRef> {
+        Ok(Arc::new(DataType::Jsonb.to_field("", true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
+        let data_type = args.arg_fields.first().and_then(|field| crate::types::data_type_of_field(field));
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let values = arrays.first().ok_or_else(|| to_datafusion(Error::internal("to_jsonb of nothing")))?;
+        let json: StringViewArray = (0..values.len())
+            .map(|row| Ok(json_of(&ScalarValue::try_from_array(values, row)?, data_type.as_ref())))
+            .collect::<datafusion::common::Result<_>>()?;
+        Ok(ColumnarValue::Array(Arc::new(json)))
+    }
+}
+
+fn json_of(scalar: &ScalarValue, data_type: Option<&DataType>) -> Option<String> {
     if scalar.is_null() {
         return None;
     }
-    let number = scalar.data_type().is_numeric() || matches!(scalar, ScalarValue::Boolean(_));
-    let data_type = crate::types::data_type_of_arrow(&scalar.data_type());
-    let plain = super::cast::format_scalar(scalar, data_type.as_ref());
-    Some(if number { plain } else { Json::String(plain).to_string() })
+    let plain = || super::cast::format_scalar(scalar, data_type);
+    Some(match (scalar, data_type) {
+        (_, Some(DataType::Jsonb)) | (ScalarValue::Boolean(_), _) => plain(),
+        (ScalarValue::Float64(Some(float)), _) if !float.is_finite() => Json::String(plain()).to_string(),
+        (other, _) if other.data_type().is_numeric() => plain(),
+        (ScalarValue::List(list), Some(DataType::Array(item))) => {
+            let values = list.value(0);
+            let items = (0..values.len()).map(|at| {
+                let value = ScalarValue::try_from_array(&values, at).ok();
+                value.and_then(|value| json_of(&value, Some(item))).unwrap_or_else(|| "null".to_owned())
+            });
+            format!("[{}]", items.collect::<Vec<_>>().join(", "))
+        }
+        (ScalarValue::TimestampMicrosecond(_, zone), _) => {
+            let text = plain().replacen(' ', "T", 1);
+            // ISO 8601 writes the minutes of an offset.
+            let minutes = if zone.is_some() && !text.ends_with("infinity") { ":00" } else { "" };
+            Json::String(format!("{text}{minutes}")).to_string()
+        }
+        _ => {
+            let mut text = String::new();
+            outcrop_types::jsonb::write_string(&mut text, &plain());
+            text
+        }
+    })
 }

@@ -18,7 +18,12 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     for function in rows.into_iter().flatten() {
         state.register_udf(function.into_udf())?;
     }
-    for function in dates::kernels().into_iter().chain(rounding::functions()).chain(arrays::functions()) {
+    for function in dates::kernels()
+        .into_iter()
+        .chain(rounding::functions())
+        .chain(arrays::functions())
+        .chain(json::typed_functions())
+    {
         state.register_udf(function)?;
     }
     for function in sums::functions().into_iter().chain(percentiles::functions()).chain([single_row::function()]) {
