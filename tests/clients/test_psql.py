@@ -173,7 +173,7 @@ def test_lists_of_tables_schemas_and_databases(server: Server) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["\\dt+", "\\d+ orders", "\\dv", "\\di", "\\ds", "\\du", "\\df", "\\dx", pytest.param("\\dp", marks=pytest.mark.xfail(reason="open: privileges need an array of a correlated query", strict=True)), "\\dT", "\\conninfo", "\\encoding"],
+    ["\\dt+", "\\d+ orders", "\\dv", "\\di", "\\ds", "\\du", "\\df", "\\dx", "\\dp", "\\dT", "\\dn+", "\\l+", "\\db", "\\z", "\\conninfo", "\\encoding"],
 )
 def test_meta_commands_do_not_fail(server: Server, command: str) -> None:
     outcome = server.psql(command, "-v", "ON_ERROR_STOP=1")

@@ -16,6 +16,7 @@ use outcrop_engine::Snapshot;
 use outcrop_env::Env;
 use outcrop_types::{Condition, Error, Result};
 
+use crate::apply;
 use crate::error::from_datafusion;
 use crate::functions;
 use crate::pacing::FairTurns;
@@ -85,6 +86,7 @@ impl QueryRuntime {
             .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
+            .with_optimizer_rules(apply::optimizer_rules())
             .with_physical_optimizer_rule(Arc::new(FairTurns::new(Arc::clone(&env.clock))))
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .build();
@@ -104,6 +106,7 @@ impl QueryRuntime {
             view: Arc::clone(view),
             env: self.env.clone(),
             snapshot: snapshot.cloned(),
+            runtime: self.clone(),
         });
         // Physical expressions take their options from here, not from the session.
         let options = Arc::clone(state.config_options());
@@ -121,6 +124,8 @@ pub(crate) struct SessionExtension {
     pub(crate) env: Env,
     /// The catalog that functions such as `format_type` and `pg_table_is_visible` look in.
     pub(crate) snapshot: Option<Snapshot>,
+    /// What subqueries are planned with that run for each row.
+    pub(crate) runtime: QueryRuntime,
 }
 
 impl ConfigExtension for SessionExtension {

@@ -209,10 +209,10 @@ fn from_plan(message: &str) -> Error {
             .with_hint("Use HAVING to judge groups.");
     }
     if first.starts_with("LIMIT must be >= 0") {
-        return Error::new(Condition::InvalidParameterValue, "LIMIT must not be negative");
+        return Error::new(Condition::InvalidRowCountInLimitClause, "LIMIT must not be negative");
     }
-    if first.starts_with("OFFSET must be >= 0") {
-        return Error::new(Condition::InvalidParameterValue, "OFFSET must not be negative");
+    if first.starts_with("OFFSET must be >= 0") || first.starts_with("OFFSET must be >=0") {
+        return Error::new(Condition::InvalidRowCountInOffsetClause, "OFFSET must not be negative");
     }
     let condition = if first.contains("must appear in the GROUP BY") || first.contains("must be in GROUP BY") {
         Condition::GroupingError

@@ -27,6 +27,7 @@
 )]
 
 mod access;
+mod apply;
 mod catalog;
 mod context;
 mod copy;

@@ -89,6 +89,10 @@ conditions! {
     BadCopyFileFormat "22P04" Invalid;
     /// Sequence or subscript outside an array.
     ArraySubscript "2202E" Invalid;
+    /// A negative LIMIT.
+    InvalidRowCountInLimitClause "2201W" Invalid;
+    /// A negative OFFSET.
+    InvalidRowCountInOffsetClause "2201X" Invalid;
     /// A bad argument of a regular expression.
     InvalidRegularExpression "2201B" Invalid;
     /// Any other error in data.
@@ -157,6 +161,8 @@ conditions! {
     DuplicateCursor "42P03" Invalid;
     /// A definition that makes no sense.
     InvalidTableDefinition "42P16" Invalid;
+    /// Windows that contradict each other.
+    WindowingError "42P20" Invalid;
     /// A parameter whose type cannot be found out.
     IndeterminateDatatype "42P18" Invalid;
     /// Statement too complex.

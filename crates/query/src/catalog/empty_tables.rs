@@ -21,6 +21,30 @@ const EMPTY: &[(&str, &[(&str, Kind)])] = &[
         ],
     ),
     (
+        "pg_conversion",
+        &[
+            ("oid", Oid),
+            ("conname", Name),
+            ("connamespace", Oid),
+            ("conowner", Oid),
+            ("conforencoding", Int4),
+            ("contoencoding", Int4),
+            ("conproc", Oid),
+            ("condefault", Bool),
+        ],
+    ),
+    ("pg_db_role_setting", &[("setdatabase", Oid), ("setrole", Oid), ("setconfig", TextList)]),
+    (
+        "pg_default_acl",
+        &[
+            ("oid", Oid),
+            ("defaclrole", Oid),
+            ("defaclnamespace", Oid),
+            ("defaclobjtype", Char),
+            ("defaclacl", TextList),
+        ],
+    ),
+    (
         "pg_depend",
         &[
             ("classid", Oid),
@@ -37,11 +61,31 @@ const EMPTY: &[(&str, &[(&str, Kind)])] = &[
     ("pg_enum", &[("oid", Oid), ("enumtypid", Oid), ("enumsortorder", Float4), ("enumlabel", Name)]),
     (
         "pg_event_trigger",
-        &[("oid", Oid), ("evtname", Name), ("evtevent", Name), ("evtowner", Oid), ("evtenabled", Char)],
+        &[
+            ("oid", Oid),
+            ("evtname", Name),
+            ("evtevent", Name),
+            ("evtowner", Oid),
+            ("evtfoid", Oid),
+            ("evtenabled", Char),
+            ("evttags", TextList),
+        ],
     ),
     (
         "pg_extension",
         &[("oid", Oid), ("extname", Name), ("extowner", Oid), ("extnamespace", Oid), ("extversion", Text)],
+    ),
+    (
+        "pg_foreign_data_wrapper",
+        &[
+            ("oid", Oid),
+            ("fdwname", Name),
+            ("fdwowner", Oid),
+            ("fdwhandler", Oid),
+            ("fdwvalidator", Oid),
+            ("fdwacl", TextList),
+            ("fdwoptions", TextList),
+        ],
     ),
     ("pg_foreign_server", &[("oid", Oid), ("srvname", Name), ("srvowner", Oid), ("srvfdw", Oid)]),
     ("pg_foreign_table", &[("ftrelid", Oid), ("ftserver", Oid), ("ftoptions", TextList)]),
@@ -167,7 +211,10 @@ const EMPTY: &[(&str, &[(&str, Kind)])] = &[
         ],
     ),
     ("pg_stat_user_tables", &[("relid", Oid), ("schemaname", Name), ("relname", Name), ("n_live_tup", Int8)]),
-    ("pg_tablespace", &[("oid", Oid), ("spcname", Name), ("spcowner", Oid), ("spcacl", TextList)]),
+    (
+        "pg_tablespace",
+        &[("oid", Oid), ("spcname", Name), ("spcowner", Oid), ("spcacl", TextList), ("spcoptions", TextList)],
+    ),
     (
         "pg_trigger",
         &[

@@ -11,7 +11,8 @@ mod rewrite;
 mod subqueries;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 pub(crate) use names::{output_name, shown_name};
 pub(crate) use position::character_position;
-pub(crate) use rewrite::{parameter_count, rewrite_expr, rewrite_query};
+pub(crate) use rewrite::{is_valued, parameter_count, repeats_rows, rewrite_expr, rewrite_query};

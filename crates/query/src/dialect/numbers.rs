@@ -128,6 +128,33 @@ pub(super) fn untype_window(expr: &mut Expr) {
     }
 }
 
+/// Functions whose integers DataFusion counts without a sign.
+const COUNTS: &[(&str, SqlType)] = &[
+    ("row_number", SqlType::BigInt(None)),
+    ("rank", SqlType::BigInt(None)),
+    ("dense_rank", SqlType::BigInt(None)),
+    ("regr_count", SqlType::BigInt(None)),
+    ("ntile", SqlType::Int4(None)),
+    ("array_length", SqlType::Int4(None)),
+    ("array_ndims", SqlType::Int4(None)),
+    ("array_position", SqlType::Int4(None)),
+    ("array_upper", SqlType::Int4(None)),
+    ("cardinality", SqlType::Int4(None)),
+];
+
+/// Gives counts PostgreSQL's types.
+pub(super) fn type_count(expr: &mut Expr) {
+    let Expr::Function(function) = expr else {
+        return;
+    };
+    let name = simple_name(&function.name);
+    if let Some((_, data_type)) = COUNTS.iter().find(|(counts, _)| Some(*counts) == name.as_deref()) {
+        let data_type = data_type.clone();
+        let count = Box::new(std::mem::replace(expr, Expr::value(Value::Null)));
+        *expr = Expr::Cast { kind: CastKind::Cast, expr: count, data_type, array: false, format: None };
+    }
+}
+
 /// The digits of `round` and `trunc` decide the type of the result, so they must be visible as a constant.
 pub(super) fn untype_digits(expr: &mut Expr) {
     let Expr::Function(function) = expr else {

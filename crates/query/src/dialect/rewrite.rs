@@ -4,19 +4,20 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, LimitClause, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias,
-    TableAliasColumnDef, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
+    Ident, LimitClause, ObjectName, ObjectNamePart, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr,
+    SetOperator, SetQuantifier, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, Visit, VisitMut,
+    Visitor, VisitorMut,
 };
 use outcrop_types::{Condition, Error, Result};
 
-use super::{names, numbers, pg_catalog, subqueries};
+use super::{names, numbers, pg_catalog, subqueries, windows};
 
 /// Rewrites a query for the planner.
 ///
 /// # Errors
 /// `FeatureNotSupported` for clauses that would be ignored otherwise.
 pub(crate) fn rewrite_query(mut query: Query, is_aggregate: &dyn Fn(&str) -> bool) -> Result<Query> {
-    let mut rewriter = Rewriter { is_aggregate };
+    let mut rewriter = Rewriter { is_aggregate, quantified: Vec::new() };
     match VisitMut::visit(&mut query, &mut rewriter) {
         ControlFlow::Continue(()) => Ok(query),
         ControlFlow::Break(error) => Err(error),
@@ -28,7 +29,7 @@ pub(crate) fn rewrite_query(mut query: Query, is_aggregate: &dyn Fn(&str) -> boo
 /// # Errors
 /// As [`rewrite_query`].
 pub(crate) fn rewrite_expr(mut expr: Expr, is_aggregate: &dyn Fn(&str) -> bool) -> Result<Expr> {
-    let mut rewriter = Rewriter { is_aggregate };
+    let mut rewriter = Rewriter { is_aggregate, quantified: Vec::new() };
     match VisitMut::visit(&mut expr, &mut rewriter) {
         ControlFlow::Continue(()) => Ok(expr),
         ControlFlow::Break(error) => Err(error),
@@ -40,6 +41,52 @@ pub(crate) fn parameter_count(query: &Query) -> usize {
     let mut search = ParameterSearch(0);
     let _never: ControlFlow<()> = query.visit(&mut search);
     search.0
+}
+
+/// Whether `$number` is used as a value somewhere, which is text if nothing else says what it is. It is not where the
+/// query does not have it, or asks only whether it is NULL.
+pub(crate) fn is_valued(query: &Query, number: usize) -> bool {
+    let name = format!("${number}");
+    let is_parameter = |expr: &Expr| matches!(expr, Expr::Value(value) if matches!(&value.value, Value::Placeholder(found) if *found == name));
+    let (mut used, mut judged) = (0_usize, 0_usize);
+    let _visited: ControlFlow<()> = datafusion::sql::sqlparser::ast::visit_expressions(query, |expr| {
+        match expr {
+            Expr::IsNull(inner) | Expr::IsNotNull(inner) if is_parameter(inner) => judged += 1,
+            other if is_parameter(other) => used += 1,
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    });
+    used > judged
+}
+
+/// Whether a row may come several times under its key: next to the items of a set, or to the rows of a LATERAL.
+pub(crate) fn repeats_rows(query: &Query) -> bool {
+    query.visit(&mut RepetitionSearch).is_break()
+}
+
+struct RepetitionSearch;
+
+impl Visitor for RepetitionSearch {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) if simple_name(&function.name).as_deref() == Some("unnest") => {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::UNNEST { .. } | TableFactor::Function { .. } | TableFactor::Derived { lateral: true, .. } => {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
 }
 
 struct ParameterSearch(usize);
@@ -60,6 +107,8 @@ impl Visitor for ParameterSearch {
 
 struct Rewriter<'a> {
     is_aggregate: &'a dyn Fn(&str) -> bool,
+    /// Where the subqueries of ANY and ALL stand, which may have any number of rows.
+    quantified: Vec<*const Expr>,
 }
 
 impl VisitorMut for Rewriter<'_> {
@@ -73,6 +122,15 @@ impl VisitorMut for Rewriter<'_> {
             );
         }
         type_values(query);
+        if counts_duplicates(&query.body) {
+            return ControlFlow::Break(Error::new(
+                Condition::FeatureNotSupported,
+                "EXCEPT ALL and INTERSECT ALL are not supported",
+            ));
+        }
+        if let Err(error) = windows::spell_out(query) {
+            return ControlFlow::Break(error);
+        }
         match query.fetch.take() {
             Some(Fetch { with_ties: false, percent: false, quantity }) if query.limit_clause.is_none() => {
                 let limit = quantity.unwrap_or_else(|| Expr::value(Value::Number("1".to_owned(), false)));
@@ -97,6 +155,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         numbers::untype_query(query);
+        order_sets_by_name(query);
         ControlFlow::Continue(())
     }
 
@@ -117,6 +176,7 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        plain_unnest(factor);
         name_function_columns(factor);
         ControlFlow::Continue(())
     }
@@ -124,7 +184,12 @@ impl VisitorMut for Rewriter<'_> {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         pg_catalog::answer_idiom(expr);
         subqueries::gather_array(expr, self.is_aggregate);
-        subqueries::expect_single_row(expr, self.is_aggregate);
+        if let Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } = expr {
+            self.quantified.push(std::ptr::from_ref(right.as_ref()));
+        }
+        if !self.quantified.contains(&std::ptr::from_ref(expr)) {
+            subqueries::expect_single_row(expr, self.is_aggregate);
+        }
         ControlFlow::Continue(())
     }
 
@@ -132,6 +197,7 @@ impl VisitorMut for Rewriter<'_> {
         numbers::type_integer(expr);
         numbers::untype_window(expr);
         numbers::untype_digits(expr);
+        numbers::type_count(expr);
         pg_operators(expr);
         compare_rows(expr);
         match pg_catalog::rewrite(expr) {
@@ -151,14 +217,73 @@ fn unnest_series(expr: &mut Expr) {
     }
 }
 
+/// `SELECT unnest(a) … ORDER BY 1` orders the items, which are there only under the name of the column.
+fn order_sets_by_name(query: &mut Query) {
+    let (SetExpr::Select(select), Some(OrderBy { kind: OrderByKind::Expressions(orders), .. })) =
+        (query.body.as_ref(), query.order_by.as_mut())
+    else {
+        return;
+    };
+    for order in orders {
+        let number = match &order.expr {
+            Expr::Value(value) => match &value.value {
+                Value::Number(number, _) => number.parse::<usize>().ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(SelectItem::ExprWithAlias { expr: Expr::Function(function), alias }) =
+            number.and_then(|number| select.projection.get(number.checked_sub(1)?))
+            && simple_name(&function.name).as_deref() == Some("unnest")
+        {
+            order.expr = Expr::Identifier(alias.clone());
+        }
+    }
+}
+
+/// `LATERAL unnest(…)` is the UNNEST that every FROM may have.
+fn plain_unnest(factor: &mut TableFactor) {
+    let TableFactor::Function { name, args, alias, .. } = factor else {
+        return;
+    };
+    if simple_name(name).as_deref() != Some("unnest") {
+        return;
+    }
+    let array_exprs: Option<Vec<Expr>> = args
+        .iter()
+        .map(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        })
+        .collect();
+    if let Some(array_exprs) = array_exprs {
+        *factor = TableFactor::UNNEST {
+            alias: alias.take(),
+            array_exprs,
+            with_offset: false,
+            with_offset_alias: None,
+            with_ordinality: false,
+        };
+    }
+}
+
 /// A function in FROM names its only column after itself, or after its alias.
 fn name_function_columns(factor: &mut TableFactor) {
+    if let TableFactor::UNNEST { alias, array_exprs, .. } = factor
+        && array_exprs.len() == 1
+    {
+        return name_only_column(alias, "unnest");
+    }
     let TableFactor::Table { name, alias, args: Some(_), .. } = factor else {
         return;
     };
     let Some(function) = simple_name(name).filter(|name| name == "generate_series") else {
         return;
     };
+    name_only_column(alias, &function);
+}
+
+fn name_only_column(alias: &mut Option<TableAlias>, function: &str) {
     let alias = alias.get_or_insert_with(|| TableAlias {
         explicit: true,
         name: Ident::new(function),
@@ -255,6 +380,18 @@ fn row_equality(left: &Expr, right: &Expr) -> Option<Expr> {
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+/// Whether a set operation counts how often a row comes, which DataFusion's joins do not.
+fn counts_duplicates(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            let counts = matches!(op, SetOperator::Except | SetOperator::Intersect)
+                && matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+            counts || counts_duplicates(left) || counts_duplicates(right)
+        }
+        _ => false,
+    }
 }
 
 /// In `VALUES (date '2013-01-01'), ('2013-02-01')` the bare strings take the type of the column.

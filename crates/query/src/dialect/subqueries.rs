@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, FunctionArguments, GroupByExpr, Ident, Query, Select, SelectFlavor, SelectItem,
-    SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, CaseWhen, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, OrderBy,
+    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, TableAlias, TableFactor,
+    TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::rewrite::{call, simple_name};
@@ -67,20 +68,84 @@ pub(super) fn gather_array(expr: &mut Expr, is_aggregate: &dyn Fn(&str) -> bool)
         return;
     };
     let mut query = std::mem::replace(query.as_mut(), empty_query());
+    let order = take_order(&mut query);
     let gathered =
         plain_select(&mut query, is_aggregate).is_some_and(|select| match select.projection.as_mut_slice() {
             [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] => {
                 let inner = std::mem::replace(item, Expr::value(Value::Null));
-                *item = call("array_agg", vec![inner]);
+                *item = gather(inner, &order);
                 true
             }
             _ => false,
         });
     if !gathered {
+        let order = order_of_items(&query, order);
         query = name_first_column(query);
-        query = select_from(query, call("array_agg", vec![Expr::Identifier(Ident::new(ITEM))]));
+        query = select_from(query, gather(Expr::Identifier(Ident::new(ITEM)), &order));
     }
-    *expr = Expr::Subquery(Box::new(query));
+    // The array of no rows is empty; the aggregate of none is NULL.
+    *expr = call("array_or_empty", vec![Expr::Subquery(Box::new(query))]);
+}
+
+/// `array_agg(item ORDER BY order)`.
+fn gather(item: Expr, order: &[OrderByExpr]) -> Expr {
+    let mut gathered = call("array_agg", vec![item]);
+    if let Expr::Function(function) = &mut gathered
+        && let FunctionArguments::List(list) = &mut function.args
+        && !order.is_empty()
+    {
+        list.clauses.push(FunctionArgumentClause::OrderBy(order.to_vec()));
+    }
+    gathered
+}
+
+/// Takes the ORDER BY of a query without LIMIT, for the aggregate around its only column, with that column spelled out
+/// where its number or its name stands.
+fn take_order(query: &mut Query) -> Vec<OrderByExpr> {
+    if query.limit_clause.is_some() || query.fetch.is_some() {
+        return Vec::new();
+    }
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return Vec::new();
+    };
+    let (item, alias) = match select.projection.as_slice() {
+        [SelectItem::UnnamedExpr(item)] => (item.clone(), None),
+        [SelectItem::ExprWithAlias { expr, alias }] => (expr.clone(), Some(alias.value.clone())),
+        _ => return Vec::new(),
+    };
+    match query.order_by.take() {
+        Some(OrderBy { kind: OrderByKind::Expressions(mut orders), .. }) => {
+            for order in &mut orders {
+                let is_item = match &order.expr {
+                    Expr::Value(value) => matches!(&value.value, Value::Number(number, _) if number == "1"),
+                    Expr::Identifier(name) => Some(&name.value) == alias.as_ref(),
+                    _ => false,
+                };
+                if is_item {
+                    order.expr = item.clone();
+                }
+            }
+            orders
+        }
+        other => {
+            query.order_by = other;
+            Vec::new()
+        }
+    }
+}
+
+/// The order of the items of a derived table: only that of the items themselves can be kept.
+fn order_of_items(query: &Query, order: Vec<OrderByExpr>) -> Vec<OrderByExpr> {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return Vec::new();
+    };
+    let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] = select.projection.as_slice()
+    else {
+        return Vec::new();
+    };
+    let mut order: Vec<OrderByExpr> = order.into_iter().take_while(|order| order.expr == *item).collect();
+    order.iter_mut().for_each(|order| order.expr = Expr::Identifier(Ident::new(ITEM)));
+    order
 }
 
 /// A scalar subquery of one plain column goes through an aggregate that refuses a second row, because DataFusion plans

@@ -60,19 +60,66 @@ fn tuple_values(value: &ast::Expr, wanted: usize) -> Result<Vec<ast::Expr>> {
         ast::Expr::Tuple(values) => values.clone(),
         ast::Expr::Nested(inner) => vec![inner.as_ref().clone()],
         ast::Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("row") => row_values(function)?,
-        ast::Expr::Subquery(_) => {
-            return Err(Error::new(
-                Condition::FeatureNotSupported,
-                "assigning a query to several columns is not supported",
-            )
-            .with_hint("Use UPDATE … FROM, or one subquery for each column."));
-        }
+        ast::Expr::Subquery(query) => return column_queries(query, wanted),
         other => vec![other.clone()],
     };
     if values.len() == wanted {
         return Ok(values);
     }
     Err(Error::new(Condition::SyntaxError, "number of columns does not match number of values"))
+}
+
+/// `(a, b) = (SELECT x, y …)`: one query for each column. All of them read the same snapshot.
+fn column_queries(query: &ast::Query, wanted: usize) -> Result<Vec<ast::Expr>> {
+    let items = match query.body.as_ref() {
+        ast::SetExpr::Select(select) if select.distinct.is_none() => select.projection.as_slice(),
+        _ => &[],
+    };
+    let plain = items
+        .iter()
+        .all(|item| matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. }));
+    if items.is_empty() || !plain {
+        return Err(Error::new(
+            Condition::FeatureNotSupported,
+            "assigning this form of query to several columns is not supported",
+        )
+        .with_hint("Name the columns in a plain SELECT, or use UPDATE … FROM."));
+    }
+    if items.len() != wanted {
+        return Err(Error::new(Condition::SyntaxError, "number of columns does not match number of values"));
+    }
+    (0..wanted).map(|at| column_query(query, at)).collect()
+}
+
+/// The query with its column `at` alone. A number in ORDER BY stands for what it means.
+fn column_query(query: &ast::Query, at: usize) -> Result<ast::Expr> {
+    let mut query = query.clone();
+    let ast::SetExpr::Select(select) = query.body.as_mut() else {
+        return Err(Error::internal("a SELECT is not one any more"));
+    };
+    let expr_of = |item: &ast::SelectItem| match item {
+        ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => Some(expr.clone()),
+        _ => None,
+    };
+    if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(orders), .. }) = &mut query.order_by {
+        for order in orders {
+            let place = match &order.expr {
+                ast::Expr::Value(value) => match &value.value {
+                    ast::Value::Number(number, _) => number.parse::<usize>().ok().and_then(|at| at.checked_sub(1)),
+                    _ => None,
+                },
+                ast::Expr::Identifier(name) => select.projection.iter().position(
+                    |item| matches!(item, ast::SelectItem::ExprWithAlias { alias, .. } if alias.value == name.value),
+                ),
+                _ => None,
+            };
+            if let Some(expr) = place.and_then(|place| select.projection.get(place)).and_then(expr_of) {
+                order.expr = expr;
+            }
+        }
+    }
+    select.projection = select.projection.get(at).cloned().into_iter().collect();
+    Ok(ast::Expr::Subquery(Box::new(query)))
 }
 
 fn row_values(function: &ast::Function) -> Result<Vec<ast::Expr>> {

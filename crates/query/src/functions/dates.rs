@@ -31,6 +31,12 @@ pub(super) fn functions() -> Vec<RowFunction> {
     };
     vec![
         of("to_char", DataType::Text, &[2], |args, session| {
+            if let Some(value) = args.first()
+                && !matches!(value, ScalarValue::Null | ScalarValue::Date32(_) | ScalarValue::TimestampMicrosecond(..))
+            {
+                return Err(Error::new(Condition::FeatureNotSupported, "to_char takes dates and timestamps only")
+                    .with_hint("Numbers become text by a cast; round() gives them their digits."));
+            }
             let (Some(us), Some(format)) = (args.first().and_then(micros_of), text_arg(args, 1)) else {
                 return Ok(text_or_null(None));
             };
@@ -594,11 +600,15 @@ fn micros_of(scalar: &ScalarValue) -> Option<i64> {
     }
 }
 
-/// Template patterns of `to_char`, longest first.
 /// Writes one field of a time.
 type FieldText = fn(&NaiveDateTime) -> String;
 
+/// Julian day of the day before year 1.
+const JULIAN_DAY_OF_CE: i64 = 1_721_425;
+
+/// Template patterns of `to_char`, longest first.
 const PATTERNS: &[(&str, FieldText)] = &[
+    ("IYYY", |time| format!("{:04}", time.iso_week().year())),
     ("YYYY", |time| format!("{:04}", time.year())),
     ("HH24", |time| format!("{:02}", time.hour())),
     ("HH12", |time| format!("{:02}", time.hour12().1)),
@@ -628,6 +638,7 @@ const PATTERNS: &[(&str, FieldText)] = &[
     ("am", |time| meridiem(time).to_owned()),
     ("pm", |time| meridiem(time).to_owned()),
     ("IW", |time| format!("{:02}", time.iso_week().week())),
+    ("J", |time| (i64::from(time.num_days_from_ce()) + JULIAN_DAY_OF_CE).to_string()),
     ("Q", |time| (time.month0() / 3 + 1).to_string()),
     ("D", |time| (time.weekday().num_days_from_sunday() + 1).to_string()),
 ];
@@ -655,9 +666,17 @@ fn to_char(time: &NaiveDateTime, format: &str) -> String {
         match PATTERNS.iter().find_map(|(pattern, value)| Some((rest.strip_prefix(pattern)?, value))) {
             Some((after, value)) => {
                 let value = value(time);
-                text.push_str(if unpadded { value.trim_end().trim_start_matches('0') } else { &value });
+                let written = if unpadded { unpadded_text(&value) } else { &value };
+                text.push_str(written);
                 unpadded = false;
                 rest = after;
+                for (suffix, capital) in [("TH", true), ("th", false)] {
+                    if let (Some(after), Ok(number)) = (rest.strip_prefix(suffix), written.parse::<i64>()) {
+                        let ordinal = ordinal_suffix(number);
+                        text.push_str(&if capital { ordinal.to_uppercase() } else { ordinal.to_owned() });
+                        rest = after;
+                    }
+                }
             }
             None => {
                 text.push(first);
@@ -666,6 +685,25 @@ fn to_char(time: &NaiveDateTime, format: &str) -> String {
         }
     }
     text
+}
+
+/// A field without the spaces and zeros that fill it up.
+fn unpadded_text(value: &str) -> &str {
+    let value = value.trim_end();
+    match value.trim_start_matches('0') {
+        "" if !value.is_empty() => "0",
+        other => other,
+    }
+}
+
+fn ordinal_suffix(number: i64) -> &'static str {
+    match (number % 100, number % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    }
 }
 
 fn malformed(type_name: &str, text: &str) -> Error {

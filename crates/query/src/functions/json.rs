@@ -1,16 +1,23 @@
 //! `->`, `->>`, `#>`, `#>>`, `@>` and functions of jsonb, over its normal text.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::FieldRef;
+use datafusion::arrow::array::{Array, StringViewArray};
+use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use outcrop_types::{DataType, Result};
+use outcrop_types::{Condition, DataType, Error, Result};
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use super::cast::parse_json;
 use super::simple::{RowBody, RowFunction, integer_arg, text, text_arg, text_or_null};
+use crate::error::to_datafusion;
 
 /// Functions by name.
 pub(super) fn functions() -> Vec<RowFunction> {
@@ -24,14 +31,12 @@ pub(super) fn functions() -> Vec<RowFunction> {
             Ok(ScalarValue::Int32(length.and_then(|length| i32::try_from(length).ok())))
         })
         .with_aliases(&["json_array_length"]),
-        of("to_jsonb", &DataType::Jsonb, &[1], |args, _| Ok(text_or_null(args.first().and_then(scalar_json))))
-            .with_aliases(&["to_json"]),
+        of("jsonb_extract_path", &DataType::Jsonb, &[2, 3, 4, 5], |args, _| {
+            jsonb(walk(text_arg(args, 0), args.get(1..).unwrap_or_default())?)
+        })
+        .with_aliases(&["json_extract_path"]),
         of("jsonb_extract_path_text", &DataType::Text, &[2, 3, 4, 5], |args, _| {
-            let mut json = document(args)?;
-            for at in 1..args.len() {
-                json = json.and_then(|json| step(&json, args.get(at)?));
-            }
-            Ok(text_or_null(json.and_then(|json| plain_text(&json))))
+            plain_text(walk(text_arg(args, 0), args.get(1..).unwrap_or_default())?)
         }),
     ]
 }
@@ -40,13 +45,11 @@ pub(super) fn functions() -> Vec<RowFunction> {
 pub(crate) fn json_operator(op: &BinaryOperator, left: &Expr, right: &Expr) -> Option<Expr> {
     let function: RowFunction = match op {
         BinaryOperator::Arrow => of("jsonb_get", &DataType::Jsonb, &[2], |args, _| jsonb(member(args)?)),
-        BinaryOperator::LongArrow => of("jsonb_get_text", &DataType::Text, &[2], |args, _| {
-            Ok(text_or_null(member(args)?.and_then(|json| plain_text(&json))))
-        }),
+        BinaryOperator::LongArrow => of("jsonb_get_text", &DataType::Text, &[2], |args, _| plain_text(member(args)?)),
         BinaryOperator::HashArrow => of("jsonb_path", &DataType::Jsonb, &[2], |args, _| jsonb(descendant(args)?)),
-        BinaryOperator::HashLongArrow => of("jsonb_path_text", &DataType::Text, &[2], |args, _| {
-            Ok(text_or_null(descendant(args)?.and_then(|json| plain_text(&json))))
-        }),
+        BinaryOperator::HashLongArrow => {
+            of("jsonb_path_text", &DataType::Text, &[2], |args, _| plain_text(descendant(args)?))
+        }
         BinaryOperator::AtArrow => of("jsonb_contains", &DataType::Bool, &[2], |args, _| {
             let (Some(left), Some(right)) = (document(args)?, text_arg(args, 1)) else {
                 return Ok(ScalarValue::Boolean(None));
@@ -75,41 +78,59 @@ fn of(name: &'static str, returns: &DataType, arguments: &[usize], body: RowBody
 }
 
 /// JSON in its normal form.
-fn jsonb(json: Option<Json>) -> Result<ScalarValue> {
-    json.map(|json| outcrop_types::jsonb::normalize(&json.to_string())).transpose().map(text_or_null)
+fn jsonb(json: Option<&str>) -> Result<ScalarValue> {
+    json.map(outcrop_types::jsonb::normalize).transpose().map(text_or_null)
 }
 
 fn document(args: &[ScalarValue]) -> Result<Option<Json>> {
     text_arg(args, 0).map(parse_json).transpose()
 }
 
-fn member(args: &[ScalarValue]) -> Result<Option<Json>> {
-    let json = document(args)?;
-    Ok(json.and_then(|json| step(&json, args.get(1)?)))
-}
-
-/// The member of a name, or the item of a number; negative numbers count from the end.
-fn step(json: &Json, key: &ScalarValue) -> Option<Json> {
-    if let Some(Some(name)) = key.try_as_str() {
-        return match json {
-            Json::Object(members) => members.get(name).cloned(),
-            Json::Array(items) => item(items, name.parse().ok()?),
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => None,
-        };
+fn member(args: &[ScalarValue]) -> Result<Option<&str>> {
+    match (text_arg(args, 0), args.get(1)) {
+        (Some(json), Some(key)) => step(json, key),
+        _ => Ok(None),
     }
-    item(json.as_array()?, integer_arg(std::slice::from_ref(key), 0)?)
 }
 
-fn item(items: &[Json], at: i64) -> Option<Json> {
+/// The member of a name, or the item of a number, as it is written: numbers keep their digits. Negative numbers count
+/// from the end.
+fn step<'a>(json: &'a str, key: &ScalarValue) -> Result<Option<&'a str>> {
+    let number = match key.try_as_str() {
+        Some(None) => return Ok(None),
+        Some(Some(name)) if json.trim_start().starts_with('{') => {
+            let members: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(json).map_err(broken)?;
+            return Ok(members.get(name).map(|member| member.get()));
+        }
+        Some(Some(name)) => name.parse().ok(),
+        None => integer_arg(std::slice::from_ref(key), 0),
+    };
+    let Some(number) = number else {
+        return Ok(None);
+    };
+    match json.trim_start().chars().next() {
+        Some('[') => {}
+        // A plain value is its own only item.
+        Some('{') | None => return Ok(None),
+        Some(_) => return Ok(matches!(number, 0 | -1).then_some(json)),
+    }
+    let items: Vec<&'a RawValue> = serde_json::from_str(json).map_err(broken)?;
+    Ok(item(&items, number).map(|item| item.get()))
+}
+
+fn broken(error: serde_json::Error) -> Error {
+    Error::new(Condition::InvalidTextRepresentation, "invalid input syntax for type json").with_source(error)
+}
+
+fn item<'a>(items: &[&'a RawValue], at: i64) -> Option<&'a RawValue> {
     let at = match usize::try_from(at) {
         Ok(at) => at,
         Err(_negative) => items.len().checked_sub(usize::try_from(at.unsigned_abs()).ok()?)?,
     };
-    items.get(at).cloned()
+    items.get(at).copied()
 }
 
-fn descendant(args: &[ScalarValue]) -> Result<Option<Json>> {
-    let mut json = document(args)?;
+fn descendant(args: &[ScalarValue]) -> Result<Option<&str>> {
     let steps: Vec<ScalarValue> = match args.get(1) {
         Some(ScalarValue::List(list)) => {
             let values = list.value(0);
@@ -119,10 +140,14 @@ fn descendant(args: &[ScalarValue]) -> Result<Option<Json>> {
             .map(|path| path.trim_matches(['{', '}']).split(',').map(|step| text(step.trim())).collect())
             .unwrap_or_default(),
     };
-    for key in &steps {
-        json = json.and_then(|json| step(&json, key));
-    }
-    Ok(json)
+    walk(text_arg(args, 0), &steps)
+}
+
+fn walk<'a>(json: Option<&'a str>, steps: &[ScalarValue]) -> Result<Option<&'a str>> {
+    steps.iter().try_fold(json, |json, key| match json {
+        Some(json) => step(json, key),
+        None => Ok(None),
+    })
 }
 
 fn contains(left: &Json, right: &Json) -> bool {
@@ -138,15 +163,13 @@ fn contains(left: &Json, right: &Json) -> bool {
     }
 }
 
-fn plain_text(json: &Json) -> Option<String> {
-    match json {
-        Json::Null => None,
-        Json::String(text) => Some(text.clone()),
-        other => {
-            let text = other.to_string();
-            Some(outcrop_types::jsonb::normalize(&text).unwrap_or(text))
-        }
-    }
+/// A string without its quotes, anything else as it is written; JSON's null is NULL.
+fn plain_text(json: Option<&str>) -> Result<ScalarValue> {
+    Ok(text_or_null(match json.map(str::trim) {
+        None | Some("null") => None,
+        Some(json) if json.starts_with('"') => Some(serde_json::from_str(json).map_err(broken)?),
+        Some(json) => Some(outcrop_types::jsonb::normalize(json)?),
+    }))
 }
 
 fn kind(json: &Json) -> &'static str {
@@ -160,12 +183,78 @@ fn kind(json: &Json) -> &'static str {
     }
 }
 
-fn scalar_json(scalar: &ScalarValue) -> Option<String> {
+/// `to_jsonb(value)`: jsonb stays as it is, arrays and times have their own forms, what is no number is a string.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ToJsonb {
+    signature: Signature,
+    aliases: Vec<String>,
+}
+
+/// Functions that must see the type of their argument.
+pub(super) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
+    let signature = Signature::any(1, Volatility::Immutable);
+    vec![Arc::new(ScalarUDF::from(ToJsonb { signature, aliases: vec!["to_json".to_owned()] }))]
+}
+
+impl ScalarUDFImpl for ToJsonb {
+    fn name(&self) -> &'static str {
+        "to_jsonb"
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[ArrowType]) -> datafusion::common::Result<ArrowType> {
+        Ok(DataType::Jsonb.to_arrow())
+    }
+
+    fn return_field_from_args(&self, _args: ReturnFieldArgs<'_>) -> datafusion::common::Result<FieldRef> {
+        Ok(Arc::new(DataType::Jsonb.to_field("", true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
+        let data_type = args.arg_fields.first().and_then(|field| crate::types::data_type_of_field(field));
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let values = arrays.first().ok_or_else(|| to_datafusion(Error::internal("to_jsonb of nothing")))?;
+        let json: StringViewArray = (0..values.len())
+            .map(|row| Ok(json_of(&ScalarValue::try_from_array(values, row)?, data_type.as_ref())))
+            .collect::<datafusion::common::Result<_>>()?;
+        Ok(ColumnarValue::Array(Arc::new(json)))
+    }
+}
+
+fn json_of(scalar: &ScalarValue, data_type: Option<&DataType>) -> Option<String> {
     if scalar.is_null() {
         return None;
     }
-    let number = scalar.data_type().is_numeric() || matches!(scalar, ScalarValue::Boolean(_));
-    let data_type = crate::types::data_type_of_arrow(&scalar.data_type());
-    let plain = super::cast::format_scalar(scalar, data_type.as_ref());
-    Some(if number { plain } else { Json::String(plain).to_string() })
+    let plain = || super::cast::format_scalar(scalar, data_type);
+    Some(match (scalar, data_type) {
+        (_, Some(DataType::Jsonb)) | (ScalarValue::Boolean(_), _) => plain(),
+        (ScalarValue::Float64(Some(float)), _) if !float.is_finite() => Json::String(plain()).to_string(),
+        (other, _) if other.data_type().is_numeric() => plain(),
+        (ScalarValue::List(list), Some(DataType::Array(item))) => {
+            let values = list.value(0);
+            let items = (0..values.len()).map(|at| {
+                let value = ScalarValue::try_from_array(&values, at).ok();
+                value.and_then(|value| json_of(&value, Some(item))).unwrap_or_else(|| "null".to_owned())
+            });
+            format!("[{}]", items.collect::<Vec<_>>().join(", "))
+        }
+        (ScalarValue::TimestampMicrosecond(_, zone), _) => {
+            let text = plain().replacen(' ', "T", 1);
+            // ISO 8601 writes the minutes of an offset.
+            let minutes = if zone.is_some() && !text.ends_with("infinity") { ":00" } else { "" };
+            Json::String(format!("{text}{minutes}")).to_string()
+        }
+        _ => {
+            let mut text = String::new();
+            outcrop_types::jsonb::write_string(&mut text, &plain());
+            text
+        }
+    })
 }

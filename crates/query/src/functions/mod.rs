@@ -1,15 +1,18 @@
 //! Functions that PostgreSQL has and DataFusion lacks, or means otherwise.
 
 mod arithmetic;
+mod arrays;
 mod cast;
 mod catalog;
 mod dates;
-mod gathered;
+mod intervals;
 mod json;
+mod percentiles;
 mod register;
 mod rounding;
 mod session;
 mod simple;
+mod single_row;
 mod sums;
 #[cfg(test)]
 mod tests;

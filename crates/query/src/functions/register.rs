@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
 
-use super::{catalog, dates, gathered, json, rounding, session, sums};
+use super::{arrays, catalog, dates, json, percentiles, rounding, session, single_row, sums};
 
 /// Names of DataFusion's functions that PostgreSQL has under another name.
 const ALIASES: &[(&str, &str)] = &[("char_length", "character_length"), ("sign", "signum")];
@@ -18,10 +18,15 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     for function in rows.into_iter().flatten() {
         state.register_udf(function.into_udf())?;
     }
-    for function in dates::kernels().into_iter().chain(rounding::functions()) {
+    for function in dates::kernels()
+        .into_iter()
+        .chain(rounding::functions())
+        .chain(arrays::functions())
+        .chain(json::typed_functions())
+    {
         state.register_udf(function)?;
     }
-    for function in sums::functions().into_iter().chain(gathered::functions()) {
+    for function in sums::functions().into_iter().chain(percentiles::functions()).chain([single_row::function()]) {
         state.register_udaf(function)?;
     }
     for (alias, name) in ALIASES {

@@ -54,7 +54,7 @@ pub(super) fn functions() -> Vec<RowFunction> {
         ]),
         name("current_database", |_, session| Ok(text(&session_of(session)?.view.database)))
             .with_aliases(&["current_catalog"]),
-        name("current_schema", |_, session| Ok(text(first_schema(session_of(session)?)))),
+        name("current_schema", |_, session| Ok(text_or_null(schemas(session_of(session)?).first().cloned()))),
         of("version", DataType::Text, &[0], |_, session| {
             let version = &session_of(session)?.view.server_version;
             Ok(text(format!("PostgreSQL {version} on Outcrop")))
@@ -65,12 +65,9 @@ pub(super) fn functions() -> Vec<RowFunction> {
         of("current_schemas", DataType::Array(Box::new(DataType::Text)), &[1], |args, session| {
             let implicit = matches!(args.first(), Some(ScalarValue::Boolean(Some(true))));
             let session = session_of(session)?;
-            let mut schemas = Vec::new();
-            if implicit {
-                schemas.push(text("pg_catalog"));
-            }
-            schemas.push(text(first_schema(session)));
-            Ok(ScalarValue::List(ScalarValue::new_list_nullable(&schemas, &DataType::Text.to_arrow())))
+            let implicit = implicit.then(|| text("pg_catalog"));
+            let path: Vec<ScalarValue> = implicit.into_iter().chain(schemas(session).into_iter().map(text)).collect();
+            Ok(ScalarValue::List(ScalarValue::new_list_nullable(&path, &DataType::Text.to_arrow())))
         }),
         of("current_setting", DataType::Text, &[1, 2], |args, session| {
             let Some(setting) = text_arg(args, 0) else {
@@ -119,8 +116,16 @@ fn local_now(session: &SessionExtension) -> Result<i64> {
     Ok(Zone::parse(&session.view.time_zone)?.to_local(session.view.transaction_time_us))
 }
 
-fn first_schema(session: &SessionExtension) -> &str {
-    session.view.search_path.first().map_or(DEFAULT_SCHEMA, String::as_str)
+/// The schemas of the search path that there are, each once.
+fn schemas(session: &SessionExtension) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for schema in &session.view.search_path {
+        let exists = session.snapshot.as_ref().map_or(schema == DEFAULT_SCHEMA, |s| s.catalog().has_schema(schema));
+        if exists && !found.contains(schema) {
+            found.push(schema.clone());
+        }
+    }
+    found
 }
 
 fn timestamptz(us: i64) -> ScalarValue {

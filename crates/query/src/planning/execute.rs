@@ -78,6 +78,12 @@ impl StatementContext {
         Ok(text.lines().map(str::to_owned).collect())
     }
 
+    /// Starts a plan without parameters, as it is.
+    pub(crate) async fn run_plan(&self, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
+        let physical = self.state.create_physical_plan(plan).await.map_err(|error| self.located(error))?;
+        execute_stream(physical, self.task_context()).map_err(|error| self.located(error))
+    }
+
     async fn physical_plan(&self, planned: &PlannedQuery, parameters: &[Value]) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = with_parameters(planned, parameters)?;
         self.state.create_physical_plan(&plan).await.map_err(|error| self.located(error))

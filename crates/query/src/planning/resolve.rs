@@ -25,11 +25,18 @@ use crate::provider::{RowsTable, SnapshotTable};
 /// Looks names up for one statement.
 pub(super) struct Names<'a> {
     context: &'a StatementContext,
+    repeats_rows: bool,
 }
 
 impl<'a> Names<'a> {
     pub(super) fn new(context: &'a StatementContext) -> Self {
-        Self { context }
+        Self { context, repeats_rows: false }
+    }
+
+    /// For a query in which a row may come several times under its key.
+    pub(super) fn repeating_rows(mut self, repeats_rows: bool) -> Self {
+        self.repeats_rows = repeats_rows;
+        self
     }
 
     /// The table that a scan of an older plan meant, at this snapshot; `None` for what is not a table of the engine.
@@ -57,6 +64,7 @@ impl<'a> Names<'a> {
         } else {
             SnapshotTable::new(table, access_path)
         };
+        let provider = if old.has_key() { provider } else { provider.without_key() };
         Ok(Some(provider_as_source(Arc::new(provider))))
     }
 
@@ -115,7 +123,8 @@ impl<'a> Names<'a> {
         let Some(table) = snapshot.table(found.id) else {
             return Ok(None);
         };
-        Ok(Some(Arc::new(SnapshotTable::new(table, self.context.view.access_path))))
+        let provider = SnapshotTable::new(table, self.context.view.access_path);
+        Ok(Some(Arc::new(if self.repeats_rows { provider.without_key() } else { provider })))
     }
 
     /// What [`TARGET`] means: the given rows of the table, or the table with addresses.
@@ -131,7 +140,8 @@ impl<'a> Names<'a> {
         }
         let table = self.context.addresses_of.and_then(|id| snapshot.table(id));
         Ok(table.map(|table| {
-            Arc::new(SnapshotTable::with_addresses(table, self.context.view.access_path)) as Arc<dyn TableProvider>
+            let provider = SnapshotTable::with_addresses(table, self.context.view.access_path);
+            Arc::new(if self.repeats_rows { provider.without_key() } else { provider }) as Arc<dyn TableProvider>
         }))
     }
 }

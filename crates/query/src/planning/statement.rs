@@ -11,12 +11,12 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use outcrop_engine::Snapshot;
-use outcrop_types::{DataType, Result, TableId};
+use outcrop_types::{Condition, DataType, Error, Result, TableId};
 
 use super::columns::{assign_columns, result_columns};
 use super::resolve::Names;
 use super::view::SessionView;
-use crate::context::QueryRuntime;
+use crate::context::{QueryRuntime, SessionExtension};
 use crate::dialect;
 use crate::error::from_datafusion;
 use crate::result::ResultColumn;
@@ -59,6 +59,11 @@ impl StatementContext {
         })
     }
 
+    /// The context of a statement that runs, for a subquery inside of it.
+    pub(crate) fn of_extension(session: &SessionExtension) -> Result<Self> {
+        Self::new(&session.runtime, session.snapshot.clone(), SessionView::clone(&session.view))
+    }
+
     /// Lets [`TARGET`] name this table with `__unit`, `__row` and `__seq`. Other references to it stay as they are.
     #[must_use]
     pub(crate) fn with_addresses_of(mut self, table: TableId) -> Self {
@@ -88,7 +93,14 @@ impl StatementContext {
             let inferred = inferred_types(&plan)?;
             for (at, data_type) in types.iter_mut().enumerate() {
                 if data_type.is_none() {
-                    *data_type = Some(inferred.get(&(at + 1)).cloned().flatten().unwrap_or(DataType::Text));
+                    let found = inferred.get(&(at + 1)).cloned().flatten();
+                    if found.is_none() && !dialect::is_valued(&query, at + 1) {
+                        return Err(Error::new(
+                            Condition::IndeterminateDatatype,
+                            format!("could not determine data type of parameter ${}", at + 1),
+                        ));
+                    }
+                    *data_type = Some(found.unwrap_or(DataType::Text));
                 }
             }
             plan = self.plan_rewritten(&query, &types)?;
@@ -130,7 +142,7 @@ impl StatementContext {
     }
 
     fn plan_rewritten(&self, query: &ast::Query, parameters: &[Option<DataType>]) -> Result<LogicalPlan> {
-        let names = Names::new(self);
+        let names = Names::new(self).repeating_rows(dialect::repeats_rows(query));
         let planner = SqlToRel::new_with_options(&names, self.parser_options());
         let fields: Vec<Option<FieldRef>> = parameters
             .iter()
@@ -158,7 +170,7 @@ impl StatementContext {
     }
 
     /// Our error, with its place in the text where DataFusion knows it.
-    pub(super) fn located(&self, error: datafusion::common::DataFusionError) -> outcrop_types::Error {
+    pub(super) fn located(&self, error: datafusion::common::DataFusionError) -> Error {
         let start = error.iter().find_map(|error| match error {
             datafusion::common::DataFusionError::Diagnostic(diagnostic, _) => diagnostic.span.map(|span| span.start),
             _ => None,

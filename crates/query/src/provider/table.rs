@@ -53,6 +53,18 @@ impl SnapshotTable {
         this
     }
 
+    /// Without telling that the key is unique: DataFusion believes it also of the rows that a set function repeats.
+    #[must_use]
+    pub(crate) fn without_key(mut self) -> Self {
+        self.constraints = Constraints::new_unverified(Vec::new());
+        self
+    }
+
+    /// Whether the planner knows the key.
+    pub(crate) fn has_key(&self) -> bool {
+        !self.constraints.is_empty()
+    }
+
     /// The rows.
     pub(crate) fn table(&self) -> &TableSnapshot {
         &self.table

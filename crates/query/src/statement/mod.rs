@@ -6,6 +6,7 @@ mod parse;
 mod prepared;
 mod run;
 mod statement;
+mod tables;
 
 pub(crate) use hints::hint_query;
 pub(crate) use names::{WrittenName, name_of, new_name, parameter_number, schema_name, search_path, undefined_schema};

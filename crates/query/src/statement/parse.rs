@@ -140,7 +140,6 @@ fn parser_error(lines: &Lines<'_>, error: &ParserError, at: &TokenWithSpan) -> E
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
     };
     let (text, location) = split_location(message);
-    let position = location.map(|location| lines.position(location));
     let (expected, found) = match text.rsplit_once(", found: ") {
         Some((expected, found)) => (expected, Some(found.trim())),
         None => (text, None),
@@ -151,6 +150,18 @@ fn parser_error(lines: &Lines<'_>, error: &ParserError, at: &TokenWithSpan) -> E
         None => near(lines, at),
     };
     let error = error.with_detail(sentence(expected));
+    let position = location.map(|location| {
+        let offset = lines.offset(location);
+        let stands_there = |found: &&str| lines.sql.get(offset..).is_some_and(|rest| rest.starts_with(*found));
+        match found.filter(|found| !stands_there(found)) {
+            // The parser went on behind the word before it gave up.
+            Some(found) => match lines.sql.get(..offset).and_then(|before| before.rfind(found)) {
+                Some(place) => characters(lines.sql.get(..place).unwrap_or_default()),
+                None => lines.position(location),
+            },
+            None => lines.position(location),
+        }
+    });
     match (position, found) {
         (Some(position), Some(found)) if found != "EOF" => error.with_position(position),
         (None, Some(found)) if found != "EOF" => {

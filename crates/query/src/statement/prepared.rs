@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outcrop_types::DataType;
+use outcrop_types::{DataType, TableName};
 
 use crate::dml::ChangeCache;
 use crate::planning::PlannedQuery;
@@ -21,6 +21,7 @@ struct Inner {
     parameters: Vec<DataType>,
     columns: Option<Vec<ResultColumn>>,
     plan: Plan,
+    tables: Vec<TableName>,
     change: ChangeCache,
 }
 
@@ -40,7 +41,30 @@ impl Prepared {
         columns: Option<Vec<ResultColumn>>,
         plan: Plan,
     ) -> Self {
-        Self { inner: Arc::new(Inner { statement, parameters, columns, plan, change: ChangeCache::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                statement,
+                parameters,
+                columns,
+                plan,
+                tables: Vec::new(),
+                change: ChangeCache::new(),
+            }),
+        }
+    }
+
+    /// With the tables that the statement names.
+    #[must_use]
+    pub(super) fn naming(mut self, tables: Vec<TableName>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.tables = tables;
+        }
+        self
+    }
+
+    /// The tables that the statement reads or writes, each once; not those of system catalogs.
+    pub fn tables(&self) -> &[TableName] {
+        &self.inner.tables
     }
 
     /// Types of `$1`, `$2`, …

@@ -6,6 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use outcrop_types::{Condition, DataType, Error, Result};
 use tokio::sync::mpsc;
 
+use super::tables::tables_of;
 use crate::copy::{begin_copy_in, copy_columns, plan_copy_out, run_copy_out};
 use crate::ddl;
 use crate::dml;
@@ -46,7 +47,7 @@ pub(crate) async fn prepare(work: &Work, statement: Statement, given: &[Option<D
             Ok(Prepared::new(statement, planned.parameters, None, Plan::Direct))
         }
         Body::Setting(_) => Err(Error::internal("settings have no plan")),
-        Body::Sql(sql) => prepare_sql(work, &statement, sql, &types),
+        Body::Sql(sql) => Ok(prepare_sql(work, &statement, sql, &types)?.naming(tables_of(work, sql))),
     }
 }
 

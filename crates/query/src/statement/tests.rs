@@ -61,6 +61,7 @@ fn kinds_and_writes() {
 #[test]
 fn syntax_errors_name_the_place_in_characters() {
     for (sql, message, position) in [
+        ("select 'ä', from t", "syntax error at or near \"from\"", 13),
         ("selec 1", "syntax error at or near \"selec\"", 1),
         ("select 'ä', from", "syntax error at or near \"from\"", 13),
         ("select 1;\nselect (1", "syntax error at end of input", 20),

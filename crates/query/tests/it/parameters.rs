@@ -46,6 +46,24 @@ async fn types_are_inferred_from_the_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_without_a_place_has_no_type() {
+    let database = TestDatabase::new();
+    let mut session = database.session();
+    for sql in ["select $1 is null", "select $2::int", "select 1 where $1 is not null"] {
+        let statement = session.session.parse(sql).unwrap().remove(0);
+        let error = session.session.prepare(statement, &[]).await.unwrap_err();
+        assert_eq!(error.condition(), Condition::IndeterminateDatatype, "{sql}");
+    }
+    for (sql, expected) in [
+        ("select $1", DataType::Text),
+        ("select coalesce($1, 'x')", DataType::Text),
+        ("select $1::int where $1 is null", DataType::Int4),
+    ] {
+        assert_eq!(prepare(&mut session, sql).await.parameters(), [expected], "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_prepared_statement_sees_the_newest_rows_and_tables() {
     let database = TestDatabase::new();
     let mut session = database.session();
