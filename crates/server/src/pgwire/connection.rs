@@ -233,7 +233,7 @@ impl Connection {
             return Err(Stop::Fatal(error));
         }
         match self.dispatch(&frame).await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(self.outbox.relieve().await?),
             Err(Stop::Error(error)) => {
                 self.report(&error)?;
                 if Frontend::is_extended(frame.kind) {

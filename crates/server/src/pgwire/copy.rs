@@ -71,9 +71,7 @@ impl Connection {
             let columns = columns.map(|(array, column)| cells(array.as_ref(), column)).collect::<Result<Vec<_>>>()?;
             for row in 0..batch.num_rows() {
                 self.outbox.put_raw(b'd', |out| encoder.write_row(&columns, row, out));
-                if self.outbox.is_full() {
-                    self.outbox.flush().await?;
-                }
+                self.outbox.relieve().await?;
             }
         }
         self.outbox.put(&CopyDone::new())?;

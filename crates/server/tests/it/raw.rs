@@ -1,7 +1,8 @@
 //! The protocol, byte by byte.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use crate::support::{PATIENCE, TestServer};
 
@@ -28,6 +29,20 @@ impl RawClient {
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         // A server that has hung up is noticed when reading.
         drop(self.stream.write_all(bytes));
+    }
+
+    /// Sends `bytes` again and again until the server takes no more for a second, or `limit` bytes are sent.
+    fn send_until_stalled(&mut self, bytes: &[u8], limit: usize) -> usize {
+        self.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut sent = 0;
+        while sent < limit {
+            match self.stream.write(&bytes[sent % bytes.len()..]) {
+                Ok(written) => sent += written,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        sent
     }
 
     pub(crate) fn send_untyped(&mut self, body: &[u8]) {
@@ -282,4 +297,18 @@ fn another_message_in_a_copy_ends_the_session() {
     assert_eq!(client.read().unwrap().0, b'G');
     client.send(b'Q', b"select 1\0");
     assert_eq!(kinds(&client.until_ready()), "E");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_not_read_either() {
+    let server = TestServer::start();
+    let mut client = RawClient::start(&server);
+    // Each has an answer, none flushes. What both sides' sockets hold is far below the limit.
+    let close = b"C\0\0\0\x06S\0".repeat(10_000);
+    let limit = 64 << 20;
+    let sent = client.send_until_stalled(&close, limit);
+    assert!(sent < limit, "the server collects answers that nobody reads");
+    server.connect().await;
+    drop(client);
+    server.wait_for_connections(0).await;
 }
