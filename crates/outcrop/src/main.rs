@@ -27,6 +27,7 @@ mod check;
 mod cli;
 mod client;
 mod demo;
+mod descriptors;
 mod load;
 mod logging;
 mod node;

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authentication;
-use crate::pgwire::{Limits, Services, serve};
+use crate::pgwire::{Limits, Services, serve, turn_away};
 use crate::rest::{self, RestLimits, RestServices};
-use crate::session::Registry;
+use crate::session::{ACCEPT_PAUSE, REFUSALS_MAX, Registry};
 use crate::tls::Tls;
 
 /// What a server listens on, and its limits.
@@ -31,10 +31,17 @@ pub struct ServerConfig {
     pub http_listen: Option<SocketAddr>,
     /// Host names that HTTP requests may name, beside addresses and `localhost`.
     pub http_hosts: Vec<String>,
+    /// HTTP connections at once. Default 1,000.
+    pub http_connections_max: usize,
+    /// Longest that an HTTP client may be silent: before the head of a request is whole, between two pieces of its body,
+    /// and while an answer waits for it. Default 30 s.
+    pub http_idle_timeout: Duration,
     /// Longest body of an HTTP request. Default 64 MiB.
     pub body_bytes_max: usize,
     /// Memory for all bodies of HTTP requests at once. Default 256 MiB.
     pub body_memory_bytes: u64,
+    /// Longest from the head of an HTTP request to the end of its body. Default 2 min.
+    pub body_timeout: Duration,
     /// Who may connect. [`Authentication::Trust`] works on loopback only.
     pub authentication: Authentication,
     /// Certificate and key, if clients may encrypt.
@@ -60,8 +67,11 @@ impl ServerConfig {
             pg_listen,
             http_listen: None,
             http_hosts: Vec::new(),
+            http_connections_max: 1_000,
+            http_idle_timeout: Duration::from_secs(30),
             body_bytes_max: 64 << 20,
             body_memory_bytes: 256 << 20,
+            body_timeout: Duration::from_secs(120),
             authentication: Authentication::Trust,
             tls: None,
             connections_max: 1_000,
@@ -89,12 +99,8 @@ pub struct RunningServer {
     stopped: watch::Receiver<bool>,
 }
 
-/// Connections beyond the limit that may wait for their refusal.
-const REFUSALS_MAX: usize = 64;
 /// What cancelled statements get to end before their connections are dropped.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
-/// Pause after a failed accept: usually the process is out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// ALPN name of the PostgreSQL protocol.
 const PG_ALPN: &[u8] = b"postgresql";
 /// ALPN name of HTTP.
@@ -129,6 +135,9 @@ impl Server {
             let limits = RestLimits {
                 body_bytes_max: config.body_bytes_max,
                 body_memory_bytes: config.body_memory_bytes,
+                body_timeout: config.body_timeout,
+                connections_max: config.http_connections_max,
+                idle_timeout: config.http_idle_timeout,
                 drain_timeout: config.drain_timeout,
             };
             let (database, authentication) = (database.clone(), config.authentication.clone());
@@ -265,7 +274,8 @@ async fn accept(listener: TcpListener, services: Arc<Services>, sockets: Arc<Sem
             }
         };
         let Ok(place) = Arc::clone(&sockets).try_acquire_owned() else {
-            tracing::warn!(%peer, "too many connections, one was dropped unheard");
+            tracing::debug!(%peer, "too many connections, one was turned away");
+            turn_away(stream);
             continue;
         };
         let services = Arc::clone(&services);

@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use outcrop_env::Env;
 use outcrop_ingest::TextSettings;
 use outcrop_ingest::text::{ByteaOutput, DateOrder, TimeZone};
 use outcrop_query::{Database, Prepared, Session, SessionInfo, TransactionStatus};
 use outcrop_types::{Condition, Error, Result};
+use pgwire::messages::Message as _;
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
 use pgwire::messages::startup::{BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey as WireKey};
 use tokio::io::{AsyncRead, ReadHalf, WriteHalf};
@@ -120,6 +123,25 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, services: Arc<Ser
     tracing::debug!(%peer, "connection closed");
 }
 
+/// Refuses a client before it is heard: there are too many. Costs no task, so it may fail to arrive.
+pub(crate) fn turn_away(stream: TcpStream) {
+    let mut refusal = BytesMut::new();
+    let error = too_many_clients();
+    let (Ok(()), Ok(mut stream)) = (error_response(&error, Severity::Fatal).encode(&mut refusal), stream.into_std())
+    else {
+        return;
+    };
+    // The stream does not block. What came already is read, because closing with unread bytes takes the answer back.
+    let mut unread = [0; 1 << 10];
+    stream.read(&mut unread).map(drop).unwrap_or_default();
+    stream.write_all(&refusal).unwrap_or_default();
+    stream.shutdown(Shutdown::Write).unwrap_or_default();
+}
+
+fn too_many_clients() -> Error {
+    Error::new(Condition::TooManyConnections, "sorry, too many clients already")
+}
+
 /// Opens a connection; `None` if it ends before it began, and was told so.
 async fn start(stream: TcpStream, peer: SocketAddr, services: Arc<Services>) -> Option<Connection> {
     let (stream, startup) = match open(stream, services.tls.as_ref()).await {
@@ -176,10 +198,7 @@ async fn admit(
     let Services { authentication, secret, env, .. } = services;
     authenticate(authentication, &startup.user, secret, env, reader, outbox).await?;
     let key = SecretKey::random(&services.env, if startup.minor_version >= 2 { 32 } else { 4 });
-    let place = services
-        .registry
-        .register(key)
-        .ok_or_else(|| Stop::Fatal(Error::new(Condition::TooManyConnections, "sorry, too many clients already")))?;
+    let place = services.registry.register(key).ok_or_else(|| Stop::Fatal(too_many_clients()))?;
     let application_name = startup.settings.iter().find(|(name, _)| name == "application_name");
     let mut session = services.database.session(SessionInfo {
         user: startup.user.clone(),

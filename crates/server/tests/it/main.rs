@@ -18,6 +18,7 @@ mod auth;
 mod copy;
 mod extended;
 mod fuzz;
+mod http;
 mod lifecycle;
 mod psql;
 mod raw;
