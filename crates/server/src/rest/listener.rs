@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::access::Access;
 
 /// Handshakes in progress at once; more clients wait in the backlog of the socket.
 const HANDSHAKES_MAX: usize = 256;
@@ -23,7 +25,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Accepts connections. TLS handshakes run beside each other, so that a slow one holds nobody up.
 pub(super) struct HttpListener {
     tcp: TcpListener,
-    tls: Option<TlsAcceptor>,
+    access: Arc<Access>,
     handshakes: JoinSet<Option<(HttpStream, SocketAddr)>>,
 }
 
@@ -34,8 +36,8 @@ pub(super) enum HttpStream {
 }
 
 impl HttpListener {
-    pub(super) fn new(tcp: TcpListener, tls: Option<TlsAcceptor>) -> Self {
-        Self { tcp, tls, handshakes: JoinSet::new() }
+    pub(super) fn new(tcp: TcpListener, access: Arc<Access>) -> Self {
+        Self { tcp, access, handshakes: JoinSet::new() }
     }
 
     async fn accept_tcp(tcp: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -62,10 +64,6 @@ impl Listener for HttpListener {
     /// # Cancel safety
     /// Handshakes in progress stay in the set.
     async fn accept(&mut self) -> (HttpStream, SocketAddr) {
-        let Some(tls) = &self.tls else {
-            let (stream, peer) = Self::accept_tcp(&self.tcp).await;
-            return (HttpStream::Plain(stream), peer);
-        };
         loop {
             let has_room = self.handshakes.len() < HANDSHAKES_MAX;
             tokio::select! {
@@ -75,7 +73,9 @@ impl Listener for HttpListener {
                     }
                 }
                 (stream, peer) = Self::accept_tcp(&self.tcp), if has_room => {
-                    let tls = tls.clone();
+                    let Some(tls) = self.access.current().http_tls.clone() else {
+                        return (HttpStream::Plain(stream), peer);
+                    };
                     self.handshakes.spawn(async move {
                         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
                         let stream = handshake.ok()?.ok()?;

@@ -12,13 +12,12 @@ use outcrop_env::Env;
 use outcrop_query::Database;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::body::BodyMemory;
 use super::failure::{Failure, FailureType};
 use super::{collections, documents, guard, listener, metrics, queries};
-use crate::auth::Authentication;
+use crate::access::Access;
 use crate::session::Registry;
 
 /// What all requests share.
@@ -26,7 +25,7 @@ use crate::session::Registry;
 pub(crate) struct RestServices {
     pub(crate) database: Database,
     pub(crate) env: Env,
-    pub(crate) authentication: Authentication,
+    pub(crate) access: Arc<Access>,
     /// Host names that requests may name beside addresses and `localhost`.
     pub(crate) hosts: Vec<String>,
     pub(crate) limits: RestLimits,
@@ -52,13 +51,13 @@ impl RestServices {
     pub(crate) fn new(
         database: Database,
         env: Env,
-        authentication: Authentication,
+        access: Arc<Access>,
         limits: RestLimits,
         registry: Arc<Registry>,
         shutdown: CancellationToken,
     ) -> Self {
         let body_memory = BodyMemory::new(limits.body_memory_bytes);
-        Self { database, env, authentication, hosts: Vec::new(), limits, body_memory, registry, shutdown }
+        Self { database, env, access, hosts: Vec::new(), limits, body_memory, registry, shutdown }
     }
 
     /// Host names that requests may name.
@@ -73,12 +72,13 @@ impl RestServices {
 ///
 /// # Cancel safety
 /// Dropping it closes the listener; connections end with the runtime.
-pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, services: Arc<RestServices>) {
+pub(crate) async fn serve(listener: TcpListener, services: Arc<RestServices>) {
     let shutdown = services.shutdown.clone();
     let drain_timeout = services.limits.drain_timeout;
-    let router = router(Arc::clone(&services));
     let stop = shutdown.clone().cancelled_owned();
-    let serving = axum::serve(listener::HttpListener::new(listener, tls), router).with_graceful_shutdown(stop);
+    let router = router(Arc::clone(&services));
+    let serving = axum::serve(listener::HttpListener::new(listener, Arc::clone(&services.access)), router)
+        .with_graceful_shutdown(stop);
     let mut serving = std::pin::pin!(serving.into_future());
     tokio::select! {
         served = &mut serving => return report(served),
