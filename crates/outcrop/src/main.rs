@@ -33,6 +33,7 @@ mod logging;
 mod node;
 mod report;
 mod serve;
+mod spill;
 mod sql;
 mod terminal;
 mod user;

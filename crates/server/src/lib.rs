@@ -31,6 +31,7 @@
     reason = "enums of Arrow, DataFusion, sqlparser and wire crates grow with their releases"
 )]
 
+mod access;
 pub mod auth;
 pub mod config;
 mod pgwire;

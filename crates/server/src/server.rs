@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Access;
 use crate::auth::Authentication;
 use crate::pgwire::{Limits, Services, serve, turn_away};
 use crate::rest::{self, RestLimits, RestServices};
@@ -95,16 +96,13 @@ pub struct RunningServer {
     pg_addr: SocketAddr,
     http_addr: Option<SocketAddr>,
     registry: Arc<Registry>,
+    access: Arc<Access>,
     shutdown: CancellationToken,
     stopped: watch::Receiver<bool>,
 }
 
 /// What cancelled statements get to end before their connections are dropped.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
-/// ALPN name of the PostgreSQL protocol.
-const PG_ALPN: &[u8] = b"postgresql";
-/// ALPN name of HTTP.
-const HTTP_ALPN: &[u8] = b"http/1.1";
 
 impl Server {
     /// Binds the addresses and serves `database` on a runtime of its own. Returns once clients can connect.
@@ -127,6 +125,7 @@ impl Server {
         let http_addr = http.as_ref().map(|(_, address)| *address);
 
         let registry = Registry::new(config.connections_max);
+        let access = Access::new(config.authentication, config.tls.as_ref());
         let shutdown = CancellationToken::new();
         let mut secret = [0; 32];
         env.rng.fill(&mut secret);
@@ -140,18 +139,16 @@ impl Server {
                 idle_timeout: config.http_idle_timeout,
                 drain_timeout: config.drain_timeout,
             };
-            let (database, authentication) = (database.clone(), config.authentication.clone());
+            let (database, access) = (database.clone(), Arc::clone(&access));
             let (registry, shutdown) = (Arc::clone(&registry), shutdown.clone());
-            let services = RestServices::new(database, env.clone(), authentication, limits, registry, shutdown);
+            let services = RestServices::new(database, env.clone(), access, limits, registry, shutdown);
             let services = Arc::new(services.with_hosts(config.http_hosts));
-            let tls = config.tls.as_ref().map(|tls| tls.acceptor(HTTP_ALPN));
-            connections.spawn_on(rest::serve(listener, tls, services), runtime.handle());
+            connections.spawn_on(rest::serve(listener, services), runtime.handle());
         }
         let services = Arc::new(Services {
             database,
             env,
-            authentication: config.authentication,
-            tls: config.tls.as_ref().map(|tls| tls.acceptor(PG_ALPN)),
+            access: Arc::clone(&access),
             limits: Limits {
                 message_bytes_max: config.message_bytes_max,
                 startup_timeout: config.startup_timeout,
@@ -168,7 +165,7 @@ impl Server {
         // The supervisor ends with the runtime that `RunningServer` owns.
         drop(runtime.spawn(drain));
         tracing::info!(%pg_addr, ?http_addr, "listening");
-        Ok(RunningServer { runtime: Some(runtime), pg_addr, http_addr, registry, shutdown, stopped })
+        Ok(RunningServer { runtime: Some(runtime), pg_addr, http_addr, registry, access, shutdown, stopped })
     }
 }
 
@@ -186,6 +183,15 @@ impl RunningServer {
     /// Sessions now.
     pub fn connections(&self) -> usize {
         self.registry.len()
+    }
+
+    /// Lets in whom `authentication` knows, with a new certificate. It counts for connections and HTTP requests that begin
+    /// from now on; sessions that are open stay.
+    ///
+    /// # Errors
+    /// `InvalidAuthorization` if it would take all users or the certificate away: everything is as before then.
+    pub fn reload(&self, authentication: Authentication, tls: Option<&Tls>) -> Result<()> {
+        self.access.replace(authentication, tls)
     }
 
     /// Stops taking connections and tells idle ones to go (57P01). Running statements may end within the drain timeout;

@@ -130,6 +130,19 @@ impl Config {
         })
     }
 
+    /// Reads the users file and the certificate again: what [`crate::RunningServer::reload`] takes.
+    ///
+    /// # Errors
+    /// All problems, not only the first.
+    pub fn read_access(&self) -> Result<(Authentication, Option<Tls>), Vec<ConfigProblem>> {
+        let mut checks = Checks::default();
+        let (authentication, tls) = (self.authentication(&mut checks), self.tls(&mut checks));
+        match authentication {
+            Some(authentication) if checks.0.is_empty() => Ok((authentication, tls)),
+            Some(_) | None => Err(checks.0),
+        }
+    }
+
     /// Users if there is a file of them with one in it, trust otherwise.
     fn authentication(&self, checks: &mut Checks) -> Option<Authentication> {
         let path = users_path(self);

@@ -95,7 +95,8 @@ pub struct EngineSection {
 pub struct QuerySection {
     /// Memory that all queries share. Default 1 GiB.
     pub memory_bytes: ByteSize,
-    /// Where queries spill what memory does not hold. Default `spill` in the data directory.
+    /// Where queries spill what memory does not hold, in a folder of their own below it. Default `spill` in the data
+    /// directory.
     pub spill_dir: PathBuf,
     /// Most bytes spilled at once. Default 64 GiB.
     pub spill_bytes_max: ByteSize,

@@ -21,12 +21,13 @@ use tokio_util::task::TaskTracker;
 
 use super::failure::{Failure, FailureType};
 use super::service::RestLimits;
+use crate::access::Access;
 use crate::session::{ACCEPT_PAUSE, REFUSALS_MAX};
 
 /// Takes connections, up to a limit; those beyond are told so and closed.
 pub(super) struct HttpListener {
     tcp: TcpListener,
-    tls: Option<TlsAcceptor>,
+    access: Arc<Access>,
     router: Router,
     idle_timeout: Duration,
     places: Arc<Semaphore>,
@@ -41,10 +42,10 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 impl HttpListener {
     /// `connections_max` at once, each silent for at most `idle_timeout`: before the head of a request is whole, and
     /// while an answer waits to be taken.
-    pub(super) fn new(tcp: TcpListener, tls: Option<TlsAcceptor>, router: Router, limits: RestLimits) -> Self {
+    pub(super) fn new(tcp: TcpListener, access: Arc<Access>, router: Router, limits: RestLimits) -> Self {
         Self {
             tcp,
-            tls,
+            access,
             router,
             idle_timeout: limits.idle_timeout,
             places: Arc::new(Semaphore::new(limits.connections_max)),
@@ -73,11 +74,12 @@ impl HttpListener {
             };
             // Without it small answers wait for the client's acknowledgement; a failure costs only that.
             stream.set_nodelay(true).unwrap_or_default();
+            let tls = self.access.current().http_tls.clone();
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                let (tls, router) = (self.tls.clone(), self.router.clone());
+                let router = self.router.clone();
                 connections.spawn(converse(stream, tls, router, self.idle_timeout, shutdown.clone(), place));
             } else if let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() {
-                connections.spawn(refuse(stream, self.tls.clone(), place));
+                connections.spawn(refuse(stream, tls, place));
             } else {
                 tracing::debug!("too many HTTP connections, one was dropped unheard");
             }

@@ -11,7 +11,6 @@ use outcrop_env::Env;
 use outcrop_query::Database;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,7 +18,7 @@ use super::body::BodyMemory;
 use super::failure::{Failure, FailureType};
 use super::listener::HttpListener;
 use super::{collections, documents, guard, metrics, queries};
-use crate::auth::Authentication;
+use crate::access::Access;
 use crate::session::Registry;
 
 /// What all requests share.
@@ -27,7 +26,7 @@ use crate::session::Registry;
 pub(crate) struct RestServices {
     pub(crate) database: Database,
     pub(crate) env: Env,
-    pub(crate) authentication: Authentication,
+    pub(crate) access: Arc<Access>,
     /// Host names that requests may name beside addresses and `localhost`.
     pub(crate) hosts: Vec<String>,
     pub(crate) limits: RestLimits,
@@ -60,13 +59,13 @@ impl RestServices {
     pub(crate) fn new(
         database: Database,
         env: Env,
-        authentication: Authentication,
+        access: Arc<Access>,
         limits: RestLimits,
         registry: Arc<Registry>,
         shutdown: CancellationToken,
     ) -> Self {
         let body_memory = BodyMemory::new(limits.body_memory_bytes);
-        Self { database, env, authentication, hosts: Vec::new(), limits, body_memory, registry, shutdown }
+        Self { database, env, access, hosts: Vec::new(), limits, body_memory, registry, shutdown }
     }
 
     /// Host names that requests may name.
@@ -81,10 +80,11 @@ impl RestServices {
 ///
 /// # Cancel safety
 /// Dropping it closes the listener; connections end with the runtime.
-pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, services: Arc<RestServices>) {
+pub(crate) async fn serve(listener: TcpListener, services: Arc<RestServices>) {
     let (shutdown, limits) = (services.shutdown.clone(), services.limits);
     let connections = TaskTracker::new();
-    HttpListener::new(listener, tls, router(services), limits).serve(&connections, &shutdown).await;
+    let access = Arc::clone(&services.access);
+    HttpListener::new(listener, access, router(services), limits).serve(&connections, &shutdown).await;
     connections.close();
     if tokio::time::timeout(limits.drain_timeout, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "dropping HTTP requests that do not end");

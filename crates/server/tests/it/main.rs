@@ -23,5 +23,7 @@ mod lifecycle;
 mod psql;
 mod raw;
 mod simple;
+mod slt;
 mod support;
 mod types;
+mod value;
