@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -114,6 +116,56 @@ def test_a_removed_user_is_refused_after_a_restart(new_server: Callable[..., Out
         with pytest.raises(psycopg.OperationalError):
             server.connect(user="ada")
         Rest(server.http_address).query("SELECT 1").assert_error(401, "AUTHEXCEPTION")
+
+
+def test_users_and_certificate_are_read_again_at_sighup(new_server: Callable[..., OutcropServer]) -> None:
+    server = new_server()
+    certificate, key = make_certificate(server.directory)
+    config = server.directory / "outcrop.toml"
+    config.write_text(f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n')
+    server.arguments += ["--config", str(config)]
+    assert server.run("user", "add", "ada", "--data", str(server.data), text="secret\n").returncode == 0
+    users = server.data / "users.toml"
+
+    def trusted(ca: Path) -> psycopg.Connection:
+        return server.connect(user="ada", password="secret", sslmode="verify-ca", sslrootcert=ca)
+
+    with serving(server), trusted(certificate) as open_session:
+        first = server.directory / "first.pem"
+        first.write_bytes(certificate.read_bytes())
+        make_certificate(server.directory)
+        assert server.run("user", "add", "bob", "--data", str(server.data), text="other\n").returncode == 0
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            server.connect(user="bob", password="other")
+        hang_up(server, "were read again")
+        assert server.connect(user="bob", password="other").execute("SELECT 1").fetchall() == [(1,)]
+        assert trusted(certificate).execute("SELECT 1").fetchall() == [(1,)]
+        with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+            trusted(first)
+        good = users.read_text()
+        for broken, why in [("[[user]]\nname = 1\n", "users_file"), ("", "the last user cannot be removed")]:
+            users.write_text(broken)
+            hang_up(server, "stay as they were")
+            assert why in server.log_path.read_text()
+            assert server.connect(user="bob", password="other").execute("SELECT 1").fetchall() == [(1,)]
+            with pytest.raises(psycopg.OperationalError):
+                server.connect(user="nobody")
+        users.write_text(good)
+        key.write_text("rubbish")
+        hang_up(server, "stay as they were")
+        assert trusted(certificate).execute("SELECT 1").fetchall() == [(1,)]
+        assert open_session.execute("SELECT current_user").fetchall() == [("ada",)]
+
+
+def hang_up(server: OutcropServer, wanted: str) -> None:
+    """Sends SIGHUP and waits until the log says so once more."""
+    before = server.log_path.read_text().count(wanted)
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 30
+    while server.log_path.read_text().count(wanted) == before:
+        assert time.monotonic() < deadline, server.log_tail()
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("flag", ["--pg-listen", "--http-listen"])

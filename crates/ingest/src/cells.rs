@@ -36,6 +36,8 @@ pub(crate) enum Kind<'a> {
     Int2(&'a PrimitiveArray<Int16Type>),
     Int4(&'a PrimitiveArray<Int32Type>),
     Int8(&'a PrimitiveArray<Int64Type>),
+    /// A number of the catalog: `bigint` inside, four bytes outside.
+    Oid(&'a PrimitiveArray<Int64Type>),
     UInt4(&'a PrimitiveArray<UInt32Type>),
     UInt8(&'a PrimitiveArray<UInt64Type>),
     Float4(&'a PrimitiveArray<Float32Type>),
@@ -72,6 +74,20 @@ impl<'a> Cells<'a> {
     pub fn of_type(array: &'a dyn Array, data_type: &DataType) -> Result<Self> {
         let mut cells = Self::try_new(array)?;
         cells.set_type(data_type);
+        Ok(cells)
+    }
+
+    /// Looks at an array that holds a type of the system catalogs, which is known by its number only.
+    ///
+    /// # Errors
+    /// `Internal` for an Arrow type that results never have.
+    pub fn of_catalog_type(array: &'a dyn Array, type_oid: u32) -> Result<Self> {
+        let mut cells = Self::try_new(array)?;
+        if let Kind::Int8(numbers) = cells.kind
+            && oid::is_catalog_number(type_oid)
+        {
+            cells.kind = Kind::Oid(numbers);
+        }
         Ok(cells)
     }
 
@@ -137,7 +153,7 @@ impl<'a> Cells<'a> {
             Kind::Int1(_) | Kind::Int2(_) => oid::INT2,
             Kind::Int4(_) => oid::INT4,
             Kind::Int8(_) | Kind::UInt8(_) => oid::INT8,
-            Kind::UInt4(_) => oid::OID,
+            Kind::Oid(_) | Kind::UInt4(_) => oid::OID,
             Kind::Float4(_) => oid::FLOAT4,
             Kind::Float8(_) => oid::FLOAT8,
             Kind::Decimal128(..) | Kind::Decimal256(..) => oid::NUMERIC,
@@ -173,7 +189,7 @@ impl<'a> Cells<'a> {
             Kind::Int1(cells) => write_integer(out, cells.value(row)),
             Kind::Int2(cells) => write_integer(out, cells.value(row)),
             Kind::Int4(cells) => write_integer(out, cells.value(row)),
-            Kind::Int8(cells) => write_integer(out, cells.value(row)),
+            Kind::Int8(cells) | Kind::Oid(cells) => write_integer(out, cells.value(row)),
             Kind::UInt4(cells) => write_integer(out, cells.value(row)),
             Kind::UInt8(cells) => write_integer(out, cells.value(row)),
             Kind::Float4(cells) => write_float4(out, cells.value(row)),
@@ -216,6 +232,7 @@ impl<'a> Cells<'a> {
             | Kind::Int2(_)
             | Kind::Int4(_)
             | Kind::Int8(_)
+            | Kind::Oid(_)
             | Kind::UInt4(_)
             | Kind::UInt8(_)
             | Kind::Decimal128(..)
@@ -274,7 +291,7 @@ impl<'a> Cells<'a> {
             Kind::Int1(cells) => Value::Int(i64::from(cells.value(row))),
             Kind::Int2(cells) => Value::Int(i64::from(cells.value(row))),
             Kind::Int4(cells) => Value::Int(i64::from(cells.value(row))),
-            Kind::Int8(cells) => Value::Int(cells.value(row)),
+            Kind::Int8(cells) | Kind::Oid(cells) => Value::Int(cells.value(row)),
             Kind::UInt4(cells) => Value::Int(i64::from(cells.value(row))),
             Kind::UInt8(cells) => i64::try_from(cells.value(row)).map_or(Value::Null, Value::Int),
             Kind::Float4(cells) => Value::Float(f64::from(cells.value(row))),

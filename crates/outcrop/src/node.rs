@@ -7,6 +7,9 @@ use outcrop_query::Database;
 use outcrop_server::{CheckedConfig, RunningServer, Server};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::descriptors;
+use crate::spill::SpillFolder;
+
 /// A running server with everything below it.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -14,28 +17,30 @@ pub(crate) struct Node {
     engine: Engine,
     /// Queries run here, apart from network and commits (architecture Q6).
     queries: Runtime,
+    /// Where queries spill, if they may.
+    spill: Option<SpillFolder>,
 }
 
 impl Node {
     /// Opens the data directory, recovers, and serves. Returns once clients can connect.
-    pub(crate) fn start(config: CheckedConfig) -> Result<Self> {
+    pub(crate) fn start(mut config: CheckedConfig) -> Result<Self> {
+        descriptors::fit(&mut config.server)?;
         let data = config.data.display();
         let env = Env::real(&config.data).with_context(|| format!("open the data directory {data}"))?;
         let engine = Engine::open(&env, config.engine).with_context(|| format!("open the database in {data}"))?;
-        if let Some(spill) = &config.database.spill_dir {
-            // Never cleared: the setting may name a folder that holds other things.
-            std::fs::create_dir_all(spill)
-                .with_context(|| format!("create the spill directory {}", spill.display()))?;
-        }
+        let mut options = config.database;
+        let spill = options.spill_dir.take();
+        let spill = spill.map(|parent| SpillFolder::claim(&parent, &config.data, engine.log_id())).transpose()?;
+        options.spill_dir = spill.as_ref().map(|spill| spill.path().to_owned());
         let queries = Builder::new_multi_thread()
             .worker_threads(config.query_threads)
             .thread_name("outcrop-query")
             .enable_all()
             .build()
             .context("start the threads of queries")?;
-        let database = Database::new(engine.clone(), env.clone(), config.database, queries.handle().clone())?;
+        let database = Database::new(engine.clone(), env.clone(), options, queries.handle().clone())?;
         let server = Server::start(config.server, database, env)?;
-        Ok(Self { server, engine, queries })
+        Ok(Self { server, engine, queries, spill })
     }
 
     /// The network side.
@@ -53,6 +58,9 @@ impl Node {
         self.server.shutdown();
         self.server.wait();
         self.queries.shutdown_background();
+        if let Some(spill) = self.spill {
+            spill.leave();
+        }
         self.engine.close().context("close the database")
     }
 }

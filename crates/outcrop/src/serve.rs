@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use outcrop_server::config::{Config, Sources};
+use outcrop_server::{Authentication, RunningServer};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -32,13 +33,34 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode> {
     let mut signals = Signals::new()?;
     let node = Node::start(checked)?;
     say_ready(&node)?;
-    signals.wait();
+    while signals.wait() == Asked::Reload {
+        reload(&config, node.server());
+    }
     tracing::info!("stopping");
     let watcher = std::thread::Builder::new().name("outcrop-signals".to_owned()).spawn(move || signals.abort_on_next());
     drop(watcher.context("watch for a second signal")?);
     node.stop()?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads users and certificate again. If something is wrong with them, all stays as it was.
+fn reload(config: &Config, server: &RunningServer) {
+    let reloaded = config.read_access().map_err(|problems| {
+        problems.iter().for_each(|problem| tracing::error!("{problem}"));
+    });
+    let Ok((authentication, tls)) = reloaded else {
+        tracing::error!("users and certificate stay as they were");
+        return;
+    };
+    let users = match &authentication {
+        Authentication::Trust => 0,
+        Authentication::Users(users) => users.users().len(),
+    };
+    match server.reload(authentication, tls.as_ref()) {
+        Ok(()) => tracing::info!(users, tls = tls.is_some(), "users and certificate were read again"),
+        Err(error) => tracing::error!("users and certificate stay as they were: {error}"),
+    }
 }
 
 /// The configuration of a command.
@@ -61,9 +83,17 @@ fn say_ready(node: &Node) -> Result<()> {
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("print the ready line")
 }
 
-/// SIGINT and SIGTERM.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Reload,
+    Stop,
+}
+
+/// SIGINT, SIGTERM and SIGHUP.
 struct Signals {
     runtime: Runtime,
+    hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -75,24 +105,26 @@ impl Signals {
         let entered = runtime.enter();
         let interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
         let terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
+        let hangup = signal(SignalKind::hangup()).context("watch for SIGHUP")?;
         drop(entered);
-        Ok(Self { runtime, interrupt, terminate })
+        Ok(Self { runtime, hangup, interrupt, terminate })
     }
 
     /// Blocks until one comes.
-    fn wait(&mut self) {
-        let (interrupt, terminate) = (&mut self.interrupt, &mut self.terminate);
+    fn wait(&mut self) -> Asked {
+        let Self { hangup, interrupt, terminate, .. } = self;
         self.runtime.block_on(async {
             tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                _ = interrupt.recv() => Asked::Stop,
+                _ = terminate.recv() => Asked::Stop,
+                _ = hangup.recv() => Asked::Reload,
             }
-        });
+        })
     }
 
     /// Whoever asks a second time does not want to wait: acknowledged commits are in the log, so nothing is lost.
     fn abort_on_next(&mut self) {
-        self.wait();
+        while self.wait() == Asked::Reload {}
         std::process::exit(INTERRUPTED);
     }
 }

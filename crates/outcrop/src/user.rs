@@ -17,6 +17,7 @@ use crate::terminal::note;
 
 /// Only the owner may read verifiers.
 const FILE_MODE: u32 = 0o600;
+const RELOAD: &str = "A running server learns of it by SIGHUP (kill -HUP).";
 const NAME_BYTES_MAX: usize = 128;
 const PASSWORD_BYTES_MAX: usize = 1_024;
 
@@ -45,12 +46,14 @@ fn add(name: &str, api_key: Option<&str>, config: &ConfigArguments) -> Result<Ex
             let key = users.add_api_key(key_name, name, env.rng.as_ref());
             write(&env, &path, &users)?;
             say(&format!("{key}\n"))?;
-            note("This is the only time that the key is shown. A running server knows it after a restart.");
+            note("This is the only time that the key is shown.");
+            note(RELOAD);
         }
         None => {
             users.set_password(name, &password(name)?, env.rng.as_ref());
             write(&env, &path, &users)?;
-            note(&format!("User \"{name}\" is in {}. A running server knows it after a restart.", path.display()));
+            note(&format!("User \"{name}\" is in {}.", path.display()));
+            note(RELOAD);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -80,9 +83,9 @@ fn remove(name: &str, config: &ConfigArguments) -> Result<ExitCode> {
         bail!("there is no user \"{name}\" in {}", path.display());
     }
     write(&disk_of(&path)?, &path, &users)?;
-    note("A running server knows it after a restart.");
+    note(RELOAD);
     if users.users().is_empty() && users.api_keys().is_empty() {
-        note("No users are left: on loopback everyone may connect.");
+        note("No users are left: a server that starts now lets everyone on loopback connect.");
     }
     Ok(ExitCode::SUCCESS)
 }

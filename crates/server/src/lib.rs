@@ -20,6 +20,8 @@
 //! - N4. After an error the client gets exactly one ErrorResponse, and one ReadyForQuery once it may go on.
 //! - N5. Without authentication no socket beyond loopback is bound.
 //! - N6. A password is never stored and never leaves the client: only SCRAM verifiers and hashes of API keys are kept.
+//! - N7. Sockets never take the file descriptors that the engine needs: both listeners have limits, and half of what the
+//!   process may open stays free of them.
 //!
 //! # Start reading at
 //! [`Server`], then `pgwire/connection.rs`.
@@ -29,6 +31,7 @@
     reason = "enums of Arrow, DataFusion, sqlparser and wire crates grow with their releases"
 )]
 
+mod access;
 pub mod auth;
 pub mod config;
 mod pgwire;

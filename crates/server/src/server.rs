@@ -16,10 +16,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Access;
 use crate::auth::Authentication;
-use crate::pgwire::{Limits, Services, serve};
+use crate::pgwire::{Limits, Services, serve, turn_away};
 use crate::rest::{self, RestLimits, RestServices};
-use crate::session::Registry;
+use crate::session::{ACCEPT_PAUSE, REFUSALS_MAX, Registry};
 use crate::tls::Tls;
 
 /// What a server listens on, and its limits.
@@ -31,10 +32,17 @@ pub struct ServerConfig {
     pub http_listen: Option<SocketAddr>,
     /// Host names that HTTP requests may name, beside addresses and `localhost`.
     pub http_hosts: Vec<String>,
+    /// HTTP connections at once. Default 1,000.
+    pub http_connections_max: usize,
+    /// Longest that an HTTP client may be silent: before the head of a request is whole, between two pieces of its body,
+    /// and while an answer waits for it. Default 30 s.
+    pub http_idle_timeout: Duration,
     /// Longest body of an HTTP request. Default 64 MiB.
     pub body_bytes_max: usize,
     /// Memory for all bodies of HTTP requests at once. Default 256 MiB.
     pub body_memory_bytes: u64,
+    /// Longest from the head of an HTTP request to the end of its body. Default 2 min.
+    pub body_timeout: Duration,
     /// Who may connect. [`Authentication::Trust`] works on loopback only.
     pub authentication: Authentication,
     /// Certificate and key, if clients may encrypt.
@@ -60,8 +68,11 @@ impl ServerConfig {
             pg_listen,
             http_listen: None,
             http_hosts: Vec::new(),
+            http_connections_max: 1_000,
+            http_idle_timeout: Duration::from_secs(30),
             body_bytes_max: 64 << 20,
             body_memory_bytes: 256 << 20,
+            body_timeout: Duration::from_secs(120),
             authentication: Authentication::Trust,
             tls: None,
             connections_max: 1_000,
@@ -85,20 +96,13 @@ pub struct RunningServer {
     pg_addr: SocketAddr,
     http_addr: Option<SocketAddr>,
     registry: Arc<Registry>,
+    access: Arc<Access>,
     shutdown: CancellationToken,
     stopped: watch::Receiver<bool>,
 }
 
-/// Connections beyond the limit that may wait for their refusal.
-const REFUSALS_MAX: usize = 64;
 /// What cancelled statements get to end before their connections are dropped.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
-/// Pause after a failed accept: usually the process is out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// ALPN name of the PostgreSQL protocol.
-const PG_ALPN: &[u8] = b"postgresql";
-/// ALPN name of HTTP.
-const HTTP_ALPN: &[u8] = b"http/1.1";
 
 impl Server {
     /// Binds the addresses and serves `database` on a runtime of its own. Returns once clients can connect.
@@ -121,6 +125,7 @@ impl Server {
         let http_addr = http.as_ref().map(|(_, address)| *address);
 
         let registry = Registry::new(config.connections_max);
+        let access = Access::new(config.authentication, config.tls.as_ref());
         let shutdown = CancellationToken::new();
         let mut secret = [0; 32];
         env.rng.fill(&mut secret);
@@ -129,20 +134,21 @@ impl Server {
             let limits = RestLimits {
                 body_bytes_max: config.body_bytes_max,
                 body_memory_bytes: config.body_memory_bytes,
+                body_timeout: config.body_timeout,
+                connections_max: config.http_connections_max,
+                idle_timeout: config.http_idle_timeout,
                 drain_timeout: config.drain_timeout,
             };
-            let (database, authentication) = (database.clone(), config.authentication.clone());
+            let (database, access) = (database.clone(), Arc::clone(&access));
             let (registry, shutdown) = (Arc::clone(&registry), shutdown.clone());
-            let services = RestServices::new(database, env.clone(), authentication, limits, registry, shutdown);
+            let services = RestServices::new(database, env.clone(), access, limits, registry, shutdown);
             let services = Arc::new(services.with_hosts(config.http_hosts));
-            let tls = config.tls.as_ref().map(|tls| tls.acceptor(HTTP_ALPN));
-            connections.spawn_on(rest::serve(listener, tls, services), runtime.handle());
+            connections.spawn_on(rest::serve(listener, services), runtime.handle());
         }
         let services = Arc::new(Services {
             database,
             env,
-            authentication: config.authentication,
-            tls: config.tls.as_ref().map(|tls| tls.acceptor(PG_ALPN)),
+            access: Arc::clone(&access),
             limits: Limits {
                 message_bytes_max: config.message_bytes_max,
                 startup_timeout: config.startup_timeout,
@@ -159,7 +165,7 @@ impl Server {
         // The supervisor ends with the runtime that `RunningServer` owns.
         drop(runtime.spawn(drain));
         tracing::info!(%pg_addr, ?http_addr, "listening");
-        Ok(RunningServer { runtime: Some(runtime), pg_addr, http_addr, registry, shutdown, stopped })
+        Ok(RunningServer { runtime: Some(runtime), pg_addr, http_addr, registry, access, shutdown, stopped })
     }
 }
 
@@ -177,6 +183,15 @@ impl RunningServer {
     /// Sessions now.
     pub fn connections(&self) -> usize {
         self.registry.len()
+    }
+
+    /// Lets in whom `authentication` knows, with a new certificate. It counts for connections and HTTP requests that begin
+    /// from now on; sessions that are open stay.
+    ///
+    /// # Errors
+    /// `InvalidAuthorization` if it would take all users or the certificate away: everything is as before then.
+    pub fn reload(&self, authentication: Authentication, tls: Option<&Tls>) -> Result<()> {
+        self.access.replace(authentication, tls)
     }
 
     /// Stops taking connections and tells idle ones to go (57P01). Running statements may end within the drain timeout;
@@ -265,7 +280,8 @@ async fn accept(listener: TcpListener, services: Arc<Services>, sockets: Arc<Sem
             }
         };
         let Ok(place) = Arc::clone(&sockets).try_acquire_owned() else {
-            tracing::warn!(%peer, "too many connections, one was dropped unheard");
+            tracing::debug!(%peer, "too many connections, one was turned away");
+            turn_away(stream);
             continue;
         };
         let services = Arc::clone(&services);

@@ -1,4 +1,5 @@
-//! What tests share: a model database to compare with, generators of schemas, rows and operations, and checkers.
+//! What tests share: a model database to compare with, generators of schemas, rows and operations, checkers, and the runner
+//! of the SQL files.
 //!
 //! # What it is not
 //! It shares no code with the engine, and is naive on purpose: maps, clones and linear searches that a reader can check by
@@ -30,6 +31,7 @@ pub mod generate;
 pub mod model;
 pub mod rows;
 pub mod seed;
+pub mod slt;
 
 pub use compare::{Difference, Key, assert_same_rows, compare_values, same_rows};
 pub use model::{Applied, Model, Operation, Tables, Violation};

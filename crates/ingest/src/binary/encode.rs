@@ -17,6 +17,10 @@ impl Cells<'_> {
             Kind::Int2(cells) => out.extend_from_slice(&cells.value(row).to_be_bytes()),
             Kind::Int4(cells) => out.extend_from_slice(&cells.value(row).to_be_bytes()),
             Kind::Int8(cells) => out.extend_from_slice(&cells.value(row).to_be_bytes()),
+            // The catalog makes none that is larger.
+            Kind::Oid(cells) => {
+                out.extend_from_slice(&u32::try_from(cells.value(row)).unwrap_or_default().to_be_bytes());
+            }
             Kind::UInt4(cells) => out.extend_from_slice(&cells.value(row).to_be_bytes()),
             Kind::UInt8(cells) => out.extend_from_slice(&cells.value(row).to_be_bytes()),
             Kind::Float4(cells) => out.extend_from_slice(&cells.value(row).to_be_bytes()),

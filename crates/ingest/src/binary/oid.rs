@@ -57,6 +57,18 @@ pub const BPCHAR: u32 = 1042;
 /// `name`: accepted for parameters, which are then `text`.
 pub const NAME: u32 = 19;
 
+/// `"char"`: one byte.
+pub const CHAR: u32 = 18;
+
+/// The types that name rows of the catalog by number: `regproc`, `oid`, `xid`, `regclass`, `regtype`, `regnamespace`,
+/// `regrole`.
+const CATALOG_NUMBERS: [u32; 7] = [24, OID, 28, 2205, 2206, 4089, 4096];
+
+/// Whether values of a type are numbers of four bytes without sign.
+pub fn is_catalog_number(type_oid: u32) -> bool {
+    CATALOG_NUMBERS.contains(&type_oid)
+}
+
 /// Bytes that `typmod` counts beyond the length or precision itself.
 const VARHDRSZ: i32 = 4;
 
@@ -113,12 +125,13 @@ pub fn typmod(data_type: &DataType) -> i32 {
 /// Bytes of a type of fixed size by its number, or -1.
 pub fn size(oid: u32) -> i16 {
     match oid {
-        BOOL => 1,
+        BOOL | CHAR => 1,
         INT2 => 2,
-        INT4 | FLOAT4 | DATE | OID => 4,
+        INT4 | FLOAT4 | DATE => 4,
         INT8 | FLOAT8 | TIME | TIMESTAMP | TIMESTAMPTZ => 8,
         INTERVAL | UUID => 16,
         NAME => 64,
+        number if is_catalog_number(number) => 4,
         _ => -1,
     }
 }

@@ -15,6 +15,22 @@ pub struct TextSettings {
     pub bytea_output: ByteaOutput,
 }
 
+impl TextSettings {
+    /// From the settings of a session, which `setting` answers by name. What is not set or not known is as PostgreSQL
+    /// has it by default.
+    pub fn of_session(setting: impl Fn(&str) -> Option<String>) -> Self {
+        let setting = |name| setting(name).unwrap_or_default();
+        Self {
+            time_zone: TimeZone::parse(&setting("TimeZone")).unwrap_or_default(),
+            date_order: DateOrder::of_date_style(&setting("DateStyle")),
+            bytea_output: match setting("bytea_output").as_str() {
+                "escape" => ByteaOutput::Escape,
+                _ => ByteaOutput::Hex,
+            },
+        }
+    }
+}
+
 /// `DateStyle`'s second word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DateOrder {

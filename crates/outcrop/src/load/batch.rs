@@ -9,6 +9,7 @@ use outcrop_ingest::TextSettings;
 use outcrop_ingest::text::parse;
 use outcrop_types::DataType;
 
+use super::digits::are_kept;
 use super::line;
 use super::plan::Target;
 use super::row::{Found, ROW_BYTES_MAX, RowReader, TextRow};
@@ -23,6 +24,8 @@ pub(super) struct Batch {
     lines: Vec<u64>,
     /// Rows of the same part of the file that are no rows, or that their columns cannot take.
     pub(super) rejected: Vec<Rejected>,
+    /// Numbers that the table's columns round.
+    pub(super) rounded: u64,
     /// Bytes of the file that were read by then.
     pub(super) taken: u64,
 }
@@ -105,9 +108,12 @@ impl BatchReader {
             match self.rows.read(&mut self.row) {
                 Ok(Found::End) => self.is_ended = true,
                 Ok(Found::Bad(reason)) => batch.push_rejected(&self.row, reason),
-                Ok(Found::Row) => match self.fault() {
-                    None => batch.push(&self.row),
-                    Some(reason) => batch.push_rejected(&self.row, reason),
+                Ok(Found::Row) => match self.check() {
+                    Ok(rounded) => {
+                        batch.rounded += rounded;
+                        batch.push(&self.row);
+                    }
+                    Err(reason) => batch.push_rejected(&self.row, reason),
                 },
                 Err(error) => {
                     self.is_ended = true;
@@ -122,16 +128,21 @@ impl BatchReader {
         self.failure.take().map_or(Ok(None), Err)
     }
 
-    /// Why the server would refuse the row, as far as that is known here.
-    fn fault(&self) -> Option<String> {
-        let mut bytes = 0;
+    /// How many numbers of the row its columns round, or why it is refused: as the server would, as far as that is known
+    /// here, or because digits would be lost.
+    fn check(&self) -> Result<u64, String> {
+        let (mut bytes, mut rounded) = (0, 0);
         for (check, cell) in self.checks.iter().zip(self.row.cells()) {
             bytes += cell.map_or(0, str::len);
-            if let Err(reason) = check.run(cell, &self.settings) {
-                return Some(format!("column {}: {reason}", check.name));
+            match check.run(cell, &self.settings) {
+                Ok(is_kept) => rounded += u64::from(!is_kept),
+                Err(reason) => return Err(format!("column {}: {reason}", check.name)),
             }
         }
-        (bytes > ROW_BYTES_MAX).then(|| format!("it is longer than {} MiB", ROW_BYTES_MAX >> 20))
+        if bytes > ROW_BYTES_MAX {
+            return Err(format!("it is longer than {} MiB", ROW_BYTES_MAX >> 20));
+        }
+        Ok(rounded)
     }
 }
 
@@ -140,6 +151,9 @@ impl BatchReader {
 struct Check {
     name: String,
     is_nullable: bool,
+    keeps_digits: bool,
+    /// The column's, if it may round numbers.
+    rounding: Option<DataType>,
     what: CheckedType,
 }
 
@@ -161,19 +175,39 @@ impl Check {
             Some(data_type) if has_wide_decimals(data_type) => CheckedType::Text,
             Some(data_type) => CheckedType::Parse(data_type.clone()),
         };
-        Self { name: target.column.name.clone(), is_nullable: target.column.is_nullable, what }
+        let is_sure = matches!(what, CheckedType::Sure);
+        let may_round = |data_type: &&DataType| {
+            !is_sure && matches!(data_type, DataType::Float4 | DataType::Float8 | DataType::Numeric { .. })
+        };
+        Self {
+            name: target.column.name.clone(),
+            is_nullable: target.column.is_nullable,
+            keeps_digits: target.keeps_digits,
+            rounding: target.column.data_type.as_ref().filter(may_round).cloned(),
+            what,
+        }
     }
 
-    fn run(&self, cell: Option<&str>, settings: &TextSettings) -> Result<(), String> {
-        match (cell, &self.what) {
-            (None, _) if !self.is_nullable => Err("it is NULL, which the column does not take".to_owned()),
-            (None, _) | (Some(_), CheckedType::Sure) => Ok(()),
-            (Some(text), CheckedType::Text) if text.contains('\0') => Err("it has a NUL character".to_owned()),
-            (Some(_), CheckedType::Text) => Ok(()),
+    /// Whether the column keeps the cell as it is; an error if it cannot take it, or must not round it.
+    fn run(&self, cell: Option<&str>, settings: &TextSettings) -> Result<bool, String> {
+        let text = match (cell, &self.what) {
+            (None, _) if !self.is_nullable => return Err("it is NULL, which the column does not take".to_owned()),
+            (None, _) | (Some(_), CheckedType::Sure) => return Ok(true),
+            (Some(text), CheckedType::Text) if text.contains('\0') => return Err("it has a NUL character".to_owned()),
+            (Some(text), CheckedType::Text) => text,
             (Some(text), CheckedType::Parse(data_type)) => match parse(data_type, text, settings) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(error.message().to_owned()),
+                Ok(_) => text,
+                Err(error) => return Err(error.message().to_owned()),
             },
+        };
+        match &self.rounding {
+            Some(data_type) if !are_kept(text, data_type) => match self.keeps_digits {
+                true => Err(format!(
+                    "{data_type} would lose digits of it; create the table first, or look at more rows with --sample"
+                )),
+                false => Ok(false),
+            },
+            Some(_) | None => Ok(true),
         }
     }
 }

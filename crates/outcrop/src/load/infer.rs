@@ -1,7 +1,8 @@
 //! The type of a column, from its values. Pure: same values, same type.
 //!
 //! Each value allows a set of types; the column has the narrowest one that all allow, and text if there is none.
-//! A type must give every value back as it went in: `007` is no number and `+49 30` neither.
+//! A type must give every value back as it went in: `007` is no number and `+49 30` neither, and numbers with more digits
+//! than a double keeps are numeric.
 
 use std::ops::{BitAnd, BitAndAssign, BitOr};
 
@@ -9,18 +10,20 @@ use outcrop_ingest::TextSettings;
 use outcrop_ingest::text::parse;
 use outcrop_types::DataType;
 
+use super::digits::{Digits, are_kept};
+
 /// What is known of a column so far.
 #[derive(Clone, Debug)]
 pub(super) struct Guess {
     kinds: Kinds,
-    /// Whether one of the integers is beyond bigint.
-    has_large: bool,
+    /// Whether a double would lose digits of one of the numbers.
+    needs_digits: bool,
     /// Whether a JSON value was an object or an array: then no scalar type does, but jsonb holds them all.
     has_nested: bool,
     /// Most digits before the point.
-    whole_digits: usize,
+    whole_digits: u64,
     /// Most digits behind it.
-    scale: usize,
+    scale: u64,
     /// Values that are not NULL.
     pub(super) values: u64,
     /// Values that are NULL.
@@ -29,7 +32,15 @@ pub(super) struct Guess {
 
 impl Default for Guess {
     fn default() -> Self {
-        Self { kinds: Kinds::ALL, has_large: false, has_nested: false, whole_digits: 0, scale: 0, values: 0, nulls: 0 }
+        Self {
+            kinds: Kinds::ALL,
+            needs_digits: false,
+            has_nested: false,
+            whole_digits: 0,
+            scale: 0,
+            values: 0,
+            nulls: 0,
+        }
     }
 }
 
@@ -65,16 +76,16 @@ impl Guess {
 
     /// The type; text for a column without a value.
     pub(super) fn data_type(&self) -> DataType {
-        let precision = usize::from(NUMERIC_DIGITS_MAX);
         if self.has_nested {
             return DataType::Jsonb;
         }
         if self.values == 0 {
             return DataType::Text;
         }
-        if self.has_large && self.kinds.has(Kinds::NUMERIC) && self.whole_digits + self.scale <= precision {
-            let scale = i8::try_from(self.scale).unwrap_or(0);
-            return DataType::Numeric { precision: NUMERIC_DIGITS_MAX, scale };
+        let is_number = self.kinds.has(Kinds::DOUBLE) && !self.kinds.has(Kinds::INTEGER);
+        if is_number && self.needs_digits {
+            // Text gives back what no numeric holds.
+            return self.numeric().unwrap_or(DataType::Text);
         }
         let narrowest = [
             (Kinds::BOOL, DataType::Bool),
@@ -87,6 +98,26 @@ impl Guess {
         ];
         let found = narrowest.into_iter().find(|(kind, _)| self.kinds.has(*kind));
         found.map_or(DataType::Text, |(_, data_type)| data_type)
+    }
+
+    /// What a user should know of the type.
+    pub(super) fn note(&self) -> Option<&'static str> {
+        match self.data_type() {
+            _ if self.values == 0 => Some("has no value so far"),
+            DataType::Numeric { .. } => Some("double precision would lose digits"),
+            DataType::Text if self.needs_digits && self.kinds.has(Kinds::DOUBLE) => {
+                Some("numbers, with more digits than a numeric type keeps")
+            }
+            _ => None,
+        }
+    }
+
+    /// The numeric type that has room for all digits so far.
+    fn numeric(&self) -> Option<DataType> {
+        let digits = self.whole_digits + self.scale;
+        let precision = NUMERIC_PRECISIONS.into_iter().find(|precision| digits <= u64::from(*precision))?;
+        let scale = i8::try_from(self.scale).ok()?;
+        self.kinds.has(Kinds::NUMERIC).then_some(DataType::Numeric { precision, scale })
     }
 
     fn kinds_of_text(&mut self, text: &str) -> Kinds {
@@ -115,24 +146,19 @@ impl Guess {
         if whole.len() > 1 && whole.starts_with('0') {
             return Kinds::NONE;
         }
-        if !is_digits(whole) || !fraction.is_none_or(is_digits) {
-            // With an exponent, or no number at all.
-            let has_digits = digits.bytes().any(|byte| byte.is_ascii_digit());
-            let is_float = has_digits && digits.parse::<f64>().is_ok_and(f64::is_finite);
-            return if is_float { Kinds::DOUBLE } else { Kinds::NONE };
-        }
-        if whole.is_empty() && fraction.is_none_or(str::is_empty) {
+        let Some(number) = Digits::of(text) else { return Kinds::NONE };
+        if !digits.parse::<f64>().is_ok_and(f64::is_finite) {
             return Kinds::NONE;
         }
-        self.whole_digits = self.whole_digits.max(whole.len());
-        self.scale = self.scale.max(fraction.map_or(0, str::len));
+        self.needs_digits |= !are_kept(text, &DataType::Float8);
+        let is_plain = is_digits(whole) && fraction.is_none_or(is_digits);
+        // Zeros at the end count where they are written: they are of the number's precision.
+        let written = fraction.filter(|_| is_plain).map_or(0, |fraction| fraction.len() as u64);
+        self.whole_digits = self.whole_digits.max(number.whole());
+        self.scale = self.scale.max(number.scale()).max(written);
         match fraction {
-            Some(_) => Kinds::DOUBLE | Kinds::NUMERIC,
             None if text.parse::<i64>().is_ok() => Kinds::INTEGER | Kinds::DOUBLE | Kinds::NUMERIC,
-            None => {
-                self.has_large = true;
-                Kinds::DOUBLE | Kinds::NUMERIC
-            }
+            _ => Kinds::DOUBLE | Kinds::NUMERIC,
         }
     }
 }
@@ -210,7 +236,7 @@ impl BitOr for Kinds {
     }
 }
 
-/// Digits of a numeric that is stored in 128 bits.
-const NUMERIC_DIGITS_MAX: u8 = 38;
+/// Digits of a numeric that is stored in 128 bits, and in 256.
+const NUMERIC_PRECISIONS: [u8; 2] = [38, 76];
 /// `2024-01-31`
 const DATE_BYTES: usize = 10;

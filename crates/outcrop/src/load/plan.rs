@@ -28,6 +28,8 @@ pub(super) struct Target {
     /// The type of the file's cells, where the file itself knows it.
     pub(super) source_type: Option<DataType>,
     pub(super) column: TableColumn,
+    /// Whether a number that the column would round is refused. Columns that a user made say themselves what they keep.
+    pub(super) keeps_digits: bool,
     /// What a user should know about it.
     note: Option<String>,
 }
@@ -58,7 +60,8 @@ impl Plan {
             }
         }
         let targets = sample.columns.iter().zip(&columns);
-        let targets = targets.map(|(source, column)| Target::new(source, column.clone(), format)).collect();
+        let targets =
+            targets.map(|(source, column)| Target::new(source, column.clone(), format).keeping_digits()).collect();
         Ok(Self { table: Table { columns, key: key.to_vec() }, is_new: true, targets })
     }
 
@@ -151,12 +154,16 @@ impl Target {
             FileFormat::Parquet => Some(source.data_type.clone()),
             FileFormat::Csv | FileFormat::Ndjson => None,
         };
-        Self { source: source.name.clone(), source_type, column, note: source.note.clone() }
+        Self { source: source.name.clone(), source_type, column, keeps_digits: false, note: source.note.clone() }
+    }
+
+    fn keeping_digits(self) -> Self {
+        Self { keeps_digits: true, ..self }
     }
 
     fn of_column(column: &TableColumn) -> Self {
         let note = Some("not in the file so far".to_owned());
-        Self { source: column.name.clone(), source_type: None, column: column.clone(), note }
+        Self { source: column.name.clone(), source_type: None, column: column.clone(), keeps_digits: false, note }
     }
 }
 

@@ -55,13 +55,17 @@ async fn load(arguments: &LoadArguments, name: &TableName, input: &InputFile, sa
     let mut rejects = Rejects::new(input.path(), input.place(), arguments.rejects_max);
     let mut progress = Progress::begin(input.bytes());
     let mut batches = read_ahead(BatchReader::new(rows, taken, &plan.targets));
-    let ended = send(&mut batches, &mut loader, &mut rejects, &mut progress).await;
+    let mut rounded = 0;
+    let ended = send(&mut batches, &mut loader, &mut rejects, &mut progress, &mut rounded).await;
     // Ends the reading thread, which must not outlive the runtime.
     batches.close();
     progress.clear();
     let (stored, elapsed) = (loader.stored(), progress.elapsed());
     let rate = grouped(per_second(stored, elapsed));
     note(&format!("{} rows stored in {} ({rate} rows/s)", grouped(stored), duration(elapsed)));
+    if rounded > 0 {
+        note(&format!("{} numbers have more digits than the table's columns keep; they are rounded", grouped(rounded)));
+    }
     rejects.flush()?;
     if let Err(error) = ended {
         return Err(error.context(format!("load {} into {}", input.path().display(), name.sql())));
@@ -78,9 +82,11 @@ async fn send(
     loader: &mut Loader<'_>,
     rejects: &mut Rejects,
     progress: &mut Progress,
+    rounded: &mut u64,
 ) -> Result<()> {
     while let Some(batch) = batches.recv().await {
         let batch = batch?;
+        *rounded += batch.rounded;
         if !batch.rejected.is_empty() {
             progress.clear();
         }

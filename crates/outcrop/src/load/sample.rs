@@ -110,7 +110,7 @@ impl Sample {
 
 impl FileColumn {
     fn guessed(name: &str, guess: &Guess) -> Self {
-        let note = (guess.values == 0).then(|| "has no value so far".to_owned());
+        let note = guess.note().map(str::to_owned);
         Self { name: name.to_owned(), data_type: guess.data_type(), note }
     }
 }

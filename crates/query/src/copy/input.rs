@@ -19,6 +19,7 @@ use crate::statement::name_of;
 /// # Cancel safety
 /// Dropping it, or a future of it, aborts the statement: nothing is applied.
 pub struct CopyIn {
+    table: String,
     columns: Vec<(String, DataType)>,
     options: CopyOptions,
     work: Work,
@@ -27,6 +28,20 @@ pub struct CopyIn {
 }
 
 impl CopyIn {
+    /// The table that takes the rows, as error contexts name it.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Ready with the reason once the statement must end: for a caller that waits for more rows.
+    ///
+    /// # Cancel safety
+    /// It only watches.
+    pub fn cancelled(&self) -> impl Future<Output = Error> + Send + use<> {
+        let cancellation = self.work.cancellation.clone();
+        async move { cancellation.cancelled().await }
+    }
+
     /// The columns that batches must have, in order.
     pub fn columns(&self) -> &[(String, DataType)] {
         &self.columns
@@ -115,7 +130,8 @@ pub(crate) fn begin_copy_in(work: &Work, copy: &CopyStatement) -> Result<CopyIn>
         .collect();
     let maker = RowMaker::new(work, &target, &positions)?;
     let writer = Writer::begin(work, &target, WriteMode::Insert(OnConflict::Error), Keep::Counts)?;
-    Ok(CopyIn { columns, options, work: work.clone(), maker, writer: Some(writer) })
+    let table = target.schema.name.table.clone();
+    Ok(CopyIn { table, columns, options, work: work.clone(), maker, writer: Some(writer) })
 }
 
 /// 0A000 for files and programs of the server.

@@ -207,13 +207,33 @@ impl VisitorMut for Rewriter<'_> {
     }
 }
 
-/// `SELECT generate_series(1, 3)` gives rows in PostgreSQL, a list in DataFusion.
+/// `SELECT generate_series(1, 3)` gives rows in PostgreSQL, a list in DataFusion; `generate_subscripts(list, 1)` is the
+/// series of its places.
 fn unnest_series(expr: &mut Expr) {
-    let is_series = matches!(expr, Expr::Function(function)
-        if function.over.is_none() && simple_name(&function.name).as_deref() == Some("generate_series"));
-    if is_series {
-        let series = std::mem::replace(expr, Expr::value(Value::Null));
-        *expr = call("unnest", vec![series]);
+    let Expr::Function(function) = &*expr else { return };
+    if function.over.is_some() {
+        return;
+    }
+    match simple_name(&function.name).as_deref() {
+        Some("generate_series") => {
+            let series = std::mem::replace(expr, Expr::value(Value::Null));
+            *expr = call("unnest", vec![series]);
+        }
+        Some("generate_subscripts") => {
+            let FunctionArguments::List(list) = &function.args else { return };
+            let [
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(array)),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(dimension)),
+            ] = list.args.as_slice()
+            else {
+                return;
+            };
+            let length = call("array_length", vec![array.clone(), dimension.clone()]);
+            let first = Expr::value(Value::Number("1".to_owned(), false));
+            let series = call("generate_series", vec![first, length]);
+            *expr = call("unnest", vec![series]);
+        }
+        Some(_) | None => {}
     }
 }
 

@@ -77,12 +77,20 @@ pub(super) fn functions() -> Vec<RowFunction> {
             match session_of(session)?.view.settings.get(&setting.to_lowercase()) {
                 Some(value) => Ok(text(value)),
                 None if missing_ok => Ok(text_or_null(None)),
-                None => Err(Error::new(
-                    Condition::UndefinedObject,
-                    format!("unrecognized configuration parameter \"{setting}\""),
-                )),
+                None => Err(unrecognized(&setting)),
             }
         }),
+        // Alone in a SELECT it sets (`session::control`); beside other columns it could only when it is planned.
+        of("set_config", DataType::Text, &[3], |args, session| {
+            let setting = text_arg(args, 0).unwrap_or_default();
+            if !session_of(session)?.view.settings.contains_key(&setting.to_lowercase()) {
+                return Err(unrecognized(&setting));
+            }
+            Err(Error::new(Condition::FeatureNotSupported, "set_config is supported only as the whole of a SELECT")
+                .with_hint("Call it alone and with constants, or use SET."))
+        }),
+        // Advisory locks do not exist, so that none is held.
+        of("pg_advisory_unlock_all", DataType::Text, &[0], |_, _| Ok(text(""))),
         RowFunction::any(
             "gen_random_uuid",
             &[0],
@@ -105,6 +113,10 @@ pub(super) fn functions() -> Vec<RowFunction> {
         of("inet_server_port", DataType::Int4, &[0], |_, _| Ok(ScalarValue::Int32(None)))
             .with_aliases(&["inet_client_port"]),
     ]
+}
+
+fn unrecognized(setting: &str) -> Error {
+    Error::new(Condition::UndefinedObject, format!("unrecognized configuration parameter \"{setting}\""))
 }
 
 fn session_of(session: Option<&SessionExtension>) -> Result<&SessionExtension> {

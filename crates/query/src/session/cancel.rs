@@ -88,7 +88,8 @@ impl Cancellation {
         }
     }
 
-    async fn cancelled(&self) -> Error {
+    /// Ready with the reason once the statement must end.
+    pub(crate) async fn cancelled(&self) -> Error {
         match self.deadline {
             Some(deadline) => tokio::select! {
                 () = self.token.cancelled() => user_request(),

@@ -242,6 +242,9 @@ impl Session {
                 Ok(CommandTag::new("PREPARE"))
             }
             ast::Statement::Deallocate { name, .. } => self.deallocate(name),
+            // Pools of connections say both before they give one to somebody else. There are no cursors and no channels.
+            ast::Statement::Close { cursor: ast::CloseCursor::All } => Ok(CommandTag::new("CLOSE CURSOR ALL")),
+            ast::Statement::UNLISTEN { .. } => Ok(CommandTag::new("UNLISTEN")),
             _ => Err(unsupported(statement)),
         }
     }
@@ -271,10 +274,13 @@ pub(crate) fn unsupported(statement: &Statement) -> Error {
     let command = statement.command();
     let error = Error::new(Condition::FeatureNotSupported, format!("{command} is not supported"));
     match command.split(' ').next().unwrap_or_default() {
-        "LISTEN" | "NOTIFY" | "UNLISTEN" => error.with_hint("Poll for changes with outcrop.min_commit_seq."),
+        "LISTEN" | "NOTIFY" => error.with_hint("Poll for changes with outcrop.min_commit_seq."),
         "ALTER" => error.with_hint("Create a new table and fill it with INSERT … SELECT."),
         "GRANT" | "REVOKE" => error.with_hint("Users are managed with `outcrop user`."),
         "VACUUM" | "ANALYZE" | "REINDEX" | "CLUSTER" => error.with_hint("Outcrop does this by itself."),
+        "DECLARE" | "FETCH" | "MOVE" => {
+            error.with_hint("Results are streamed; read a large one in pieces with a portal of the extended protocol.")
+        }
         "LOCK" => error.with_hint("Readers never wait for writers; no lock is needed."),
         _ if command == "CREATE INDEX" => error.with_hint("Every column is indexed as it is stored."),
         _ => error,

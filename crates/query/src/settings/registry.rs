@@ -133,10 +133,13 @@ impl Definition {
             },
             Kind::DateStyle => self.check_date_style(value),
             Kind::TimeZone => check_time_zone(value).ok_or_else(|| self.invalid(value)),
-            Kind::Encoding => match value.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
-                "utf8" | "unicode" | "default" => Ok("UTF8".to_owned()),
-                _ => Err(self.unsupported(value)),
-            },
+            // As PostgreSQL, which looks at letters and digits only: asyncpg sends 'utf-8' with the quotes.
+            Kind::Encoding => {
+                match value.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "").as_str() {
+                    "utf8" | "unicode" | "default" => Ok("UTF8".to_owned()),
+                    _ => Err(self.unsupported(value)),
+                }
+            }
             Kind::Position if value.is_empty() => Ok(String::new()),
             Kind::Position => value.parse::<Position>().map(|position| position.to_string()),
             Kind::Internal => Err(Error::new(

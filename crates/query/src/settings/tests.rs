@@ -35,6 +35,7 @@ fn values_are_checked_and_shown_as_postgresql_shows_them() {
         ("standard_conforming_strings", "true", "on"),
         ("outcrop.access_path", "SCAN", "scan"),
         ("client_encoding", "utf-8", "UTF8"),
+        ("client_encoding", "'utf-8'", "UTF8"),
         ("myapp.tenant", "7", "7"),
     ] {
         settings.set(name, given).unwrap();

@@ -11,6 +11,8 @@ use datafusion::sql::sqlparser::ast::{
 use outcrop_types::data_type::SQL_TYPE_KEY;
 use outcrop_types::{Condition, DataType, Error, Result};
 
+use super::field::data_type_of_arrow;
+
 /// Longest `varchar(n)`, as in PostgreSQL.
 const VARCHAR_LENGTH_MAX: u64 = 10_485_760;
 /// Most digits of a numeric.
@@ -101,6 +103,12 @@ pub(crate) fn sql_data_type(sql_type: &SqlType) -> Result<DataType> {
 }
 
 fn array_type(item: &SqlType) -> Result<DataType> {
+    // Lists of catalog types are held as lists of what holds the type.
+    if let SqlType::Custom(name, _) = item
+        && let Some(held) = catalog_field(&last_part(name), "").and_then(|field| data_type_of_arrow(field.data_type()))
+    {
+        return Ok(DataType::Array(Box::new(held)));
+    }
     match sql_data_type(item)? {
         DataType::Array(_) => {
             Err(Error::new(Condition::FeatureNotSupported, "arrays of more than one dimension are not supported"))

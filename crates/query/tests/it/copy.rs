@@ -75,7 +75,7 @@ async fn rows_go_out_with_their_options() {
     ] {
         let Execution::CopyOut(copy) = execution(&mut session, sql).await.unwrap() else { panic!("{sql}") };
         assert_eq!(copy.options.format, CopyFormat::Csv);
-        let answer = drain(copy.rows).await.unwrap();
+        let answer = drain(copy.rows, &outcrop_ingest::TextSettings::default()).await.unwrap();
         assert_eq!((answer.columns, answer.tag.as_str()), (columns.into_iter().map(str::to_owned).collect(), "COPY 2"));
     }
     for (sql, condition) in [

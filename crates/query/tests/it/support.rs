@@ -8,6 +8,7 @@ use outcrop_ingest::{Cells, TextSettings};
 use outcrop_query::{
     Database, DatabaseOptions, ExecuteOptions, Execution, ResultType, RowStream, Session, SessionInfo,
 };
+use outcrop_testkit::slt::shown;
 use outcrop_types::{Condition, Error, Result, Value};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -106,13 +107,14 @@ impl TestSession {
 
     pub(crate) async fn execute(&mut self, prepared: &outcrop_query::Prepared, values: &[Value]) -> Result<Answer> {
         match self.session.execute(prepared, values, ExecuteOptions::default()).await? {
-            Execution::Rows(rows) => match drain(rows).await {
-                Ok(answer) => Ok(answer),
-                Err(error) => {
+            Execution::Rows(rows) => {
+                let settings = TextSettings::of_session(|name| self.session.setting(name));
+                let drained = drain(rows, &settings).await;
+                if drained.is_err() {
                     self.session.fail_transaction();
-                    Err(error)
                 }
-            },
+                drained
+            }
             Execution::Done(tag) => {
                 Ok(Answer { columns: Vec::new(), rows: Vec::new(), tag: tag.to_string(), count: tag.rows() })
             }
@@ -144,11 +146,11 @@ impl TestSession {
 }
 
 /// All rows of a stream as text.
-pub(crate) async fn drain(mut rows: RowStream) -> Result<Answer> {
+pub(crate) async fn drain(mut rows: RowStream, settings: &TextSettings) -> Result<Answer> {
     let columns = rows.columns().to_vec();
     let mut text = Vec::new();
     while let Some(batch) = rows.next().await {
-        text_rows(&batch?, &columns, &mut text)?;
+        text_rows(&batch?, &columns, settings, &mut text)?;
     }
     let tag = rows.tag();
     Ok(Answer {
@@ -159,9 +161,13 @@ pub(crate) async fn drain(mut rows: RowStream) -> Result<Answer> {
     })
 }
 
-fn text_rows(batch: &RecordBatch, columns: &[outcrop_query::ResultColumn], out: &mut Vec<Vec<String>>) -> Result<()> {
+fn text_rows(
+    batch: &RecordBatch,
+    columns: &[outcrop_query::ResultColumn],
+    settings: &TextSettings,
+    out: &mut Vec<Vec<String>>,
+) -> Result<()> {
     assert_eq!(batch.num_columns(), columns.len());
-    let settings = TextSettings::default();
     let cells = batch
         .columns()
         .iter()
@@ -178,12 +184,12 @@ fn text_rows(batch: &RecordBatch, columns: &[outcrop_query::ResultColumn], out: 
         let mut values = Vec::with_capacity(cells.len());
         for cell in &cells {
             if cell.is_null(row) {
-                values.push("NULL".to_owned());
+                values.push(shown(None));
                 continue;
             }
             let mut value = Vec::new();
-            cell.write_text(row, &settings, &mut value);
-            values.push(if value.is_empty() { "(empty)".to_owned() } else { String::from_utf8(value).unwrap() });
+            cell.write_text(row, settings, &mut value);
+            values.push(shown(Some(std::str::from_utf8(&value).unwrap())));
         }
         out.push(values);
     }

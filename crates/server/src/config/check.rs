@@ -110,9 +110,12 @@ impl Config {
         server.authentication = authentication;
         server.tls = tls;
         server.connections_max = self.connections_max;
+        server.http_connections_max = self.http_connections_max;
+        server.http_idle_timeout = self.http_idle_timeout.0;
         server.message_bytes_max = to_usize(self.message_bytes_max);
         server.body_bytes_max = to_usize(self.body_bytes_max);
         server.body_memory_bytes = self.body_memory_bytes.0;
+        server.body_timeout = self.body_timeout.0;
         server.startup_timeout = self.startup_timeout.0;
         server.drain_timeout = self.drain_timeout.0;
         server.network_threads = self.network_threads;
@@ -125,6 +128,19 @@ impl Config {
             database: self.database_options(query_threads),
             query_threads,
         })
+    }
+
+    /// Reads the users file and the certificate again: what [`crate::RunningServer::reload`] takes.
+    ///
+    /// # Errors
+    /// All problems, not only the first.
+    pub fn read_access(&self) -> Result<(Authentication, Option<Tls>), Vec<ConfigProblem>> {
+        let mut checks = Checks::default();
+        let (authentication, tls) = (self.authentication(&mut checks), self.tls(&mut checks));
+        match authentication {
+            Some(authentication) if checks.0.is_empty() => Ok((authentication, tls)),
+            Some(_) | None => Err(checks.0),
+        }
     }
 
     /// Users if there is a file of them with one in it, trust otherwise.
@@ -187,8 +203,9 @@ impl Config {
         for (place, size, least, most) in sizes {
             checks.range(place, size, ByteSize(least), ByteSize(most));
         }
-        if self.body_memory_bytes < self.body_bytes_max {
-            checks.say("body_memory_bytes", "is less than body_bytes_max");
+        if self.body_memory_bytes.0 / 4 * 3 < self.body_bytes_max.0 {
+            // A quarter is kept for small bodies.
+            checks.say("body_memory_bytes", "is less than four thirds of body_bytes_max");
         }
         if self.engine.memtable_bytes_max < self.engine.flush_bytes_max {
             checks.say("engine.memtable_bytes_max", "is less than engine.flush_bytes_max");
@@ -196,8 +213,12 @@ impl Config {
         if !(1..=FLUSH_ROWS_MAX).contains(&self.engine.flush_rows_max) {
             checks.say("engine.flush_rows_max", format!("is outside 1 to {FLUSH_ROWS_MAX}"));
         }
-        if !(1..=CONNECTIONS_MAX).contains(&self.connections_max) {
-            checks.say("connections_max", format!("is outside 1 to {CONNECTIONS_MAX}"));
+        for (place, connections) in
+            [("connections_max", self.connections_max), ("http_connections_max", self.http_connections_max)]
+        {
+            if !(1..=CONNECTIONS_MAX).contains(&connections) {
+                checks.say(place, format!("is outside 1 to {CONNECTIONS_MAX}"));
+            }
         }
         if !(1..=THREADS_MAX).contains(&self.network_threads) {
             checks.say("network_threads", format!("is outside 1 to {THREADS_MAX}"));
@@ -205,8 +226,15 @@ impl Config {
         if self.query.threads > THREADS_MAX {
             checks.say("query.threads", format!("is more than {THREADS_MAX}"));
         }
-        if self.startup_timeout.0.is_zero() {
-            checks.say("startup_timeout", "must be longer than 0s");
+        let timeouts = [
+            ("startup_timeout", self.startup_timeout),
+            ("http_idle_timeout", self.http_idle_timeout),
+            ("body_timeout", self.body_timeout),
+        ];
+        for (place, timeout) in timeouts {
+            if timeout.0.is_zero() {
+                checks.say(place, "must be longer than 0s");
+            }
         }
     }
 

@@ -26,12 +26,19 @@ pub struct Config {
     pub users_file: PathBuf,
     /// PostgreSQL sessions at once. Default 1,000.
     pub connections_max: usize,
+    /// HTTP connections at once. Default 1,000.
+    pub http_connections_max: usize,
+    /// Longest that an HTTP client may be silent: before the head of a request is whole, between two pieces of its body,
+    /// and while an answer waits for it. Default 30 s.
+    pub http_idle_timeout: Period,
     /// Longest message of the PostgreSQL protocol. Default 64 MiB.
     pub message_bytes_max: ByteSize,
     /// Longest body of an HTTP request. Default 64 MiB.
     pub body_bytes_max: ByteSize,
     /// Memory for all bodies of HTTP requests at once. Default 256 MiB.
     pub body_memory_bytes: ByteSize,
+    /// Longest from the head of an HTTP request to the end of its body. Default 2 min.
+    pub body_timeout: Period,
     /// Time from a client's first byte to the end of its authentication. Default 60 s.
     pub startup_timeout: Period,
     /// How long running statements may go on once the server was told to stop. Default 30 s.
@@ -88,7 +95,8 @@ pub struct EngineSection {
 pub struct QuerySection {
     /// Memory that all queries share. Default 1 GiB.
     pub memory_bytes: ByteSize,
-    /// Where queries spill what memory does not hold. Default `spill` in the data directory.
+    /// Where queries spill what memory does not hold, in a folder of their own below it. Default `spill` in the data
+    /// directory.
     pub spill_dir: PathBuf,
     /// Most bytes spilled at once. Default 64 GiB.
     pub spill_bytes_max: ByteSize,
@@ -117,9 +125,12 @@ impl Default for Config {
             http_hosts: Vec::new(),
             users_file: PathBuf::new(),
             connections_max: 1_000,
+            http_connections_max: 1_000,
+            http_idle_timeout: Period(Duration::from_secs(30)),
             message_bytes_max: ByteSize(64 << 20),
             body_bytes_max: ByteSize(64 << 20),
             body_memory_bytes: ByteSize(256 << 20),
+            body_timeout: Period(Duration::from_secs(120)),
             startup_timeout: Period(Duration::from_secs(60)),
             drain_timeout: Period(Duration::from_secs(30)),
             network_threads: 2,

@@ -3,20 +3,21 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use outcrop_env::Env;
 use outcrop_ingest::TextSettings;
-use outcrop_ingest::text::{ByteaOutput, DateOrder, TimeZone};
 use outcrop_query::{Database, Prepared, Session, SessionInfo, TransactionStatus};
 use outcrop_types::{Condition, Error, Result};
+use pgwire::messages::Message as _;
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
 use pgwire::messages::startup::{BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey as WireKey};
 use tokio::io::{AsyncRead, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::authenticate::authenticate;
@@ -26,15 +27,14 @@ use super::frontend::Frontend;
 use super::outbox::Outbox;
 use super::portal::Portal;
 use super::startup::{Duplex, MINOR_VERSION_MAX, Opening, Startup, open};
-use crate::auth::Authentication;
+use crate::access::{Access, Admission};
 use crate::session::{Registration, Registry, SecretKey};
 
 /// What all connections of a server share.
 pub(crate) struct Services {
     pub(crate) database: Database,
     pub(crate) env: Env,
-    pub(crate) authentication: Authentication,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) access: Arc<Access>,
     pub(crate) limits: Limits,
     pub(crate) registry: Arc<Registry>,
     /// Makes up salts for users that do not exist.
@@ -120,9 +120,29 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, services: Arc<Ser
     tracing::debug!(%peer, "connection closed");
 }
 
+/// Refuses a client before it is heard: there are too many. Costs no task, so it may fail to arrive.
+pub(crate) fn turn_away(stream: TcpStream) {
+    let mut refusal = BytesMut::new();
+    let error = too_many_clients();
+    let (Ok(()), Ok(mut stream)) = (error_response(&error, Severity::Fatal).encode(&mut refusal), stream.into_std())
+    else {
+        return;
+    };
+    // The stream does not block. What came already is read, because closing with unread bytes takes the answer back.
+    let mut unread = [0; 1 << 10];
+    stream.read(&mut unread).map(drop).unwrap_or_default();
+    stream.write_all(&refusal).unwrap_or_default();
+    stream.shutdown(Shutdown::Write).unwrap_or_default();
+}
+
+fn too_many_clients() -> Error {
+    Error::new(Condition::TooManyConnections, "sorry, too many clients already")
+}
+
 /// Opens a connection; `None` if it ends before it began, and was told so.
 async fn start(stream: TcpStream, peer: SocketAddr, services: Arc<Services>) -> Option<Connection> {
-    let (stream, startup) = match open(stream, services.tls.as_ref()).await {
+    let admission = services.access.current();
+    let (stream, startup) = match open(stream, admission.pg_tls.as_ref()).await {
         Ok(Opening::Session(stream, startup)) => (stream, startup),
         Ok(Opening::Cancel(id, key)) => {
             services.registry.cancel(id, &key);
@@ -138,7 +158,7 @@ async fn start(stream: TcpStream, peer: SocketAddr, services: Arc<Services>) -> 
     let (read, write) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
     let mut outbox = Outbox::new(write);
-    match admit(&mut reader, &mut outbox, &startup, peer, &services).await {
+    match admit(&mut reader, &mut outbox, &startup, peer, &services, &admission).await {
         Ok((session, place)) => Some(Connection {
             reader,
             outbox,
@@ -165,6 +185,7 @@ async fn admit(
     startup: &Startup,
     peer: SocketAddr,
     services: &Services,
+    admission: &Admission,
 ) -> Result<(Session, Registration), Stop> {
     if startup.minor_version > MINOR_VERSION_MAX || !startup.unknown_options.is_empty() {
         let version = i32::from(startup.minor_version.min(MINOR_VERSION_MAX)) | 3 << 16;
@@ -173,13 +194,10 @@ async fn admit(
     if services.shutdown.is_cancelled() {
         return Err(Stop::Fatal(Error::new(Condition::CannotConnectNow, "the database system is shutting down")));
     }
-    let Services { authentication, secret, env, .. } = services;
-    authenticate(authentication, &startup.user, secret, env, reader, outbox).await?;
+    let Services { secret, env, .. } = services;
+    authenticate(&admission.authentication, &startup.user, secret, env, reader, outbox).await?;
     let key = SecretKey::random(&services.env, if startup.minor_version >= 2 { 32 } else { 4 });
-    let place = services
-        .registry
-        .register(key)
-        .ok_or_else(|| Stop::Fatal(Error::new(Condition::TooManyConnections, "sorry, too many clients already")))?;
+    let place = services.registry.register(key).ok_or_else(|| Stop::Fatal(too_many_clients()))?;
     let application_name = startup.settings.iter().find(|(name, _)| name == "application_name");
     let mut session = services.database.session(SessionInfo {
         user: startup.user.clone(),
@@ -233,12 +251,13 @@ impl Connection {
             return Err(Stop::Fatal(error));
         }
         match self.dispatch(&frame).await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(self.outbox.relieve().await?),
             Err(Stop::Error(error)) => {
                 self.report(&error)?;
                 if Frontend::is_extended(frame.kind) {
                     self.is_skipping = true;
-                    Ok(())
+                    // The client may wait for it before it sends Sync.
+                    Ok(self.outbox.flush().await?)
                 } else {
                     self.ready().await
                 }
@@ -306,15 +325,7 @@ impl Connection {
 
     /// How values are read and written in this session, now.
     pub(super) fn text_settings(&self) -> TextSettings {
-        let setting = |name| self.session.setting(name).unwrap_or_default();
-        TextSettings {
-            time_zone: TimeZone::parse(&setting("TimeZone")).unwrap_or_default(),
-            date_order: DateOrder::of_date_style(&setting("DateStyle")),
-            bytea_output: match setting("bytea_output").as_str() {
-                "escape" => ByteaOutput::Escape,
-                _ => ByteaOutput::Hex,
-            },
-        }
+        TextSettings::of_session(|name| self.session.setting(name))
     }
 }
 

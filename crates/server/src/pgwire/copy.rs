@@ -16,13 +16,17 @@ impl Connection {
     pub(super) async fn copy_in(&mut self, mut copy: CopyIn) -> Result<(), Stop> {
         let settings = self.text_settings();
         let layout = layout(copy.options());
-        let mut decoder = CopyDecoder::new("stdin", copy.columns(), layout, settings);
+        let mut decoder = CopyDecoder::new(copy.table(), copy.columns(), layout, settings);
         let (count, formats) = text_formats(copy.columns().len())?;
         self.outbox.put(&CopyInResponse::new(0, count, formats))?;
         self.outbox.flush().await?;
         let body_max = self.services.limits.message_bytes_max;
         loop {
-            let incoming = self.reader.next(body_max).await.map_err(Stop::Fatal)?;
+            let incoming = tokio::select! {
+                biased;
+                error = copy.cancelled() => return Err(error.into()),
+                incoming = self.reader.next(body_max) => incoming.map_err(Stop::Fatal)?,
+            };
             let Incoming::Message(frame) = incoming else { return Err(Stop::Closed) };
             match Frontend::parse(&frame)? {
                 Frontend::CopyData(data) => decoder.push(&data),
@@ -71,9 +75,7 @@ impl Connection {
             let columns = columns.map(|(array, column)| cells(array.as_ref(), column)).collect::<Result<Vec<_>>>()?;
             for row in 0..batch.num_rows() {
                 self.outbox.put_raw(b'd', |out| encoder.write_row(&columns, row, out));
-                if self.outbox.is_full() {
-                    self.outbox.flush().await?;
-                }
+                self.outbox.relieve().await?;
             }
         }
         self.outbox.put(&CopyDone::new())?;

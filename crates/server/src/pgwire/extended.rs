@@ -183,9 +183,7 @@ impl Connection {
                 }
                 writer.put(row, &mut self.outbox);
                 sent += 1;
-                if self.outbox.is_full() {
-                    self.outbox.flush().await?;
-                }
+                self.outbox.relieve().await?;
             }
             reading.next_row = 0;
         }

@@ -22,7 +22,7 @@ mod simple;
 mod startup;
 mod wire_type;
 
-pub(crate) use connection::{Limits, Services, serve};
+pub(crate) use connection::{Limits, Services, serve, turn_away};
 
 #[cfg(test)]
 mod tests;

@@ -53,6 +53,14 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
         self.buffer.len() >= FLUSH_BYTES
     }
 
+    /// Flushes when it is time to. A client that asks for more than it reads waits here, and its further messages with it.
+    ///
+    /// # Cancel safety
+    /// As [`flush`](Self::flush).
+    pub(super) async fn relieve(&mut self) -> io::Result<()> {
+        if self.is_full() { self.flush().await } else { Ok(()) }
+    }
+
     /// Writes everything to the socket. Waits while the client does not read.
     ///
     /// # Cancel safety

@@ -32,6 +32,7 @@ impl Connection {
                 Execution::Empty => self.outbox.put(&EmptyQueryResponse::new())?,
             }
             self.drop_portals_outside_blocks();
+            self.outbox.relieve().await?;
         }
         Ok(())
     }
@@ -45,9 +46,7 @@ impl Connection {
             let writer = RowWriter::try_new(&batch, rows.columns(), &[], settings)?;
             for row in 0..batch.num_rows() {
                 writer.put(row, &mut self.outbox);
-                if self.outbox.is_full() {
-                    self.outbox.flush().await?;
-                }
+                self.outbox.relieve().await?;
             }
         }
         self.complete(rows.tag().to_string())

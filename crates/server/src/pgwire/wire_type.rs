@@ -41,7 +41,8 @@ pub(super) fn format_of(formats: &[Format], position: usize) -> Format {
 pub(super) fn cells<'a>(array: &'a dyn arrow_array::Array, column: &ResultColumn) -> Result<Cells<'a>> {
     match &column.data_type {
         ResultType::Data(data_type) => Cells::of_type(array, data_type),
-        ResultType::Interval | ResultType::Unknown | ResultType::Catalog(_) => Cells::try_new(array),
+        ResultType::Catalog(catalog) => Cells::of_catalog_type(array, catalog.oid),
+        ResultType::Interval | ResultType::Unknown => Cells::try_new(array),
     }
 }
 

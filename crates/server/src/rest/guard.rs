@@ -78,9 +78,11 @@ pub(super) async fn admit(State(services): State<Arc<RestServices>>, mut request
 }
 
 fn check(services: &RestServices, uri: &Uri, headers: &HeaderMap) -> Result<Caller> {
-    let host = check_host(services, uri, headers)?;
+    let admission = services.access.current();
+    let needs_key = matches!(admission.authentication, Authentication::Users(_));
+    let host = check_host(services, needs_key, uri, headers)?;
     check_origin(&host, headers)?;
-    let user = match &services.authentication {
+    let user = match &admission.authentication {
         Authentication::Trust => TRUSTED_USER.to_owned(),
         // The greeting is what load balancers and clients ask before they have a key.
         Authentication::Users(_) if uri.path() == "/" => TRUSTED_USER.to_owned(),
@@ -95,7 +97,7 @@ fn check(services: &RestServices, uri: &Uri, headers: &HeaderMap) -> Result<Call
 
 /// The host that was asked for. A web page can make a browser ask us under a name of its own (DNS rebinding), never under
 /// an address. Where a key is needed the page has none, so any name will do unless names are configured.
-fn check_host(services: &RestServices, uri: &Uri, headers: &HeaderMap) -> Result<String> {
+fn check_host(services: &RestServices, needs_key: bool, uri: &Uri, headers: &HeaderMap) -> Result<String> {
     let misdirected = |message: String| {
         Failure::new(StatusCode::MISDIRECTED_REQUEST, FailureType::Forbidden, message)
             .with_hint("Ask by address or as localhost, or add the name to http_hosts in the configuration.")
@@ -108,7 +110,6 @@ fn check_host(services: &RestServices, uri: &Uri, headers: &HeaderMap) -> Result
     let name = host_name(authority).to_ascii_lowercase();
     let is_local = name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok();
     let is_configured = services.hosts.iter().any(|host| host.eq_ignore_ascii_case(&name));
-    let needs_key = matches!(services.authentication, Authentication::Users(_));
     if is_local || is_configured || (needs_key && services.hosts.is_empty()) {
         return Ok(authority.to_ascii_lowercase());
     }

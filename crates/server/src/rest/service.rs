@@ -1,6 +1,5 @@
 //! What serves the REST interface, and its routes.
 
-use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +11,14 @@ use outcrop_env::Env;
 use outcrop_query::Database;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::body::BodyMemory;
 use super::failure::{Failure, FailureType};
-use super::{collections, documents, guard, listener, metrics, queries};
-use crate::auth::Authentication;
+use super::listener::HttpListener;
+use super::{collections, documents, guard, metrics, queries};
+use crate::access::Access;
 use crate::session::Registry;
 
 /// What all requests share.
@@ -26,7 +26,7 @@ use crate::session::Registry;
 pub(crate) struct RestServices {
     pub(crate) database: Database,
     pub(crate) env: Env,
-    pub(crate) authentication: Authentication,
+    pub(crate) access: Arc<Access>,
     /// Host names that requests may name beside addresses and `localhost`.
     pub(crate) hosts: Vec<String>,
     pub(crate) limits: RestLimits,
@@ -43,6 +43,13 @@ pub(crate) struct RestLimits {
     pub(crate) body_bytes_max: usize,
     /// Memory for all bodies that are being received or worked on. Default 256 MiB.
     pub(crate) body_memory_bytes: u64,
+    /// Longest from the head of a request to the end of its body.
+    pub(crate) body_timeout: Duration,
+    /// Connections at once.
+    pub(crate) connections_max: usize,
+    /// Longest that a client may be silent: before the head of its request is whole, between two pieces of its body, and
+    /// while its answer waits.
+    pub(crate) idle_timeout: Duration,
     /// How long running requests may go on after the server was told to stop.
     pub(crate) drain_timeout: Duration,
 }
@@ -52,13 +59,13 @@ impl RestServices {
     pub(crate) fn new(
         database: Database,
         env: Env,
-        authentication: Authentication,
+        access: Arc<Access>,
         limits: RestLimits,
         registry: Arc<Registry>,
         shutdown: CancellationToken,
     ) -> Self {
         let body_memory = BodyMemory::new(limits.body_memory_bytes);
-        Self { database, env, authentication, hosts: Vec::new(), limits, body_memory, registry, shutdown }
+        Self { database, env, access, hosts: Vec::new(), limits, body_memory, registry, shutdown }
     }
 
     /// Host names that requests may name.
@@ -73,26 +80,14 @@ impl RestServices {
 ///
 /// # Cancel safety
 /// Dropping it closes the listener; connections end with the runtime.
-pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, services: Arc<RestServices>) {
-    let shutdown = services.shutdown.clone();
-    let drain_timeout = services.limits.drain_timeout;
-    let router = router(Arc::clone(&services));
-    let stop = shutdown.clone().cancelled_owned();
-    let serving = axum::serve(listener::HttpListener::new(listener, tls), router).with_graceful_shutdown(stop);
-    let mut serving = std::pin::pin!(serving.into_future());
-    tokio::select! {
-        served = &mut serving => return report(served),
-        () = shutdown.cancelled() => {}
-    }
-    match tokio::time::timeout(drain_timeout, serving).await {
-        Ok(served) => report(served),
-        Err(_elapsed) => tracing::warn!("dropping HTTP requests that do not end"),
-    }
-}
-
-fn report(served: std::io::Result<()>) {
-    if let Err(error) = served {
-        tracing::error!(%error, "the HTTP listener ended");
+pub(crate) async fn serve(listener: TcpListener, services: Arc<RestServices>) {
+    let (shutdown, limits) = (services.shutdown.clone(), services.limits);
+    let connections = TaskTracker::new();
+    let access = Arc::clone(&services.access);
+    HttpListener::new(listener, access, router(services), limits).serve(&connections, &shutdown).await;
+    connections.close();
+    if tokio::time::timeout(limits.drain_timeout, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "dropping HTTP requests that do not end");
     }
 }
 

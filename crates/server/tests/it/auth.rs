@@ -15,6 +15,8 @@ use crate::support::{TestServer, connect};
 
 const CERTIFICATE: &[u8] = include_bytes!("fixtures/localhost.crt");
 const KEY: &[u8] = include_bytes!("fixtures/localhost.key");
+const OTHER_CERTIFICATE: &[u8] = include_bytes!("fixtures/other.crt");
+const OTHER_KEY: &[u8] = include_bytes!("fixtures/other.key");
 
 fn users() -> Users {
     let dir = TempDir::new().unwrap();
@@ -72,7 +74,40 @@ fn without_users_only_loopback_is_served() {
     engine.close().unwrap();
 }
 
-async fn tls_session(server: &TestServer, asks_first: bool) -> Vec<u8> {
+#[tokio::test]
+async fn users_are_replaced_while_sessions_go_on() {
+    let server = TestServer::start();
+    let open = server.connect().await;
+    server.server().reload(Authentication::Users(users()), None).unwrap();
+    assert!(connect(&server.config()).await.is_err(), "a password is wanted now");
+    let anna = connect(server.config().password("p\u{e4}ss w\u{f6}rd")).await.unwrap();
+    let dir = TempDir::new().unwrap();
+    let mut others = Users::default();
+    others.set_password("bob", "secret", Env::real(dir.path()).unwrap().rng.as_ref());
+    server.server().reload(Authentication::Users(others), None).unwrap();
+    assert!(connect(server.config().password("p\u{e4}ss w\u{f6}rd")).await.is_err());
+    assert!(connect(server.config().user("bob").password("secret")).await.is_ok());
+    let error = server.server().reload(Authentication::Trust, None).unwrap_err();
+    assert_eq!(error.condition().sqlstate(), "28000");
+    assert!(connect(&server.config()).await.is_err(), "an empty file opens nothing");
+    for client in [open, anna] {
+        assert!(client.query_one("select 1::int", &[]).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_replaced_and_never_taken_away() {
+    let tls = |certificate, key| Tls::from_pem(certificate, key).unwrap();
+    let server = TestServer::start_with(|config| config.tls = Some(tls(OTHER_CERTIFICATE, OTHER_KEY)));
+    assert_eq!(tls_session(&server, true).await, None, "it is not the certificate that the client trusts");
+    server.server().reload(Authentication::Trust, Some(&tls(CERTIFICATE, KEY))).unwrap();
+    assert!(tls_session(&server, true).await.is_some());
+    assert!(server.server().reload(Authentication::Trust, None).is_err());
+    assert!(tls_session(&server, true).await.is_some());
+}
+
+/// What the server answers inside of TLS; `None` if the client does not trust it.
+async fn tls_session(server: &TestServer, asks_first: bool) -> Option<Vec<u8>> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in rustls_pemfile::certs(&mut &*CERTIFICATE) {
         roots.add(certificate.unwrap()).unwrap();
@@ -92,18 +127,18 @@ async fn tls_session(server: &TestServer, asks_first: bool) -> Vec<u8> {
         assert_eq!(stream.read_u8().await.unwrap(), b'S');
     }
     let name = ServerName::try_from("localhost").unwrap();
-    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
     stream.write_all(b"\0\0\0\x13\0\x03\0\0user\0anna\0\0").await.unwrap();
     let mut answer = vec![0; 9];
     stream.read_exact(&mut answer).await.unwrap();
-    answer
+    Some(answer)
 }
 
 #[tokio::test]
 async fn tls_is_spoken_when_asked_for_and_at_once() {
     let server = TestServer::start_with(|config| config.tls = Some(Tls::from_pem(CERTIFICATE, KEY).unwrap()));
     for asks_first in [true, false] {
-        assert_eq!(tls_session(&server, asks_first).await, b"R\0\0\0\x08\0\0\0\0");
+        assert_eq!(tls_session(&server, asks_first).await.unwrap(), b"R\0\0\0\x08\0\0\0\0");
     }
     // Without encryption it still works.
     assert!(server.connect().await.query_one("select 1::int", &[]).await.is_ok());

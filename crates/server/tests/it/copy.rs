@@ -44,14 +44,14 @@ async fn a_bad_line_applies_nothing_and_names_its_place() {
     let client = server.connect().await;
     client.batch_execute("create table t (id int primary key, name text)").await.unwrap();
     for (data, code, place) in [
-        ("1\ta\n2\tb\tc\n", "22P04", "line 2"),
-        ("1\ta\nx\tb\n", "22P02", "line 2, column id"),
-        ("1\ta\n2\n", "22P04", "line 2"),
+        ("1\ta\n2\tb\tc\n", "22P04", "COPY t, line 2: \"2\tb\tc\""),
+        ("1\ta\nx\tb\n", "22P02", "COPY t, line 2, column id: \"x\""),
+        ("1\ta\n2\n", "22P04", "COPY t, line 2: \"2\""),
     ] {
         let error = copy_in(&client, "copy t from stdin", &[data]).await.unwrap_err();
         let error = error.as_db_error().unwrap();
         assert_eq!(error.code().code(), code, "{data:?}");
-        assert!(error.where_().unwrap().contains(place), "{:?}", error.where_());
+        assert_eq!(error.where_(), Some(place));
     }
     let error = copy_in(&client, "copy t from stdin", &["1\ta\n1\tb\n"]).await.unwrap_err();
     assert_eq!(error.code().unwrap().code(), "23505");

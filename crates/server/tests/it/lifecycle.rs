@@ -65,3 +65,14 @@ async fn prepared_statements_are_limited() {
     drop(kept);
     assert!(client.query_one("select 1", &[]).await.is_ok());
 }
+
+#[test]
+fn connections_far_beyond_the_limit_are_told_so_too() {
+    let server = TestServer::start_with(|config| config.connections_max = 1);
+    // None of these ever speaks: the first ones wait for their refusal, the last one is turned away unheard.
+    let _waiting: Vec<RawClient> = (0..17).map(|_| RawClient::open(&server)).collect();
+    let mut refused = RawClient::open(&server);
+    let (kind, body) = refused.read().unwrap();
+    assert_eq!((char::from(kind), field(&body, b'C').as_deref()), ('E', Some("53300")));
+    assert!(refused.read().is_none());
+}

@@ -1,33 +1,53 @@
 //! The protocol, byte by byte.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use crate::support::{PATIENCE, TestServer};
 
 /// A client without manners.
 pub(crate) struct RawClient {
     stream: TcpStream,
+    /// What a request to cancel must show.
+    key: Vec<u8>,
 }
 
 impl RawClient {
     pub(crate) fn open(server: &TestServer) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream }
+        Self { stream, key: Vec::new() }
     }
 
     /// Opens and starts a session.
     pub(crate) fn start(server: &TestServer) -> Self {
         let mut client = Self::open(server);
         client.send_untyped(b"\0\x03\0\0user\0anna\0\0");
-        assert_eq!(client.until_ready().last().unwrap(), &(b'Z', b"I".to_vec()));
+        let messages = client.until_ready();
+        assert_eq!(messages.last().unwrap(), &(b'Z', b"I".to_vec()));
+        let key = messages.into_iter().find(|(kind, _)| *kind == b'K');
+        client.key = key.map(|(_, body)| body).unwrap();
         client
     }
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         // A server that has hung up is noticed when reading.
         drop(self.stream.write_all(bytes));
+    }
+
+    /// Sends `bytes` again and again until the server takes no more for a second, or `limit` bytes are sent.
+    fn send_until_stalled(&mut self, bytes: &[u8], limit: usize) -> usize {
+        self.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut sent = 0;
+        while sent < limit {
+            match self.stream.write(&bytes[sent % bytes.len()..]) {
+                Ok(written) => sent += written,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        sent
     }
 
     pub(crate) fn send_untyped(&mut self, body: &[u8]) {
@@ -217,6 +237,87 @@ fn after_an_error_everything_up_to_sync_is_skipped() {
 }
 
 #[test]
+fn answers_come_at_flush_and_errors_at_once() {
+    let server = TestServer::start();
+    let mut client = RawClient::start(&server);
+    client.send(b'P', b"s\0select 1\0\0\0");
+    client.send(b'H', b"");
+    assert_eq!(client.read().unwrap().0, b'1');
+    client.send(b'P', b"\0selec 1\0\0\0");
+    assert_eq!(client.read().unwrap().0, b'E');
+    client.send(b'H', b"");
+    client.send(b'S', b"");
+    assert_eq!(kinds(&client.until_ready()), "Z");
+}
+
+#[test]
+fn statements_and_portals_are_described() {
+    let server = TestServer::start();
+    let mut client = RawClient::start(&server);
+    client.query("create table t (id bigint primary key, name varchar(7), price numeric(6,2))");
+    client.send(b'P', b"s\0select name, price from t where id = $1\0\0\0");
+    client.send(b'D', b"Ss\0");
+    client.send(b'B', b"p\0s\0\0\0\0\x01\0\0\0\x011\0\x02\0\0\0\x01");
+    client.send(b'D', b"Pp\0");
+    client.send(b'P', b"w\0insert into t (name, id) values ($1, $2)\0\0\0");
+    client.send(b'D', b"Sw\0");
+    client.send(b'S', b"");
+    let messages = client.until_ready();
+    assert_eq!(kinds(&messages), "1tT2T1tnZ");
+    assert_eq!(messages[1].1, [&[0, 1][..], &20_u32.to_be_bytes()].concat());
+    let column = |name: &str, type_oid: u32, size: i16, typmod: i32, format: u8| {
+        let (size, typmod) = (size.to_be_bytes(), typmod.to_be_bytes());
+        [name.as_bytes(), &[0; 7], &type_oid.to_be_bytes(), &size, &typmod, &[0, format]].concat()
+    };
+    let described = |format: u8| {
+        let name = column("name", 1043, -1, 11, 0);
+        [vec![0, 2], name, column("price", 1700, -1, (6 << 16 | 2) + 4, format)].concat()
+    };
+    assert_eq!(messages[2].1, described(0));
+    assert_eq!(messages[4].1, described(1), "a portal knows its formats");
+    assert_eq!(messages[6].1, [&[0, 2][..], &1043_u32.to_be_bytes(), &20_u32.to_be_bytes()].concat());
+}
+
+#[test]
+fn changed_settings_are_told() {
+    let server = TestServer::start();
+    let mut client = RawClient::start(&server);
+    let told = |messages: &[(u8, Vec<u8>)]| -> Vec<String> {
+        let parameters = messages.iter().filter(|(kind, _)| *kind == b'S');
+        parameters.map(|(_, body)| String::from_utf8_lossy(body).replace('\0', "=")).collect()
+    };
+    assert_eq!(told(&client.query("set timezone to 'Europe/Berlin'")), ["TimeZone=Europe/Berlin="]);
+    assert_eq!(told(&client.query("set timezone to 'Europe/Berlin'")), [""; 0], "nothing changed");
+    assert_eq!(told(&client.query("select set_config('datestyle', 'ISO, DMY', false)")), ["DateStyle=ISO, DMY="]);
+    assert_eq!(told(&client.query("set statement_timeout to 1000")), [""; 0], "clients need not know");
+    client.send(b'P', b"\0set application_name to 'x'\0\0\0");
+    client.send(b'B', b"\0\0\0\0\0\0\0\0");
+    client.send(b'E', b"\0\0\0\0\0");
+    client.send(b'S', b"");
+    assert_eq!(told(&client.until_ready()), ["application_name=x="]);
+    assert_eq!(told(&client.query("reset timezone")), ["TimeZone=Etc/UTC="]);
+}
+
+#[test]
+fn large_values_pass_and_too_long_statements_are_refused() {
+    let server = TestServer::start();
+    let mut client = RawClient::start(&server);
+    let value = vec![b'x'; 20 << 20];
+    client.send(b'P', b"\0select length($1::text), $1::text\0\0\0");
+    let length = u32::try_from(value.len()).unwrap().to_be_bytes();
+    client.send(b'B', &[b"\0\0\0\0\0\x01".as_slice(), &length, &value, b"\0\0"].concat());
+    client.send(b'E', b"\0\0\0\0\0");
+    client.send(b'S', b"");
+    let messages = client.until_ready();
+    assert_eq!(kinds(&messages), "12DCZ");
+    let wanted = [&[0, 2, 0, 0, 0, 8], b"20971520".as_slice(), &length, &value].concat();
+    assert!(messages[2].1 == wanted);
+    let statement = format!("select '{}'", "x".repeat(17 << 20));
+    assert_eq!(state(&client.query(&statement)), "54000");
+    assert_eq!(kinds(&client.query("select 1")), "TDCZ");
+}
+
+#[test]
 fn portals_give_their_rows_in_pieces() {
     let server = TestServer::start();
     let mut client = RawClient::start(&server);
@@ -282,4 +383,34 @@ fn another_message_in_a_copy_ends_the_session() {
     assert_eq!(client.read().unwrap().0, b'G');
     client.send(b'Q', b"select 1\0");
     assert_eq!(kinds(&client.until_ready()), "E");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_not_read_either() {
+    let server = TestServer::start();
+    let mut client = RawClient::start(&server);
+    // Each has an answer, none flushes. What both sides' sockets hold is far below the limit.
+    let close = b"C\0\0\0\x06S\0".repeat(10_000);
+    let limit = 64 << 20;
+    let sent = client.send_until_stalled(&close, limit);
+    assert!(sent < limit, "the server collects answers that nobody reads");
+    server.connect().await;
+    drop(client);
+    server.wait_for_connections(0).await;
+}
+
+#[test]
+fn a_copy_that_waits_for_its_client_is_cancelled() {
+    let server = TestServer::start();
+    let mut client = RawClient::start(&server);
+    client.query("create table t (id int primary key)");
+    client.send(b'Q', b"copy t from stdin\0");
+    assert_eq!(client.read().unwrap().0, b'G');
+    client.send(b'd', b"1\n");
+    let mut other = RawClient::open(&server);
+    other.send_untyped(&[b"\x04\xd2\x16\x2e", client.key.as_slice()].concat());
+    assert_eq!(state(&client.until_ready()), "57014");
+    client.send(b'c', b"");
+    let messages = client.query("select count(*) from t");
+    assert_eq!(messages.iter().find(|(kind, _)| *kind == b'D').unwrap().1, b"\0\x01\0\0\0\x010");
 }

@@ -47,6 +47,33 @@ fn only(reader: &mut BatchReader) -> Batch {
     batch
 }
 
+/// A table that is created for a double and a numeric of two decimals, or that is there.
+fn numbers(is_new: bool, rows: &[&'static str]) -> Batch {
+    let types = [("x", DataType::Float8), ("n", DataType::Numeric { precision: 38, scale: 2 })];
+    let columns =
+        types.into_iter().map(|(name, data_type)| FileColumn { name: name.to_owned(), data_type, note: None });
+    let sample = Sample { columns: columns.collect(), rows: Some(1), is_whole: false };
+    let plan = Plan::create(&sample, FileFormat::Csv, &[]).unwrap();
+    let plan = if is_new { plan } else { Plan::append(&sample, FileFormat::Csv, plan.table, &[]).unwrap() };
+    let rows = rows.iter().map(|row| Some(row.split(' ').map(Some).collect())).collect();
+    only(&mut BatchReader::new(Box::new(Given(rows, 1)), Arc::default(), &plan.targets))
+}
+
+#[test]
+fn a_number_that_its_new_column_would_round_is_rejected() {
+    let batch = numbers(true, &["0.5 1.25", "12345678901234567.89 1", "0.5 1.255", "1e-400 1"]);
+    let reasons: Vec<_> = batch.rejected.iter().map(|rejected| (rejected.line, rejected.reason.as_str())).collect();
+    assert_eq!((batch.len(), reasons.len(), batch.rounded), (1, 3, 0), "{reasons:?}");
+    assert!(reasons[0].1.starts_with("column x: double precision would lose digits"), "{reasons:?}");
+    assert!(reasons[1].1.starts_with("column n: numeric(38,2) would lose digits"), "{reasons:?}");
+}
+
+#[test]
+fn what_the_columns_of_a_table_round_is_counted() {
+    let batch = numbers(false, &["0.5 1.25", "12345678901234567.89 1.255", "0.5 1.255"]);
+    assert_eq!((batch.len(), batch.rejected.len(), batch.rounded), (3, 0, 3));
+}
+
 #[test]
 fn rows_that_their_columns_cannot_take_are_rejected_with_line_and_reason() {
     let mut reader = reader(&[

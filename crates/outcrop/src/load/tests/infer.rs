@@ -68,8 +68,32 @@ fn integers_beyond_bigint_are_numeric_with_the_scale_that_is_needed() {
     let large = "9223372036854775808";
     assert_eq!(of_texts(&[large, "1"]), DataType::Numeric { precision: 38, scale: 0 });
     assert_eq!(of_texts(&[large, "1.25"]), DataType::Numeric { precision: 38, scale: 2 });
-    assert_eq!(of_texts(&[large, "1e3"]), DataType::Float8);
-    assert_eq!(of_texts(&[&"9".repeat(39)]), DataType::Float8);
+    assert_eq!(of_texts(&[large, "1e3"]), DataType::Numeric { precision: 38, scale: 0 });
+    assert_eq!(of_texts(&[&"9".repeat(39)]), DataType::Numeric { precision: 76, scale: 0 });
+    assert_eq!(of_texts(&[&"9".repeat(77)]), DataType::Text);
+}
+
+#[test]
+fn numbers_that_a_double_would_change_are_numeric() {
+    let numeric = |precision, scale| DataType::Numeric { precision, scale };
+    let cases: &[(&[&str], DataType)] = &[
+        (&["12345678901234567.89", "0.1"], numeric(38, 2)),
+        (&["0.12345678901234567890", "100.10"], numeric(38, 20)),
+        (&["1", "-0.12345678901234567e-20"], numeric(38, 37)),
+        (&["12345678901234567890.12345678901234567890"], numeric(76, 20)),
+        (&["0.12345678901234567890", "NaN"], DataType::Text),
+        (&["0.12345678901234567890", "1e300"], DataType::Text),
+        // These a double gives back.
+        (&["0.30000000000000004", "1.7976931348623157e308", "5e-324", "2.50000000000000000000"], DataType::Float8),
+        (&["0.1", "123456789.25", "1e15"], DataType::Float8),
+    ];
+    for (texts, expected) in cases {
+        assert_eq!(of_texts(texts), *expected, "{texts:?}");
+        let json: Vec<&str> = texts.iter().copied().filter(|text| *text != "NaN").collect();
+        if json.len() == texts.len() {
+            assert_eq!(of_json(&json), *expected, "{texts:?} as JSON");
+        }
+    }
 }
 
 #[test]
