@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use outcrop_env::{DirLock, Env, TaskHandle};
+use outcrop_env::{DirLock, Env, Signal, TaskHandle};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId};
 use parking_lot::Mutex;
 
@@ -98,14 +98,17 @@ impl Engine {
     /// with file and offset, `IoError`.
     pub fn open(env: &Env, options: EngineOptions) -> Result<Self> {
         let Start { node, log, checkpoints, lock } = recovery::open(env, options.checked())?;
-        let log_worker = LogWorker::new(Arc::clone(&node), log);
-        let log = env.tasks.start("log", Arc::clone(&node.log_signal), Box::new(log_worker));
-        let flush_worker = FlushWorker::new(Arc::clone(&node), checkpoints);
-        let flush = env.tasks.start("flush", Arc::clone(&node.flush_signal), Box::new(flush_worker));
-        for task in [&log, &flush] {
+        let start = |name, signal: &Arc<Signal>, worker| -> Result<TaskHandle> {
+            let task = env.tasks.start(name, Arc::clone(signal), worker).map_err(|error| {
+                let message = format!("could not start background task {name}: {error}");
+                Error::new(Condition::IoError, message).with_source(error)
+            })?;
             let node = Arc::clone(&node);
             task.on_panic(move |message| node.poison(&format!("a background task panicked: {message}")));
-        }
+            Ok(task)
+        };
+        let log = start("log", &node.log_signal, Box::new(LogWorker::new(Arc::clone(&node), log)))?;
+        let flush = start("flush", &node.flush_signal, Box::new(FlushWorker::new(Arc::clone(&node), checkpoints)))?;
         let running = Running { _flush: flush, _log: log, _lock: lock };
         Ok(Self { owner: Arc::new(Owner { node, running: Mutex::new(Some(running)) }) })
     }
@@ -128,10 +131,10 @@ impl Engine {
             .with_detail(format!("The newest visible commit is {}.", node.published_seq())))
     }
 
-    /// Changes the catalog.
-    #[expect(clippy::needless_pass_by_value, reason = "a request is handed over")]
-    pub fn ddl(&self, change: Ddl) -> CommitHandle {
-        self.node().commit_ddl(&change)
+    /// Changes the catalog: one [`Ddl`], or a list of them, which is one commit. They apply in order; if one is refused, none
+    /// applies.
+    pub fn ddl(&self, changes: impl Into<Vec<Ddl>>) -> CommitHandle {
+        self.node().commit_ddl(&changes.into())
     }
 
     /// Begins a statement that writes to one table. `snapshot` is what the statement read; addresses given later are of it.

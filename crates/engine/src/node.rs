@@ -83,8 +83,9 @@ impl Ids {
         UnitId::new(self.next_unit.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(crate) fn table(&self) -> TableId {
-        TableId::new(self.next_table.fetch_add(1, Ordering::Relaxed))
+    /// This id and those before it are taken.
+    pub(crate) fn claim_table(&self, table: TableId) {
+        self.next_table.fetch_max(table.get().saturating_add(1), Ordering::Relaxed);
     }
 
     pub(crate) fn next_unit(&self) -> UnitId {

@@ -146,6 +146,12 @@ impl ShardKeys {
         search.found
     }
 
+    /// Calls `visit` with the position of each key and each row of a segment that the index has for it, alive or not, also
+    /// of segments that no version has yet: a statement looks for the rows that it staged itself.
+    pub(crate) fn each_candidate(&self, keys: &[KeyHash], visit: &mut dyn FnMut(u32, RowAddress)) {
+        self.segments.candidates(keys, visit);
+    }
+
     /// Every address that the index has for a key, newest first, alive or not.
     #[cfg(test)]
     pub(crate) fn candidates(&self, key: KeyHash, out: &mut Vec<RowAddress>) {

@@ -21,7 +21,7 @@ use crate::files::{FileError, file_name, remove_if_there};
 use crate::flush::FlushState;
 use crate::manifest::{Checkpoints, Kept, StoredManifest, list_manifests, publish_manifest};
 use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, RetiredSegment, SEGMENT_DIR, STAGED_DIR};
-use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, Version};
+use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, TableState, Version};
 
 /// A recovered node, and what its workers need.
 pub(crate) struct Start {
@@ -274,8 +274,13 @@ fn build_node(
 ) -> Arc<Node> {
     let Replayed { version, wall_us, next_unit, next_table, victims_files, segments } = replayed;
     let retired = retired_segments(&version, &segments);
-    let shards: HashMap<TableId, Arc<Shard>> =
-        version.tables.keys().map(|table| (*table, Arc::new(Shard::new(*table)))).collect();
+    // The age of recovered rows counts from now on: the clock of the process before is gone.
+    let now = env.clock.monotonic();
+    let recovered = |(id, table): (&TableId, &Arc<TableState>)| {
+        let has_open_rows = table.shards.iter().any(|shard| shard.open_rows() > 0);
+        (*id, Arc::new(Shard::new(has_open_rows.then_some(now))))
+    };
+    let shards: HashMap<TableId, Arc<Shard>> = version.tables.iter().map(recovered).collect();
     let pressure = Pressure::default();
     let bytes = version.tables.values().flat_map(|table| &table.shards).map(|shard| shard.memtable_bytes()).sum();
     pressure.resize(0, bytes);

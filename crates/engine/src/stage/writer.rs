@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, UInt64Array};
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
 use outcrop_segment::{DeleteVector, Segment, SegmentOptions, SegmentWriter};
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, RowOrdinal, TableSchema, UnitId};
 
+use super::row_set::RowSet;
+use crate::ScanColumn;
 use crate::flush::open_finished;
 use crate::key_index::{KeyHash, ShardKeys};
 use crate::manifest::{remove_segment_files, remove_staged_file};
@@ -20,6 +24,8 @@ pub(crate) struct Stage {
     keys: Option<Arc<ShardKeys>>,
     current: Option<(UnitId, SegmentWriter)>,
     finished: Vec<StagedSegment>,
+    /// Staged rows that nobody shall see.
+    dead: RowSet,
     victims_file: Option<String>,
     committed: bool,
 }
@@ -39,6 +45,7 @@ impl Stage {
             keys: target.keys.as_ref().map(Arc::clone),
             current: None,
             finished: Vec::new(),
+            dead: RowSet::default(),
             victims_file: None,
             committed: false,
         }
@@ -64,6 +71,102 @@ impl Stage {
         Ok(addresses)
     }
 
+    /// Calls `visit` with the position of each key and each staged row that has it and is not dead. Their keys are in the
+    /// index, so a statement keeps none.
+    pub(crate) fn each_alive(&self, keys: &[KeyHash], mut visit: impl FnMut(usize, RowAddress)) {
+        let Some(index) = self.keys.as_ref().filter(|_| self.current.is_some() || !self.finished.is_empty()) else {
+            return;
+        };
+        index.each_candidate(keys, &mut |position, address| {
+            if self.has_unit(address.unit) && self.is_alive(address) {
+                visit(usize::try_from(position).unwrap_or(usize::MAX), address);
+            }
+        });
+    }
+
+    /// A staged row of each key that is not dead.
+    pub(crate) fn find(&self, keys: &[KeyHash]) -> Vec<Option<RowAddress>> {
+        let mut found = vec![None; keys.len()];
+        self.each_alive(keys, |position, address| {
+            if let Some(slot) = found.get_mut(position) {
+                *slot = Some(address);
+            }
+        });
+        found
+    }
+
+    /// Staged rows, dead ones too, in the given order.
+    pub(crate) fn fetch(&self, rows: &[RowAddress], columns: &[ScanColumn]) -> Result<RecordBatch> {
+        self.table(|segment| DeleteVector::new(segment.rows()))?.fetch(rows, columns)
+    }
+
+    /// The keys of staged rows, dead ones too, in the given order.
+    pub(crate) fn keys_of(&self, rows: &[RowAddress]) -> Result<Vec<KeyHash>> {
+        let (Some(index), Some(key)) = (&self.keys, self.schema.primary_key()) else { return Ok(Vec::new()) };
+        let columns: Vec<ScanColumn> = key.columns.iter().map(|id| ScanColumn::Column(*id)).collect();
+        index.encode(self.fetch(rows, &columns)?.columns())
+    }
+
+    /// Calls `visit` with the keys of the staged rows that are not dead, and where they are, some at a time. Reads the key
+    /// columns of the first `segments` segments.
+    pub(crate) fn each_key(
+        &self,
+        segments: usize,
+        mut visit: impl FnMut(&[KeyHash], &[RowAddress]) -> Result<()>,
+    ) -> Result<()> {
+        let (Some(index), Some(key)) = (&self.keys, self.schema.primary_key()) else { return Ok(()) };
+        let mut columns: Vec<ScanColumn> = key.columns.iter().map(|id| ScanColumn::Column(*id)).collect();
+        columns.push(ScanColumn::Row);
+        let staged = self.table(|segment| self.deletes(segment))?;
+        for segment in self.finished.iter().take(segments).map(|staged| &staged.segment) {
+            for batch in staged.scan_unit(segment.unit(), &columns, KEY_ROWS)? {
+                let (_, mut arrays, _) = batch?.into_parts();
+                let rows = arrays.pop().ok_or_else(|| Error::internal("a scan without row numbers"))?;
+                let rows = rows.as_primitive::<UInt32Type>().values();
+                let addresses: Vec<RowAddress> =
+                    rows.iter().map(|row| RowAddress::new(segment.unit(), RowOrdinal::new(*row))).collect();
+                visit(&index.encode(&arrays)?, &addresses)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A staged row that nobody shall see.
+    pub(crate) fn kill(&mut self, row: RowAddress) {
+        self.dead.insert(row);
+    }
+
+    /// A staged row that was killed is wanted again.
+    pub(crate) fn revive(&mut self, row: RowAddress) {
+        self.dead.remove(row);
+    }
+
+    /// Kills all rows but those of the first `segments` segments, of which none is dead any more.
+    pub(crate) fn keep_only(&mut self, segments: usize) {
+        self.dead = RowSet::default();
+        for segment in self.finished.iter().skip(segments).map(|staged| &staged.segment) {
+            self.dead.extend((0..segment.rows()).map(|row| RowAddress::new(segment.unit(), RowOrdinal::new(row))));
+        }
+    }
+
+    /// Whether a staged row is to be seen.
+    pub(crate) fn is_alive(&self, row: RowAddress) -> bool {
+        !self.dead.contains(row)
+    }
+
+    /// Rows of the first `segments` segments that are to be seen.
+    pub(crate) fn alive_rows(&self, segments: usize) -> u64 {
+        let alive = |segment: &Segment| u64::from(segment.rows()) - self.dead.of_unit(segment.unit()).count() as u64;
+        self.finished.iter().take(segments).map(|staged| alive(&staged.segment)).sum()
+    }
+
+    /// The dead rows of a staged segment.
+    pub(crate) fn deletes(&self, segment: &Segment) -> DeleteVector {
+        let mut deletes = DeleteVector::new(segment.rows());
+        deletes.delete(&self.dead.of_unit(segment.unit()).collect::<Vec<_>>());
+        deletes
+    }
+
     /// Completes the segment that is being written, so that all rows can be read.
     pub(crate) fn finish(&mut self) -> Result<()> {
         let Some((_, writer)) = self.current.take() else { return Ok(()) };
@@ -78,36 +181,19 @@ impl Stage {
         &self.finished
     }
 
-    /// The staged rows as a table of their own.
-    pub(crate) fn snapshot(&self) -> Result<TableSnapshot> {
-        let mut state = ShardState::new(&self.schema, self.node.log_id, &self.node.live, UnitId::new(0));
-        let all =
-            self.finished.iter().map(|staged| (Arc::clone(&staged.segment), DeleteVector::new(staged.segment.rows())));
-        state.install(&[], all.collect())?;
-        Ok(TableSnapshot::of_state(Arc::clone(&self.schema), state, self.node.published_seq()))
-    }
-
     /// Makes sure that the staged rows are in the index that the shard has now: a TRUNCATE since the statement began gave
-    /// it another one. `alive` gives the rows with their keys.
-    pub(crate) fn index_in<'a>(
-        &mut self,
-        index: Option<&Arc<ShardKeys>>,
-        alive: &dyn Fn() -> Box<dyn Iterator<Item = (KeyHash, RowAddress)> + 'a>,
-    ) -> Result<()> {
+    /// it another one.
+    pub(crate) fn index_in(&mut self, index: Option<&Arc<ShardKeys>>) -> Result<()> {
         let Some(index) = index else { return Ok(()) };
         if self.keys.as_ref().is_some_and(|known| Arc::ptr_eq(known, index)) {
             return Ok(());
         }
         self.keys = Some(Arc::clone(index));
-        let mut pairs: Vec<(KeyHash, RowAddress)> = alive().collect();
-        pairs.sort_unstable_by_key(|(_, address)| *address);
-        for of_unit in pairs.chunk_by(|(_, a), (_, b)| a.unit == b.unit) {
-            let Some((_, first)) = of_unit.first() else { continue };
-            let (keys, rows): (Vec<KeyHash>, Vec<RowOrdinal>) =
-                of_unit.iter().map(|(key, row)| (*key, row.row)).unzip();
-            index.insert_segment(&keys, first.unit, &rows)?;
-        }
-        Ok(())
+        self.each_key(usize::MAX, |keys, addresses| {
+            let Some(first) = addresses.first() else { return Ok(()) };
+            let rows: Vec<RowOrdinal> = addresses.iter().map(|address| address.row).collect();
+            index.insert_segment(keys, first.unit, &rows)
+        })
     }
 
     /// A victims file belongs to the statement until it is committed.
@@ -129,6 +215,19 @@ impl Stage {
         &self.node
     }
 
+    /// The staged rows as a table of their own.
+    fn table(&self, deletes: impl Fn(&Segment) -> DeleteVector) -> Result<TableSnapshot> {
+        let mut state = ShardState::new(&self.schema, self.node.log_id, &self.node.live, UnitId::new(0));
+        let all = self.finished.iter().map(|staged| (Arc::clone(&staged.segment), deletes(&staged.segment)));
+        state.install(&[], all.collect())?;
+        Ok(TableSnapshot::of_state(Arc::clone(&self.schema), state, self.node.published_seq()))
+    }
+
+    fn has_unit(&self, unit: UnitId) -> bool {
+        self.current.as_ref().is_some_and(|(current, _)| *current == unit)
+            || self.finished.iter().any(|staged| staged.segment.unit() == unit)
+    }
+
     /// A writer with room, and how many rows it takes.
     fn open_writer(&mut self) -> Result<usize> {
         let rows_max = self.node.options.flush_rows_max;
@@ -139,7 +238,7 @@ impl Stage {
             let unit = self.node.ids.unit();
             let (schema, options) = (Arc::clone(&self.schema), SegmentOptions::default());
             let node = &self.node;
-            let writer = SegmentWriter::create(&node.env, SEGMENT_DIR, node.log_id, unit, schema, &options);
+            let writer = SegmentWriter::create_staged(&node.env, SEGMENT_DIR, node.log_id, unit, schema, &options);
             self.current = Some((unit, writer.inspect_err(|error| self.failed(error))?));
         }
         let used = self.current.as_ref().map_or(0, |(_, writer)| writer.rows());
@@ -150,7 +249,7 @@ impl Stage {
         let Some((unit, writer)) = &mut self.current else { return Err(Error::internal("a stage without writer")) };
         let first = writer.rows();
         // The commit has no number yet; the segment's metadata gets it when it has.
-        writer.write(rows, &UInt64Array::from_value(0, rows.num_rows()))?;
+        writer.write_staged(rows)?;
         let numbers: Vec<RowOrdinal> = (first..writer.rows()).map(RowOrdinal::new).collect();
         if let Some(index) = &self.keys {
             index.insert_segment(keys, *unit, &numbers)?;
@@ -182,3 +281,6 @@ impl Drop for Stage {
         }
     }
 }
+
+/// Rows whose keys are read back at once.
+const KEY_ROWS: u32 = 65_536;

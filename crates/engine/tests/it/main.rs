@@ -18,6 +18,7 @@
 mod basics;
 mod concurrent;
 mod crash;
+mod memory;
 mod model;
 mod resources;
 mod staged;
