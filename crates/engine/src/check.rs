@@ -1,20 +1,25 @@
 //! Verification of a data directory while no server has it: what `outcrop check` prints.
 //!
-//! Everything is read: identity, manifests, log, and every page of every segment. The log is replayed in memory, as a
-//! start would, and the result must have each key once. Nothing is changed.
+//! Everything is read: identity, manifests, log, and every page of every segment and key run. The log is replayed in memory,
+//! as a start would. Then every live row must be what the key index finds for its key, and the index must find nothing else:
+//! so each key is live once, and no two keys share a hash. Nothing is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
 use outcrop_env::Env;
 use outcrop_format::{Manifest, SegmentMeta};
 use outcrop_log::verify;
-use outcrop_segment::{PageCache, Segment};
-use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableSchema, UnitId};
+use outcrop_segment::{KeyRun, PageCache, Segment};
+use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, RowOrdinal, TableSchema, UnitId};
 
 use crate::ScanColumn;
 use crate::commit::only_shard;
+use crate::key_index::ShardKeys;
 use crate::manifest::{StoredManifest, list_manifests};
 use crate::node::{LOG_DIR, SEGMENT_DIR};
 use crate::recovery::{Claimed, Identity, Replay, Replayed, find_leftovers, lock};
@@ -42,6 +47,10 @@ pub struct CheckReport {
     pub segments: u64,
     /// Bytes of their files.
     pub segment_bytes: u64,
+    /// Key runs.
+    pub key_runs: u64,
+    /// Bytes of their files.
+    pub key_run_bytes: u64,
     /// Files that belong to nothing; the next start removes them.
     pub leftovers: Vec<String>,
     /// Everything that is wrong. Empty for a sound directory, also after a crash.
@@ -103,6 +112,8 @@ impl CheckReport {
             rows: 0,
             segments: 0,
             segment_bytes: 0,
+            key_runs: 0,
+            key_run_bytes: 0,
             leftovers: Vec::new(),
             problems: Vec::new(),
         }
@@ -136,15 +147,17 @@ impl CheckReport {
     }
 
     /// Each manifest, and each segment that one of them names.
-    fn check_manifests(&mut self, env: &Env, stored: &[StoredManifest]) -> Result<BTreeSet<UnitId>> {
+    fn check_manifests(&mut self, env: &Env, stored: &[StoredManifest]) -> Result<Named> {
         let mut segments = BTreeMap::new();
+        let mut key_runs = BTreeSet::new();
         for stored in stored {
             match &stored.manifest {
                 Ok(manifest) => {
-                    for segment in
-                        manifest.tables.iter().flat_map(|table| &table.shards).flat_map(|shard| &shard.segments)
-                    {
-                        segments.entry(segment.unit).or_insert_with(|| segment.meta.clone());
+                    for shard in manifest.tables.iter().flat_map(|table| &table.shards) {
+                        key_runs.extend(shard.runs.iter().map(|run| run.unit));
+                        for segment in &shard.segments {
+                            segments.entry(segment.unit).or_insert_with(|| segment.meta.clone());
+                        }
                     }
                 }
                 Err(error) if is_damage(error) => self.add(env.disk.describe(&stored.name), error.message()),
@@ -159,16 +172,17 @@ impl CheckReport {
                 .and_then(|meta| Segment::open(env, SEGMENT_DIR, Arc::new(meta), &cache)?.verify());
             self.note(&format!("segment {unit}"), outcome)?;
         }
-        Ok(units)
+        Ok(Named { segments: units, key_runs })
     }
 
     /// Replays the log, and checks what comes out.
-    fn check_state(&mut self, env: &Env, manifest: &Manifest, mut named: BTreeSet<UnitId>) -> Result<()> {
+    fn check_state(&mut self, env: &Env, manifest: &Manifest, named: Named) -> Result<()> {
+        let Named { segments: mut named, key_runs: mut named_runs } = named;
         self.checkpoint = manifest.checkpoint;
         let cache = PageCache::new(CACHE_BYTES);
         let live = LiveVersions::new();
         let replayed = replay(env, manifest, &cache, &live);
-        let Replayed { version, segments, victims_files, .. } = match replayed {
+        let Replayed { version, segments, key_runs, damaged_runs, victims_files, .. } = match replayed {
             Ok(replayed) => replayed,
             Err(error) if is_damage(&error) => {
                 self.add("recovery", error.message());
@@ -176,14 +190,20 @@ impl CheckReport {
             }
             Err(error) => return Err(error),
         };
+        for error in damaged_runs {
+            let what = format!("{}; the next start builds it anew", error.message());
+            self.add("key index", what);
+        }
         for table in version.tables.values() {
             self.tables += 1;
             let outcome = self.check_table(table, version.seq, &named);
             self.note(&format!("table {}", table.schema.name), outcome)?;
         }
         named.extend(segments);
+        named_runs.extend(key_runs);
         let victims_files: Vec<String> = victims_files.into_iter().map(|(_, name)| name).collect();
-        let claimed = Claimed { log_id: self.log_id, segments: &named, victims_files: &victims_files };
+        let claimed =
+            Claimed { log_id: self.log_id, segments: &named, key_runs: &named_runs, victims_files: &victims_files };
         self.leftovers = find_leftovers(env, &claimed)?.iter().map(|name| name.as_str().to_owned()).collect();
         Ok(())
     }
@@ -200,8 +220,17 @@ impl CheckReport {
             }
         }
         let snapshot = TableSnapshot::of_state(Arc::clone(&table.schema), ShardState::clone(&state), seq);
-        if let Some(duplicate) = first_duplicate(&table.schema, &state, &snapshot)? {
-            self.add(format!("table {}", table.schema.name), format!("two live rows have one key: {duplicate}"));
+        for run in state.runs() {
+            self.key_runs += 1;
+            self.key_run_bytes += run.bytes();
+            self.note(&format!("key run {}", run.unit()), check_run(run, &state))?;
+        }
+        for segment in state.uncovered() {
+            let what = "no key run has its rows; the next start builds one";
+            self.add(format!("segment {}", segment.unit()), what);
+        }
+        if let Some(wrong) = first_disagreement(&table.schema, &state, &snapshot)? {
+            self.add(format!("table {}", table.schema.name), wrong);
         }
         Ok(())
     }
@@ -216,30 +245,79 @@ fn replay(env: &Env, manifest: &Manifest, cache: &Arc<PageCache>, live: &Arc<Liv
     replay.finish(last)
 }
 
-/// A primary key that two live rows have, in words.
-fn first_duplicate(schema: &TableSchema, state: &ShardState, snapshot: &TableSnapshot) -> Result<Option<String>> {
-    let (Some(keys), Some(key)) = (state.keys(), schema.primary_key()) else { return Ok(None) };
-    let columns: Vec<ScanColumn> = key.columns.iter().map(|id| ScanColumn::Column(*id)).collect();
-    let mut hashes = Vec::new();
+/// What the manifests name.
+struct Named {
+    segments: BTreeSet<UnitId>,
+    key_runs: BTreeSet<UnitId>,
+}
+
+/// Checks a key run, and that it has as many entries of live rows as its segments have such rows. That each of these rows is
+/// found by its own key is checked from the rows: then no entry can be one too many, or of another key.
+fn check_run(run: &KeyRun, state: &ShardState) -> Result<()> {
+    let mut entries = 0_u64;
+    run.verify(|row| entries += u64::from(state.is_live(row)))?;
+    let deletes = run.segments().iter().filter_map(|segment| state.deletes(segment.unit));
+    let rows: u64 = deletes.map(|deletes| u64::from(deletes.live())).sum();
+    if entries == rows {
+        return Ok(());
+    }
+    Err(Error::corrupt("entries", 0, format!("it has {entries} of live rows, its segments have {rows} live rows")))
+}
+
+/// The first live row that is not what the key index finds for its key, in words.
+fn first_disagreement(schema: &TableSchema, state: &ShardState, snapshot: &TableSnapshot) -> Result<Option<String>> {
+    let Some(keys) = state.keys() else { return Ok(None) };
+    for generation in state.generations() {
+        snapshot.index_generation(generation.unit)?;
+    }
     let mut rows = 0_u64;
+    let uncovered: BTreeSet<UnitId> = state.uncovered().map(|segment| segment.unit()).collect();
+    let columns = key_scan(schema);
     for morsel in snapshot.morsels(MORSEL_ROWS) {
-        let scanned = snapshot.scan(&morsel, &columns, None)?;
-        rows += scanned.num_rows() as u64;
-        hashes.extend(keys.encode(scanned.columns())?);
+        let (_, mut arrays, _) = snapshot.scan(&morsel, &columns, None)?.into_parts();
+        let Some(numbers) = arrays.pop() else { continue };
+        rows += numbers.len() as u64;
+        if uncovered.contains(&morsel.unit) {
+            continue;
+        }
+        let found = keys.lookup_live(&keys.encode(&arrays)?, state)?;
+        let numbers = numbers.as_primitive::<UInt32Type>().values().iter();
+        let addresses = numbers.map(|row| RowAddress::new(morsel.unit, RowOrdinal::new(*row)));
+        if let Some((here, found)) = addresses.zip(found).find(|(here, found)| Some(*here) != *found) {
+            return describe_disagreement(schema, snapshot, keys, (here, found)).map(Some);
+        }
     }
     if rows != state.live_rows() {
         return Err(Error::corrupt("rows", 0, format!("{rows} of {} live rows can be read", state.live_rows())));
     }
-    hashes.sort_unstable();
-    let Some([twice, _]) = hashes.array_windows().find(|[a, b]| a == b) else { return Ok(None) };
-    for morsel in snapshot.morsels(MORSEL_ROWS) {
-        let scanned = snapshot.scan(&morsel, &crate::write::all_columns(schema), None)?;
-        let found = crate::write::key_hashes(Some(keys), schema, &scanned)?;
-        if let Some(row) = found.iter().position(|hash| hash == twice) {
-            return Ok(Some(keys.encoder().describe(&scanned, row)));
-        }
-    }
     Ok(None)
+}
+
+/// Says what the index takes for a row: nothing, another row of the same key, or a row of another key.
+fn describe_disagreement(
+    schema: &TableSchema,
+    snapshot: &TableSnapshot,
+    keys: &ShardKeys,
+    (here, found): (RowAddress, Option<RowAddress>),
+) -> Result<String> {
+    let whole = snapshot.fetch(&[here], &crate::write::all_columns(schema))?;
+    let described = keys.encoder().describe(&whole, 0);
+    let described = described.strip_suffix(" already exists.").unwrap_or(&described);
+    let Some(other) = found else {
+        return Ok(format!("row {here} is not in the key index: {described}"));
+    };
+    let (_, mut arrays, _) = snapshot.fetch(&[here, other], &key_scan(schema))?.into_parts();
+    arrays.pop();
+    if keys.encoder().bytes(&arrays, 0)? == keys.encoder().bytes(&arrays, 1)? {
+        return Ok(format!("two live rows have one key: {described}, rows {here} and {other}"));
+    }
+    Ok(format!("two keys have one hash: {described} of row {here} and the key of row {other}"))
+}
+
+/// The key columns, and the row's number.
+fn key_scan(schema: &TableSchema) -> Vec<ScanColumn> {
+    let key = schema.primary_key().into_iter().flat_map(|key| &key.columns);
+    key.map(|id| ScanColumn::Column(*id)).chain([ScanColumn::Row]).collect()
 }
 
 /// Whether an error says that stored bytes are wrong.

@@ -7,15 +7,15 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use outcrop_env::{Env, Signal};
 use outcrop_log::{LogSpace, Permit, SpaceClass};
-use outcrop_segment::{PageCache, Segment};
+use outcrop_segment::{KeyRun, PageCache, Segment};
 use outcrop_types::{CommitSeq, LogId, Result, TableId, UnitId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::EngineOptions;
 use crate::catalog::undefined_table;
 use crate::commit::{Answer, CommitHandle, LogRequests, Pressure, Shard, Tail, Ticket};
-use crate::flush::FlushState;
-use crate::snapshot::{LiveVersions, Snapshot, Version};
+use crate::flush::Requests;
+use crate::snapshot::{LiveVersions, ShardState, Snapshot, Version};
 use crate::write::Commit;
 
 /// Everything of an open database that is not a worker's own.
@@ -35,10 +35,17 @@ pub(crate) struct Node {
     pub(crate) shards: RwLock<HashMap<TableId, Arc<Shard>>>,
     pub(crate) pressure: Pressure,
     pub(crate) log_requests: LogRequests,
-    pub(crate) flushes: FlushState,
+    /// Checkpoints that were asked for, and failures of the flush worker.
+    pub(crate) flushes: Requests,
+    /// Compactions that were asked for, and failures of the compaction worker.
+    pub(crate) compactions: Requests,
+    /// The newest install.
+    pub(crate) installed: AtomicU64,
     pub(crate) counters: Counters,
     /// Segments that no version from some commit on has.
     pub(crate) retired: Mutex<Vec<RetiredSegment>>,
+    /// Key runs that no version from some commit on has.
+    pub(crate) retired_runs: Mutex<Vec<RetiredRun>>,
     /// Victims files by the commit whose record names them.
     pub(crate) victims_files: Mutex<Vec<(CommitSeq, String)>>,
     pub(crate) ids: Ids,
@@ -46,6 +53,10 @@ pub(crate) struct Node {
     pub(crate) log_signal: Arc<Signal>,
     /// Wakes the flush worker.
     pub(crate) flush_signal: Arc<Signal>,
+    /// Wakes the compaction worker.
+    pub(crate) compaction_signal: Arc<Signal>,
+    /// Wakes the worker that merges key runs.
+    pub(crate) merge_signal: Arc<Signal>,
     /// Notified after each publication, flush, failure: for those who wait for a state of the node.
     pub(crate) progress: Signal,
 }
@@ -58,12 +69,23 @@ pub(crate) struct RetiredSegment {
     pub(crate) segment: Weak<Segment>,
 }
 
+/// A key run that left, with the first commit whose version does not have it.
+#[derive(Debug)]
+pub(crate) struct RetiredRun {
+    pub(crate) at: CommitSeq,
+    pub(crate) unit: UnitId,
+    pub(crate) run: Weak<KeyRun>,
+}
+
 /// Counters since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) groups: AtomicU64,
     pub(crate) flushes: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    pub(crate) compacted_rows: AtomicU64,
+    pub(crate) compacted_bytes: AtomicU64,
     pub(crate) log_bytes: AtomicU64,
 }
 
@@ -106,6 +128,25 @@ impl Node {
     /// The newest published commit.
     pub(crate) fn published_seq(&self) -> CommitSeq {
         self.published.load().seq
+    }
+
+    /// An install has its place in the log: a checkpoint that holds it makes its inputs needless.
+    pub(crate) fn note_install(&self, seq: CommitSeq) {
+        self.installed.fetch_max(seq.get(), Ordering::AcqRel);
+        self.flush_signal.notify();
+    }
+
+    /// The newest install.
+    pub(crate) fn installed(&self) -> CommitSeq {
+        CommitSeq::new(self.installed.load(Ordering::Acquire))
+    }
+
+    /// Says that the versions from commit `at` on have the runs of `after`, and no longer all those of `before`.
+    pub(crate) fn retire_runs(&self, before: &ShardState, after: &ShardState, at: CommitSeq) {
+        let stays = |unit| after.runs().any(|run| run.unit() == unit);
+        let gone = before.runs().filter(|run| !stays(run.unit()));
+        let gone = gone.map(|run| RetiredRun { at, unit: run.unit(), run: Arc::downgrade(run) });
+        self.retired_runs.lock().extend(gone);
     }
 
     /// The writer of a table's shard.
@@ -151,6 +192,8 @@ impl Node {
         }
         self.log_signal.notify();
         self.flush_signal.notify();
+        self.merge_signal.notify();
+        self.compaction_signal.notify();
         self.progress.notify();
     }
 }

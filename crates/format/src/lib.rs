@@ -1,4 +1,4 @@
-//! Bytes on disk: commit records, manifests, segment metadata, row batches, delete vectors and log frames.
+//! Bytes on disk: commit records, manifests, segment metadata, row batches, delete vectors, keys, key runs and log frames.
 //!
 //! # What it is not
 //! It opens no file, reads no clock and keeps no state: every encoder appends to a `Vec<u8>`, every decoder borrows a
@@ -9,7 +9,8 @@
 //! RecordBatch ─▶ batch ─┐
 //! victims, DDL, installs ┴▶ record ─▶ frame ─▶ log file
 //! table schemas, shards ─▶ manifest ─┐
-//! columns, pages, zones ─▶ meta ─────┴▶ envelope ─▶ file
+//! columns, pages, zones ─▶ meta ─────┼▶ envelope ─▶ file
+//! key columns ─▶ key ─▶ key_run ─────┘
 //!                   all of them on: section ─▶ cursor
 //! ```
 //!
@@ -31,6 +32,8 @@ pub mod deletes;
 pub mod envelope;
 pub mod error;
 pub mod frame;
+pub mod key;
+pub mod key_run;
 pub mod manifest;
 pub mod meta;
 pub mod record;
@@ -40,6 +43,7 @@ pub mod value;
 
 pub use batch::{BatchDecoder, decode_batch, encode_batch};
 pub use error::{DecodeError, DecodeProblem, EncodeError};
+pub use key::{KeyCodec, KeyError, KeyHash, KeyWidth};
 pub use manifest::Manifest;
 pub use meta::SegmentMeta;
 pub use record::CommitRecord;

@@ -10,7 +10,8 @@
 //! | 4 pin | reserved: named manifests, forks and feed cursors that keep files |
 //!
 //! A shard is: number, segments (count, each nested), generations (count, each nested). A segment is: unit, log id,
-//! rows, meta file as blob, delete vector. A generation is: unit, rows, first commit.
+//! rows, meta file as blob, delete vector. A generation is: unit, rows, first commit. After them a shard may have section 1,
+//! which may be skipped: key runs (count, each nested: unit, log id, and the count and units of the segments that it covers).
 
 use bytes::Bytes;
 use outcrop_types::{CommitSeq, Epoch, LogId, ShardId, TableId, TableSchema, UnitId};
@@ -28,7 +29,11 @@ const STATE: u16 = 1;
 const SCHEMA: u16 = 2;
 const TABLE: u16 = 3;
 
+/// Section of a shard.
+const KEY_RUNS: u16 = 1;
+
 const MANIFEST: &str = "manifest";
+const SHARD: &str = "manifest shard";
 
 /// The state of a log at a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +78,19 @@ pub struct ManifestShard {
     pub segments: Vec<ManifestSegment>,
     /// Generations not flushed at the checkpoint, oldest first.
     pub generations: Vec<ManifestGeneration>,
+    /// The key runs over its segments. A run that is not named or not there is made again from its segments.
+    pub runs: Vec<ManifestRun>,
+}
+
+/// A key run of a shard ([`crate::key_run`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestRun {
+    /// Its identity, and with the log id the name of its file.
+    pub unit: UnitId,
+    /// The log that wrote it: another one after a fork.
+    pub log_id: LogId,
+    /// The segments whose rows it has.
+    pub segments: Vec<UnitId>,
 }
 
 /// A segment of a shard.
@@ -189,20 +207,55 @@ impl ManifestTable {
 
 impl ManifestShard {
     fn encode(&self, out: &mut Encoder<'_>) {
-        let Self { shard, segments, generations } = self;
+        let Self { shard, segments, generations, runs } = self;
         out.put_varint(u64::from(shard.get()));
         out.put_count(segments.len());
         segments.iter().for_each(|segment| out.put_nested(|out| segment.encode(out)));
         out.put_count(generations.len());
         generations.iter().for_each(|generation| out.put_nested(|out| generation.encode(out)));
+        if !runs.is_empty() {
+            out.put_section(KEY_RUNS, WhenUnknown::Skip, |out| {
+                out.put_count(runs.len());
+                runs.iter().for_each(|run| out.put_nested(|out| run.encode(out)));
+            });
+        }
     }
 
     fn decode(bytes: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let shard = ShardId::new(bytes.varint_u16("shard id")?);
         let segments = decode_list(bytes, "segments", ManifestSegment::decode)?;
         let generations = decode_list(bytes, "generations", ManifestGeneration::decode)?;
-        bytes.extensions("manifest shard")?;
-        Ok(Self { shard, segments, generations })
+        let mut runs = None;
+        while let Some(mut section) = bytes.section()? {
+            if section.tag == KEY_RUNS {
+                let value = decode_list(&mut section.payload, "key runs", ManifestRun::decode)?;
+                section.payload.extensions("key runs")?;
+                section.set(&mut runs, SHARD, value)?;
+            } else {
+                section.unknown(SHARD)?;
+            }
+        }
+        Ok(Self { shard, segments, generations, runs: runs.unwrap_or_default() })
+    }
+}
+
+impl ManifestRun {
+    fn encode(&self, out: &mut Encoder<'_>) {
+        let Self { unit, log_id, segments } = self;
+        out.put_varint(unit.get());
+        out.put_raw(log_id.as_bytes());
+        out.put_count(segments.len());
+        segments.iter().for_each(|segment| out.put_varint(segment.get()));
+    }
+
+    fn decode(bytes: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let unit = UnitId::new(bytes.varint()?);
+        let log_id = LogId::from_bytes(bytes.take_array()?);
+        let segments = (0..bytes.count("segments of a key run", 1)?)
+            .map(|_| bytes.varint().map(UnitId::new))
+            .collect::<Result<_, _>>()?;
+        bytes.extensions("key run of a manifest")?;
+        Ok(Self { unit, log_id, segments })
     }
 }
 

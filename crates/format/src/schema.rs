@@ -4,12 +4,12 @@
 //! |---|---|
 //! | 1 identity | table id, version, schema name, table name |
 //! | 2 column, one each | id, name, type, collation, nullable, initial default, write default (presence byte, text) |
-//! | 3 key, one each | id, name, column count, column ids |
+//! | 3 key, one each | id, name, column count, column ids; section 1, if it is not zero: secret (16 bytes) |
 //! | 4 options | bit 0: append only |
 
 use outcrop_types::schema::COLUMNS_MAX;
 use outcrop_types::{
-    Column, ColumnId, IndexId, KeyIndex, SchemaVersion, TableId, TableName, TableOptions, TableSchema,
+    Column, ColumnId, IndexId, KeyIndex, KeySecret, SchemaVersion, TableId, TableName, TableOptions, TableSchema,
 };
 
 use crate::cursor::{Decoder, Encoder};
@@ -21,6 +21,8 @@ const IDENTITY: u16 = 1;
 const COLUMN: u16 = 2;
 const KEY: u16 = 3;
 const OPTIONS: u16 = 4;
+
+const KEY_SECRET: u16 = 1;
 
 const OPTION_APPEND_ONLY: u64 = 1;
 const OPTIONS_KNOWN: u64 = OPTION_APPEND_ONLY;
@@ -134,11 +136,14 @@ fn decode_column(bytes: &mut Decoder<'_>) -> Result<Column, DecodeError> {
 }
 
 fn encode_key(key: &KeyIndex, out: &mut Encoder<'_>) {
-    let KeyIndex { id, name, columns } = key;
+    let KeyIndex { id, name, columns, secret } = key;
     out.put_varint(u64::from(id.get()));
     out.put_text(name);
     out.put_count(columns.len());
     columns.iter().for_each(|column| out.put_varint(u64::from(column.get())));
+    if *secret != KeySecret::default() {
+        out.put_section(KEY_SECRET, WhenUnknown::Refuse, |out| out.put_raw(secret.as_bytes()));
+    }
 }
 
 fn decode_key(bytes: &mut Decoder<'_>) -> Result<KeyIndex, DecodeError> {
@@ -147,8 +152,17 @@ fn decode_key(bytes: &mut Decoder<'_>) -> Result<KeyIndex, DecodeError> {
     let columns = (0..bytes.count("key columns", 1)?)
         .map(|_| bytes.varint_u32("column id").map(ColumnId::new))
         .collect::<Result<_, _>>()?;
-    bytes.extensions("key")?;
-    Ok(KeyIndex { id, name, columns })
+    let mut secret = None;
+    while let Some(mut section) = bytes.section()? {
+        if section.tag == KEY_SECRET {
+            let value = KeySecret::from_bytes(section.payload.take_array()?);
+            section.payload.extensions("key secret")?;
+            section.set(&mut secret, "key", value)?;
+        } else {
+            section.unknown("key")?;
+        }
+    }
+    Ok(KeyIndex { id, name, columns, secret: secret.unwrap_or_default() })
 }
 
 fn decode_options(bytes: &mut Decoder<'_>) -> Result<TableOptions, DecodeError> {

@@ -3,7 +3,7 @@
 //! # What it is not
 //! It does not decide when to flush or merge, which segments a table has, or which rows are dead: `outcrop-engine` does.
 //! It answers no query; it narrows rows by predicate where that is free, and its caller evaluates the predicate again.
-//! It keeps no key index and no search index yet; those will be files of their own beside the data file.
+//! It reads and writes key runs, but does not know which of them answer for a table. It keeps no search index yet.
 //!
 //! # Flow
 //! ```text
@@ -13,6 +13,8 @@
 //! rows, DeleteVector::live_mask, Predicate ─▶ Segment::scan ─▶ zone maps ─▶ filter on compressed data
 //!                                                       ─▶ columns under the mask ─▶ RecordBatch
 //!                                             every byte ◀─ PagedFile ◀─ PageCache ◀─ env::Disk
+//!
+//! KeyHashes ─▶ KeyRunBuilder ─▶ <log>-<unit>.keys ─▶ KeyRun::lookup ─▶ rows; KeyRunMerge makes one run of several
 //! ```
 //!
 //! # Invariants
@@ -33,6 +35,7 @@ mod columns;
 pub mod deletes;
 mod failure;
 mod files;
+pub mod keys;
 mod meta;
 mod pages;
 mod predicate;
@@ -41,7 +44,8 @@ mod verify;
 pub mod writer;
 
 pub use deletes::DeleteVector;
-pub use meta::{data_file_name, meta_checksum, meta_file_name, orphans, read_meta};
+pub use keys::{KeyRun, KeyRunBuilder, KeyRunCandidate, KeyRunMerge, KeyRunPlace};
+pub use meta::{LiveFiles, data_file_name, key_run_file_name, meta_checksum, meta_file_name, orphans, read_meta};
 pub use pages::{PageCache, PageCacheStats};
 pub use segment::{ScanBatch, ScanColumn, Segment};
 pub use writer::{SEGMENT_ROWS_MAX, SegmentOptions, SegmentWriter};

@@ -1,4 +1,4 @@
-//! The files of a segment: their names, the meta file, and files that belong to no segment.
+//! The files of segments and key runs: their names, the meta file, and files that belong to nothing.
 
 use std::collections::HashSet;
 
@@ -13,6 +13,7 @@ pub(crate) const DATA_VERSION: u16 = 1;
 
 const DATA_SUFFIX: &str = "vortex";
 const META_SUFFIX: &str = "meta";
+const KEY_RUN_SUFFIX: &str = "keys";
 const TEMPORARY_SUFFIX: &str = "tmp";
 
 /// Name of a segment's data file in its directory (F1).
@@ -23,6 +24,11 @@ pub fn data_file_name(log: LogId, unit: UnitId) -> String {
 /// Name of a segment's meta file in its directory (F1).
 pub fn meta_file_name(log: LogId, unit: UnitId) -> String {
     format!("{log}-{}.{META_SUFFIX}", unit.get())
+}
+
+/// Name of a key run's file in its directory (F1). A segment's own run has the unit of the segment.
+pub fn key_run_file_name(log: LogId, unit: UnitId) -> String {
+    format!("{log}-{}.{KEY_RUN_SUFFIX}", unit.get())
 }
 
 /// The checksum by which an install record names a segment's metadata: CRC32C of its encoded form.
@@ -53,17 +59,27 @@ pub fn read_meta(env: &Env, dir: &str, log: LogId, unit: UnitId) -> Result<Segme
     Ok(meta)
 }
 
-/// The files of `dir` that look like a segment's and belong to none of `live`: what a crash left of segments that were
-/// never installed, and what was dropped and not yet removed. Files of other names are not ours to judge. To be asked
-/// while no segment is being written.
+/// The segments and key runs whose files are in use.
+#[derive(Clone, Debug, Default)]
+pub struct LiveFiles {
+    /// Segments.
+    pub segments: HashSet<(LogId, UnitId)>,
+    /// Key runs.
+    pub key_runs: HashSet<(LogId, UnitId)>,
+}
+
+/// The files of `dir` that look like a segment's or a key run's and belong to none of `live`: what a crash left of those
+/// that were never installed, and what was dropped and not yet removed. Files of other names are not ours to judge. To be
+/// asked while none is being written.
 ///
 /// # Errors
 /// `IoError` when the directory cannot be listed.
-pub fn orphans(env: &Env, dir: &str, live: &HashSet<(LogId, UnitId)>) -> Result<Vec<FileName>> {
+pub fn orphans(env: &Env, dir: &str, live: &LiveFiles) -> Result<Vec<FileName>> {
     let entries = env.disk.list(dir).map_err(|error| io_error("list", dir, error))?;
     let names = entries.into_iter().map(|entry| entry.name);
     let orphaned = |name: &FileName| match parse(name.base()) {
-        Some(SegmentFile::Final(log, unit)) => !live.contains(&(log, unit)),
+        Some(SegmentFile::Final(log, unit)) => !live.segments.contains(&(log, unit)),
+        Some(SegmentFile::KeyRun(log, unit)) => !live.key_runs.contains(&(log, unit)),
         Some(SegmentFile::Temporary) => true,
         None => false,
     };
@@ -133,6 +149,7 @@ impl Drop for TemporaryFile {
 /// What the name of a file says.
 enum SegmentFile {
     Final(LogId, UnitId),
+    KeyRun(LogId, UnitId),
     Temporary,
 }
 
@@ -142,12 +159,16 @@ fn parse(base: &str) -> Option<SegmentFile> {
         None => (base, false),
     };
     let (stem, suffix) = base.rsplit_once('.')?;
-    if ![DATA_SUFFIX, META_SUFFIX].contains(&suffix) {
+    if ![DATA_SUFFIX, META_SUFFIX, KEY_RUN_SUFFIX].contains(&suffix) {
         return None;
     }
     let (log, unit) = stem.split_once('-')?;
     let (log, unit) = (log.parse().ok()?, UnitId::new(unit.parse().ok()?));
-    Some(if temporary { SegmentFile::Temporary } else { SegmentFile::Final(log, unit) })
+    Some(match suffix {
+        _ if temporary => SegmentFile::Temporary,
+        KEY_RUN_SUFFIX => SegmentFile::KeyRun(log, unit),
+        _ => SegmentFile::Final(log, unit),
+    })
 }
 
 fn read_file(disk: &dyn Disk, name: &FileName) -> std::io::Result<Vec<u8>> {

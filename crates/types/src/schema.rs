@@ -64,6 +64,30 @@ pub struct KeyIndex {
     pub name: String,
     /// Key columns, in key order.
     pub columns: Vec<ColumnId>,
+    /// Keys the hash that stands for long keys.
+    pub secret: KeySecret,
+}
+
+/// A random number by which nobody outside can tell which keys would have one hash. It never leaves the data directory.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeySecret([u8; 16]);
+
+impl KeySecret {
+    /// The secret with these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes, for the manifest and the hash.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeySecret(…)")
+    }
 }
 
 /// Storage choices of a table.

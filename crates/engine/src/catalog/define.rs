@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use outcrop_types::schema::{COLUMNS_MAX, NAME_BYTES_MAX};
 use outcrop_types::{
-    Column, ColumnId, Condition, DataType, Error, IndexId, KeyIndex, Result, SchemaVersion, TableId, TableSchema,
+    Column, ColumnId, Condition, DataType, Error, IndexId, KeyIndex, KeySecret, Result, SchemaVersion, TableId,
+    TableSchema,
 };
 
 use super::{NewColumn, NewTable};
@@ -97,7 +98,7 @@ fn define_key(columns: &mut [Column], name: &str, key_columns: &[String]) -> Res
         column.nullable = false;
         ids.push(column.id);
     }
-    Ok(KeyIndex { id: IndexId::new(1), name: name.to_owned(), columns: ids })
+    Ok(KeyIndex { id: IndexId::new(1), name: name.to_owned(), columns: ids, secret: KeySecret::default() })
 }
 
 pub(super) fn check_name(name: &str) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use outcrop_types::schema::DEFAULT_SCHEMA;
-use outcrop_types::{Condition, Error, Result, TableId, TableName, TableSchema};
+use outcrop_types::{Condition, Error, KeySecret, Result, TableId, TableName, TableSchema};
 
 use super::define::{check_name, define_table, undefined_table};
 use super::{Catalog, Ddl, NewTable};
@@ -30,11 +30,16 @@ pub(crate) enum Step {
     Truncate(TableId),
 }
 
-/// Resolves `changes` on `catalog`; new tables get their ids from `next_table` on.
+/// Resolves `changes` on `catalog`; new tables get their ids from `next_table` on, and secrets for their keys.
 ///
 /// # Errors
 /// As the variants of [`Ddl`] say; the first one that fails fails all.
-pub(crate) fn plan(changes: &[Ddl], catalog: &Catalog, mut next_table: TableId) -> Result<Plan> {
+pub(crate) fn plan(
+    changes: &[Ddl],
+    catalog: &Catalog,
+    mut next_table: TableId,
+    new_secret: &mut dyn FnMut() -> KeySecret,
+) -> Result<Plan> {
     let mut plan = Plan { steps: Vec::new(), catalog: catalog.clone(), affected: BTreeSet::new() };
     for change in changes {
         match change {
@@ -50,7 +55,7 @@ pub(crate) fn plan(changes: &[Ddl], catalog: &Catalog, mut next_table: TableId) 
             }
             Ddl::DropSchemaCascade(name) => plan.drop_schema(name)?,
             Ddl::CreateTable(new) => {
-                plan.create_table(new, next_table)?;
+                plan.create_table(new, next_table, new_secret)?;
                 next_table = TableId::new(next_table.get().saturating_add(1));
             }
             Ddl::DropTable(name) => {
@@ -99,13 +104,15 @@ impl Plan {
         Ok(())
     }
 
-    fn create_table(&mut self, new: &NewTable, id: TableId) -> Result<()> {
+    fn create_table(&mut self, new: &NewTable, id: TableId, new_secret: &mut dyn FnMut() -> KeySecret) -> Result<()> {
         self.require_schema(&new.name.schema)?;
         if self.catalog.table(&new.name).is_some() {
             let name = &new.name.table;
             return Err(Error::new(Condition::DuplicateTable, format!("relation \"{name}\" already exists")));
         }
-        let schema = Arc::new(define_table(new, id)?);
+        let mut schema = define_table(new, id)?;
+        schema.keys.iter_mut().for_each(|key| key.secret = new_secret());
+        let schema = Arc::new(schema);
         self.catalog.put_table(Arc::clone(&schema));
         self.steps.push(Step::CreateTable(schema));
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use outcrop_format::record::{Change, DdlChange};
 use outcrop_log::{Permit, SpaceClass};
-use outcrop_types::{CommitSeq, Error, Result, TableSchema};
+use outcrop_types::{CommitSeq, Error, KeySecret, Result, TableSchema};
 
 use super::shard::Shard;
 use super::tail::{Answer, Sequenced, Tail};
@@ -12,7 +12,7 @@ use super::ticket::{CommitHandle, Ticket};
 use super::turn::{one_shard, only_shard};
 use crate::Ddl;
 use crate::catalog::{Plan, Step, plan};
-use crate::node::{Node, RetiredSegment};
+use crate::node::{Node, RetiredRun, RetiredSegment};
 use crate::snapshot::{ShardState, TableState, Version};
 use crate::write::{AppliedRows, Commit};
 
@@ -32,7 +32,8 @@ impl Node {
     fn sequence_ddl(&self, changes: &[Ddl]) -> std::result::Result<Arc<Ticket>, Refused> {
         let plan_on = |tail: &Tail| {
             let (seq, catalog) = (tail.version().seq, &tail.version().catalog);
-            plan(changes, catalog, self.ids.next_table()).map_err(|error| Refused { seq, error })
+            plan(changes, catalog, self.ids.next_table(), &mut || self.new_secret())
+                .map_err(|error| Refused { seq, error })
         };
         let mut planned = plan_on(&self.tail.lock())?;
         let permit = self.admit(record_bytes(&planned), SpaceClass::Reserve)?;
@@ -60,6 +61,13 @@ impl Node {
             }
             return self.push_ddl(&mut tail, now, permit).map_err(refused);
         }
+    }
+
+    /// A secret for the long keys of an index.
+    fn new_secret(&self) -> KeySecret {
+        let mut secret = [0; 16];
+        self.env.rng.fill(&mut secret);
+        KeySecret::from_bytes(secret)
     }
 
     fn push_ddl(&self, tail: &mut Tail, plan: Plan, permit: Permit) -> Result<Arc<Ticket>> {
@@ -117,6 +125,9 @@ impl Node {
             unit: view.segment.unit(),
             segment: Arc::downgrade(view.segment),
         }));
+        drop(retired);
+        let runs = state.runs().map(|run| RetiredRun { at, unit: run.unit(), run: Arc::downgrade(run) });
+        self.retired_runs.lock().extend(runs);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use outcrop_format::record::{Change, RowChange, StagedCommit};
 use outcrop_format::{SegmentMeta, encode_batch};
 use outcrop_log::{Permit, SpaceClass};
-use outcrop_segment::{DeleteVector, Segment};
+use outcrop_segment::Segment;
 use outcrop_types::{ColumnId, CommitSeq, Condition, Error, Result, RowAddress, RowOrdinal, ShardId, TableSchema};
 
 use super::remap::Remaps;
@@ -16,7 +16,7 @@ use super::ticket::{CommitHandle, Ticket};
 use crate::catalog::undefined_table;
 use crate::key_index::KeyHash;
 use crate::node::{Node, SEGMENT_DIR};
-use crate::snapshot::{ShardState, TableSnapshot, TableState, Version};
+use crate::snapshot::{NewSegment, ShardState, TableSnapshot, TableState, Version};
 use crate::stage::RowSet;
 use crate::write::{AppliedRows, Commit, Decision, RowOutcome, TailView};
 
@@ -101,7 +101,7 @@ impl Outcomes {
 /// The staged half of a commit (W10).
 #[derive(Debug)]
 pub(crate) struct StagedPart {
-    pub(crate) segments: Vec<(Arc<Segment>, DeleteVector)>,
+    pub(crate) segments: Vec<NewSegment>,
     pub(crate) victims: RowSet,
     pub(crate) record: StagedCommit,
     /// Keys of the staged rows that are alive, for statements that resolve theirs at the same time.
@@ -111,7 +111,7 @@ pub(crate) struct StagedPart {
 impl StagedPart {
     /// Whether nothing lives and nothing dies by it.
     fn is_empty(&self) -> bool {
-        self.victims.is_empty() && self.segments.iter().all(|(_, deletes)| deletes.live() == 0)
+        self.victims.is_empty() && self.segments.iter().all(|new| new.deletes.live() == 0)
     }
 }
 
@@ -372,6 +372,7 @@ fn apply(
     if let Some(staged) = staged {
         next.install(&[], with_commit(node, staged.segments, seq)?)?;
         changes.push(Change::Staged(staged.record));
+        node.merge_signal.notify();
         turn.journal.record(seq, &staged.keys);
     }
     if !decision.is_empty() {
@@ -387,16 +388,13 @@ fn apply(
 }
 
 /// Staged segments, now that their commit has its number.
-fn with_commit(
-    node: &Node,
-    segments: Vec<(Arc<Segment>, DeleteVector)>,
-    seq: CommitSeq,
-) -> Result<Vec<(Arc<Segment>, DeleteVector)>> {
+fn with_commit(node: &Node, segments: Vec<NewSegment>, seq: CommitSeq) -> Result<Vec<NewSegment>> {
     segments
         .into_iter()
-        .map(|(segment, deletes)| {
-            let meta = SegmentMeta { min_seq: seq, max_seq: seq, ..segment.meta().clone() };
-            Ok((Segment::open(&node.env, SEGMENT_DIR, Arc::new(meta), &node.cache)?, deletes))
+        .map(|new| {
+            let meta = SegmentMeta { min_seq: seq, max_seq: seq, ..new.segment.meta().clone() };
+            let segment = Segment::open(&node.env, SEGMENT_DIR, Arc::new(meta), &node.cache)?;
+            Ok(NewSegment { segment, ..new })
         })
         .collect()
 }

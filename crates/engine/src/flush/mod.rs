@@ -4,13 +4,11 @@
 //! segment of the rows alive at a pinned version; installs it in a turn with only the *difference* of the delete vectors
 //! since the pin (W7); and writes a manifest once the install is durable.
 
-mod install;
-mod job;
+mod generations;
 mod plan;
 mod state;
 mod worker;
 
-pub(crate) use install::{seal, sealed_generations, still_there};
-pub(crate) use job::open_finished;
-pub(crate) use state::FlushState;
+pub(crate) use generations::{seal, sealed_generations, still_there};
+pub(crate) use state::Requests;
 pub(crate) use worker::FlushWorker;

@@ -1,10 +1,10 @@
 //! The keys of one generation.
 
 use hashbrown::HashTable;
+use outcrop_format::KeyHash;
 use outcrop_types::{CommitSeq, RowOrdinal, UnitId};
 
-use super::KeyHash;
-use super::stripes::{Entry, Stripes};
+use super::stripes::Stripes;
 use crate::snapshot::LiveVersions;
 
 /// Stripes of a generation's table, as a power of two.
@@ -32,12 +32,6 @@ struct GenerationEntry {
     row: RowOrdinal,
 }
 
-impl Entry for GenerationEntry {
-    fn key(&self) -> KeyHash {
-        self.key
-    }
-}
-
 impl GenerationKeys {
     /// An empty table for a generation that no version before `born` has.
     pub(super) fn new(unit: UnitId, born: CommitSeq) -> Self {
@@ -53,11 +47,11 @@ impl GenerationKeys {
         live: &LiveVersions,
     ) {
         self.entries.write(keys, |table, keys| {
-            table.reserve(keys.len(), |entry| entry.key.place());
+            table.reserve(keys.len(), |entry| entry.key.low());
             for &(position, key) in keys {
                 fold(table, key, live);
                 let entry = GenerationEntry { key, seq: seqs(position), row: rows(position) };
-                table.insert_unique(key.place(), entry, |entry| entry.key.place());
+                table.insert_unique(key.low(), entry, |entry| entry.key.low());
             }
         });
     }
@@ -108,7 +102,7 @@ fn fold(table: &mut HashTable<GenerationEntry>, key: KeyHash, live: &LiveVersion
             seq = Some(entry.seq);
         }
         if until.is_some_and(|until| !live.sees_between(entry.seq, until))
-            && let Ok(found) = table.find_entry(key.place(), |other| other.key == key && other.row == entry.row)
+            && let Ok(found) = table.find_entry(key.low(), |other| other.key == key && other.row == entry.row)
         {
             found.remove();
         }
@@ -116,5 +110,5 @@ fn fold(table: &mut HashTable<GenerationEntry>, key: KeyHash, live: &LiveVersion
 }
 
 fn of_key(table: &HashTable<GenerationEntry>, key: KeyHash) -> impl Iterator<Item = &GenerationEntry> {
-    table.iter_hash(key.place()).filter(move |entry| entry.key == key)
+    table.iter_hash(key.low()).filter(move |entry| entry.key == key)
 }

@@ -5,26 +5,28 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use arrow_array::ArrayRef;
-use outcrop_types::{CommitSeq, LogId, Result, RowAddress, RowOrdinal, TableId, TableSchema, UnitId};
+use outcrop_segment::KeyRunPlace;
+use outcrop_types::{CommitSeq, IndexId, LogId, Result, RowAddress, RowOrdinal, TableId, TableSchema, UnitId};
 use parking_lot::Mutex;
 
 use super::generation_keys::GenerationKeys;
-use super::segment_keys::SegmentKeys;
 use super::{KeyEncoder, KeyHash};
+use crate::node::SEGMENT_DIR;
 use crate::snapshot::{LiveVersions, ShardState};
 
-/// Entries `key → address` of the primary key, for every row that some held version or the tail may ask for.
+/// The keys of a shard's memtables, and how to find those of its segments in the runs that a state has.
 ///
-/// One writer at a time (the turn, or the flush of this shard for its output) adds; any number of readers look up
-/// meanwhile. Entries must be there before a version that has their rows is published; an entry whose unit or row a state
-/// does not have is no answer for that state, so it may be there earlier.
+/// One writer at a time (the turn) adds; any number of readers look up meanwhile. Entries must be there before a version that
+/// has their rows is published; an entry whose row a state does not have is no answer for that state, so it may be there
+/// earlier.
 pub(crate) struct ShardKeys {
     encoder: KeyEncoder,
+    log_id: LogId,
     table: TableId,
+    index: IndexId,
     live: Arc<LiveVersions>,
     /// Oldest first.
     generations: ArcSwap<Vec<Arc<GenerationKeys>>>,
-    segments: SegmentKeys,
     /// Also the lock under which `generations` is replaced.
     retired: Mutex<Vec<Retired>>,
 }
@@ -42,12 +44,14 @@ impl ShardKeys {
         if schema.options.append_only {
             return None;
         }
+        let index = schema.primary_key()?;
         Some(Self {
-            encoder: KeyEncoder::new(schema, schema.primary_key()?, log),
+            encoder: KeyEncoder::new(schema, index),
+            log_id: log,
             table: schema.id,
+            index: index.id,
             live: Arc::clone(live),
             generations: ArcSwap::default(),
-            segments: SegmentKeys::new(),
             retired: Mutex::new(Vec::new()),
         })
     }
@@ -63,19 +67,8 @@ impl ShardKeys {
         self.generation(unit, CommitSeq::ZERO).insert(keys, |i| at(rows, i), |i| at(seqs, i), &self.live);
     }
 
-    /// Adds rows of a segment: `rows[i]` under key `i`. Called before the segment is installed.
-    ///
-    /// # Errors
-    /// `InternalError` when the segment has more than 2^24 rows.
-    pub(crate) fn insert_segment(&self, keys: &[KeyHash], unit: UnitId, rows: &[RowOrdinal]) -> Result<()> {
-        self.collect();
-        let held = self.live.held();
-        let held: Vec<&ShardState> = held.iter().filter_map(|version| self.state_in(version)).collect();
-        self.segments.insert(keys, unit, |i| at(rows, i), &held)
-    }
-
-    /// Says that no version from commit `at` on has these units: the inputs of an install, or the output of one that was
-    /// given up (`at` is then the published commit). Their entries go when nobody reads an older version any more.
+    /// Says that no version from commit `at` on has these units, the inputs of an install. The entries of generations go when
+    /// nobody reads an older version any more; segments have theirs in runs.
     pub(crate) fn retire(&self, units: &[UnitId], at: CommitSeq) {
         self.retired.lock().extend(units.iter().map(|unit| Retired { unit: *unit, at }));
         self.collect();
@@ -92,13 +85,21 @@ impl ShardKeys {
         let is_gone =
             |retired: &mut Retired| !self.live.sees_between(born(retired.unit).unwrap_or(CommitSeq::ZERO), retired.at);
         let gone: Vec<UnitId> = retired.extract_if(.., is_gone).map(|retired| retired.unit).collect();
-        let segments: Vec<UnitId> = gone.iter().copied().filter(|unit| born(*unit).is_none()).collect();
-        if segments.len() < gone.len() {
+        if generations.iter().any(|keys| gone.contains(&keys.unit())) {
             let kept = generations.iter().filter(|keys| !gone.contains(&keys.unit()));
             self.generations.store(Arc::new(kept.map(Arc::clone).collect()));
         }
-        if !segments.is_empty() {
-            self.segments.remove(&segments);
+    }
+
+    /// What a key run of this index says of itself.
+    pub(crate) fn run_place(&self, unit: UnitId) -> KeyRunPlace {
+        KeyRunPlace {
+            dir: SEGMENT_DIR.to_owned(),
+            log_id: self.log_id,
+            unit,
+            table: self.table,
+            index: self.index,
+            width: self.encoder.width(),
         }
     }
 
@@ -116,11 +117,14 @@ impl ShardKeys {
     }
 
     /// Where the live row of each key is in `state`.
-    pub(crate) fn lookup_live(&self, keys: &[KeyHash], state: &ShardState) -> Vec<Option<RowAddress>> {
+    ///
+    /// # Errors
+    /// `DataCorrupted` with file and offset, `IoError`, when a page of a run cannot be read.
+    pub(crate) fn lookup_live(&self, keys: &[KeyHash], state: &ShardState) -> Result<Vec<Option<RowAddress>>> {
         let mut search = Search::new(keys);
         for generation in self.generations.load().iter().rev() {
             if search.is_done() {
-                return search.found;
+                return Ok(search.found);
             }
             let unit = generation.unit();
             if let Some(deletes) = state.deletes(unit) {
@@ -134,41 +138,25 @@ impl ShardKeys {
                 });
             }
         }
-        if !search.is_done() {
-            search.step(|keys, found| {
-                self.segments.candidates(keys, |position, address| {
-                    if state.is_live(address) {
-                        found(position, address);
-                    }
-                });
-            });
-        }
-        search.found
+        search.in_runs(state)
     }
 
-    /// Calls `visit` with the position of each key and each row of a segment that the index has for it, alive or not, also
-    /// of segments that no version has yet: a statement looks for the rows that it staged itself.
-    pub(crate) fn each_candidate(&self, keys: &[KeyHash], visit: &mut dyn FnMut(u32, RowAddress)) {
-        self.segments.candidates(keys, visit);
-    }
-
-    /// Every address that the index has for a key, newest first, alive or not.
+    /// Every address that the memtables have for a key, newest first, alive or not.
     #[cfg(test)]
     pub(crate) fn candidates(&self, key: KeyHash, out: &mut Vec<RowAddress>) {
         for generation in self.generations.load().iter().rev() {
             generation.candidates(&[key], |_, row| out.push(RowAddress::new(generation.unit(), row)));
         }
-        self.segments.candidates(&[key], |_, address| out.push(address));
     }
 
-    /// Entries, for metrics and tests.
+    /// Entries of memtables, for metrics and tests.
     pub(crate) fn len(&self) -> usize {
-        self.generations.load().iter().map(|keys| keys.len()).sum::<usize>() + self.segments.len()
+        self.generations.load().iter().map(|keys| keys.len()).sum()
     }
 
-    /// Memory held.
+    /// Memory held; that of runs apart.
     pub(crate) fn bytes(&self) -> u64 {
-        self.generations.load().iter().map(|keys| keys.bytes()).sum::<u64>() + self.segments.bytes()
+        self.generations.load().iter().map(|keys| keys.bytes()).sum()
     }
 
     /// The table of a generation, made when its first row comes, which is with commit `born` or later.
@@ -191,12 +179,6 @@ impl ShardKeys {
         self.generations.store(Arc::new(generations));
         drop(replacing);
         keys
-    }
-
-    /// This shard in a version. A table that was truncated since has another index there.
-    fn state_in<'a>(&self, version: &'a crate::snapshot::Version) -> Option<&'a ShardState> {
-        let mut shards = version.tables.get(&self.table)?.shards.iter().map(|shard| &**shard);
-        shards.find(|shard| shard.keys().is_some_and(|keys| std::ptr::eq(&**keys, self)))
     }
 }
 
@@ -241,6 +223,35 @@ impl Search {
             let (keys, positions) = keys.map(|(key, position)| (*key, *position)).unzip();
             (self.keys, self.positions) = (keys, positions);
         }
+    }
+
+    /// Asks the runs of a state for the open keys, in the order of their hashes: pages and blocks of filters come in order.
+    fn in_runs(mut self, state: &ShardState) -> Result<Vec<Option<RowAddress>>> {
+        let mut open: Vec<(KeyHash, u32)> = self.keys.iter().copied().zip(self.positions.iter().copied()).collect();
+        open.sort_unstable();
+        for run in state.runs() {
+            if open.is_empty() {
+                break;
+            }
+            let found = &mut self.found;
+            let mut any = false;
+            run.lookup(&open, |candidate| {
+                let slot = usize::try_from(candidate.position).ok().and_then(|position| found.get_mut(position));
+                if let Some(slot @ None) = slot
+                    && state.is_live(candidate.address)
+                {
+                    *slot = Some(candidate.address);
+                    any = true;
+                }
+            })?;
+            if any {
+                let is_open = |position: u32| {
+                    usize::try_from(position).is_ok_and(|at| self.found.get(at).is_some_and(Option::is_none))
+                };
+                open.retain(|(_, position)| is_open(*position));
+            }
+        }
+        Ok(self.found)
     }
 }
 

@@ -1,22 +1,15 @@
 //! Hash tables behind striped locks.
 
 use hashbrown::HashTable;
+use outcrop_format::KeyHash;
 use parking_lot::RwLock;
-
-use super::KeyHash;
-
-/// An entry of a striped table: knows its key.
-pub(super) trait Entry {
-    /// The key that it is filed under.
-    fn key(&self) -> KeyHash;
-}
 
 /// A multi-map from keys to entries: `2^BITS` hash tables, each behind a lock that is held for a few probes only.
 pub(super) struct Stripes<E, const BITS: u32> {
     tables: Vec<RwLock<HashTable<E>>>,
 }
 
-impl<E: Entry, const BITS: u32> Stripes<E, BITS> {
+impl<E, const BITS: u32> Stripes<E, BITS> {
     pub(super) fn new() -> Self {
         Self { tables: (0..1_u32 << BITS).map(|_| RwLock::new(HashTable::new())).collect() }
     }
@@ -30,17 +23,6 @@ impl<E: Entry, const BITS: u32> Stripes<E, BITS> {
     /// As [`Stripes::write`], locked for reading.
     pub(super) fn read(&self, keys: &[KeyHash], mut visit: impl FnMut(&HashTable<E>, &[(u32, KeyHash)])) {
         self.group(keys, |table, keys| visit(&table.read(), keys));
-    }
-
-    /// Keeps the entries for which `keep` is true and gives memory back when most are gone.
-    pub(super) fn retain(&self, mut keep: impl FnMut(&E) -> bool) {
-        for table in &self.tables {
-            let mut table = table.write();
-            table.retain(|entry| keep(entry));
-            if table.len() < table.capacity() / 4 {
-                table.shrink_to_fit(|entry| entry.key().place());
-            }
-        }
     }
 
     /// Entries.

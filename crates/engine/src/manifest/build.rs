@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use outcrop_format::Manifest;
 use outcrop_format::envelope::Features;
-use outcrop_format::manifest::{ManifestGeneration, ManifestSegment, ManifestShard, ManifestTable};
+use outcrop_format::manifest::{ManifestGeneration, ManifestRun, ManifestSegment, ManifestShard, ManifestTable};
 use outcrop_types::{CommitSeq, Epoch, Error, LogId, Result, ShardId, TableId, UnitId};
 
 use crate::snapshot::{ShardState, Version};
@@ -67,5 +67,10 @@ fn build_shard(shard: ShardId, state: &ShardState) -> ManifestShard {
         rows: generation.rows,
         first_seq: generation.first_seq.unwrap_or_default(),
     });
-    ManifestShard { shard, segments: segments.collect(), generations: generations.collect() }
+    let runs = state.runs().map(|run| ManifestRun {
+        unit: run.unit(),
+        log_id: run.log_id(),
+        segments: run.segments().iter().map(|segment| segment.unit).collect(),
+    });
+    ManifestShard { shard, segments: segments.collect(), generations: generations.collect(), runs: runs.collect() }
 }

@@ -1,14 +1,14 @@
 //! Removing files that no manifest and no version needs.
 
 use outcrop_env::FileName;
-use outcrop_segment::{data_file_name, meta_file_name};
-use outcrop_types::UnitId;
+use outcrop_segment::{data_file_name, key_run_file_name, meta_file_name};
+use outcrop_types::{CommitSeq, UnitId};
 
 use super::checkpoints::Kept;
 use crate::files::{file_name, remove_if_there};
-use crate::node::{Node, RetiredSegment, SEGMENT_DIR};
+use crate::node::{Node, RetiredRun, RetiredSegment, SEGMENT_DIR};
 
-/// Removes retired segments and victims files that recovery from `oldest`, the older of the kept manifests, does not need.
+/// Removes retired segments, key runs and victims files that recovery from `oldest`, the older of the kept manifests, does not need.
 ///
 /// A segment goes when it left before that manifest, so that no replay meets its name, and when nobody reads it any more.
 pub(super) fn retire(node: &Node, oldest: &Kept) {
@@ -16,7 +16,16 @@ pub(super) fn retire(node: &Node, oldest: &Kept) {
         let mut retired = node.retired.lock();
         retired.extract_if(.., |entry| entry.at <= oldest.checkpoint && entry.segment.strong_count() == 0).collect()
     };
-    gone.iter().for_each(|entry| remove_segment_files(node, entry.unit));
+    gone.iter().for_each(|entry| {
+        // The meta file first: without it the data file means nothing.
+        remove(node, file_name(SEGMENT_DIR, &meta_file_name(node.log_id, entry.unit)));
+        remove(node, file_name(SEGMENT_DIR, &data_file_name(node.log_id, entry.unit)));
+    });
+    let gone: Vec<RetiredRun> = {
+        let mut retired = node.retired_runs.lock();
+        retired.extract_if(.., |entry| entry.at <= oldest.checkpoint && entry.run.strong_count() == 0).collect()
+    };
+    gone.iter().for_each(|entry| remove(node, file_name(SEGMENT_DIR, &key_run_file_name(node.log_id, entry.unit))));
 
     let files: Vec<String> = {
         let mut files = node.victims_files.lock();
@@ -26,12 +35,26 @@ pub(super) fn retire(node: &Node, oldest: &Kept) {
     collect_keys(node);
 }
 
-/// Removes the files of a segment that no manifest and no record names. What cannot be removed is an orphan, which the next
+/// Whether files of retired units could be removed if the older manifest held commit `checkpoint`, and whether some wait for
+/// nothing but a newer one.
+pub(super) fn retired(node: &Node, checkpoint: CommitSeq) -> (bool, bool) {
+    let published = node.published_seq();
+    let segments = node.retired.lock();
+    let segments = segments.iter().map(|entry| (entry.at, entry.segment.strong_count()));
+    let (mut removable, mut waiting) = (false, false);
+    for (at, readers) in segments.collect::<Vec<_>>() {
+        removable |= readers == 0 && at <= checkpoint;
+        waiting |= readers == 0 && at > checkpoint && at <= published;
+    }
+    (removable, waiting)
+}
+
+/// Removes the files of a segment that was never installed, its key run among them. What cannot be removed is an orphan, which the next
 /// start removes.
 pub(crate) fn remove_segment_files(node: &Node, unit: UnitId) {
-    // The meta file first: without it the data file means nothing.
     remove(node, file_name(SEGMENT_DIR, &meta_file_name(node.log_id, unit)));
     remove(node, file_name(SEGMENT_DIR, &data_file_name(node.log_id, unit)));
+    remove(node, file_name(SEGMENT_DIR, &key_run_file_name(node.log_id, unit)));
 }
 
 /// Removes a victims file, given its name from the root.

@@ -1,9 +1,9 @@
-//! Files that belong to nothing: what a crash left of segments, victims and manifests that never became part of the log.
+//! Files that belong to nothing: what a crash left of segments, key runs, victims and manifests that never became part of the log.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use outcrop_env::{Env, FileName};
-use outcrop_segment::orphans;
+use outcrop_segment::{LiveFiles, orphans};
 use outcrop_types::{LogId, Result, UnitId};
 
 use crate::files::{FileError, TEMPORARY};
@@ -14,6 +14,8 @@ pub(crate) struct Claimed<'a> {
     pub(crate) log_id: LogId,
     /// Segments whose files stay.
     pub(crate) segments: &'a BTreeSet<UnitId>,
+    /// Key runs whose files stay.
+    pub(crate) key_runs: &'a BTreeSet<UnitId>,
     /// Victims files that stay, by name from the root.
     pub(crate) victims_files: &'a [String],
 }
@@ -23,8 +25,9 @@ pub(crate) struct Claimed<'a> {
 /// # Errors
 /// `IoError` when a directory cannot be listed.
 pub(crate) fn find_leftovers(env: &Env, claimed: &Claimed<'_>) -> Result<Vec<FileName>> {
-    let segments: HashSet<(LogId, UnitId)> = claimed.segments.iter().map(|unit| (claimed.log_id, *unit)).collect();
-    let mut leftovers = orphans(env, SEGMENT_DIR, &segments)?;
+    let of_log = |units: &BTreeSet<UnitId>| units.iter().map(|unit| (claimed.log_id, *unit)).collect();
+    let live = LiveFiles { segments: of_log(claimed.segments), key_runs: of_log(claimed.key_runs) };
+    let mut leftovers = orphans(env, SEGMENT_DIR, &live)?;
     let is_temporary = |name: &FileName| name.base().rsplit_once('.').is_some_and(|(_, suffix)| suffix == TEMPORARY);
     for dir in ["", MANIFEST_DIR] {
         let entries = env.disk.list(dir).map_err(|error| FileError::new("list", dir, error))?;

@@ -3,7 +3,8 @@
 //! Replay starts at the checkpoint of the newest valid manifest and follows W1: of records up to the checkpoint only rows
 //! and victims of generations that were not flushed then are applied, later records in full. Rows of a generation whose
 //! install lies further on are applied like all others and leave memory again at the install, so replay never holds more
-//! rows than the running node did. No key is looked up; the key indexes are built from the live rows at the end.
+//! rows than the running node did. No key is looked up. Key runs are opened, not read; at the end the keys of rows in memory
+//! are entered in the index, and a run that is missing or damaged is built anew from its segment.
 
 mod identity;
 mod leftovers;

@@ -1,6 +1,7 @@
 //! Opening a directory: creating, recovering, and putting the node together.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
@@ -16,11 +17,12 @@ use super::identity::Identity;
 use super::leftovers::{Claimed, find_leftovers};
 use super::replay::{Replay, Replayed};
 use crate::EngineOptions;
-use crate::commit::{LogRequests, Pressure, Shard, Tail, only_shard};
+use crate::commit::{LogRequests, Pressure, Shard, Tail, one_shard, only_shard};
 use crate::files::{FileError, file_name, remove_if_there};
-use crate::flush::FlushState;
+use crate::flush::Requests;
+use crate::key_index::rebuild_runs;
 use crate::manifest::{Checkpoints, Kept, StoredManifest, list_manifests, publish_manifest};
-use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, RetiredSegment, SEGMENT_DIR, STAGED_DIR};
+use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, RetiredRun, RetiredSegment, SEGMENT_DIR, STAGED_DIR};
 use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, TableState, Version};
 
 /// A recovered node, and what its workers need.
@@ -54,8 +56,9 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
     })?;
     check_log_end(&manifest, log.last_seq())?;
     let mut replayed = replay.finish(log.last_seq())?;
-    build_key_indexes(&replayed.version)?;
+    complete_key_indexes(env, &cache, identity.log_id, &mut replayed)?;
     replayed.segments.extend(segments_of(&stored));
+    replayed.key_runs.extend(key_runs_of(&stored));
     sweep(env, identity.log_id, &replayed)?;
     tracing::info!(
         checkpoint = %manifest.checkpoint,
@@ -220,19 +223,45 @@ pub(crate) fn check_log_end(manifest: &Manifest, last: CommitSeq) -> Result<()> 
     Err(Error::corrupt(LOG_DIR, 0, what))
 }
 
-/// Enters every live row with a key in its shard's index.
-fn build_key_indexes(version: &Version) -> Result<()> {
-    for table in version.tables.values() {
-        let state = only_shard(table)?;
+/// Enters the keys of rows that replay brought back to memory, and builds key runs that are missing. No segment is read
+/// unless its run is.
+fn complete_key_indexes(env: &Env, cache: &Arc<PageCache>, log_id: LogId, replayed: &mut Replayed) -> Result<()> {
+    for error in &replayed.damaged_runs {
+        tracing::warn!(%error, "a key run cannot be used");
+    }
+    let version = &mut replayed.version;
+    let tables: Vec<Arc<TableState>> = version.tables.values().map(Arc::clone).collect();
+    for table in tables {
+        let mut state = ShardState::clone(&*only_shard(&table)?);
         if state.keys().is_none() {
             continue;
         }
-        let snapshot = TableSnapshot::of_state(Arc::clone(&table.schema), ShardState::clone(&state), version.seq);
-        let generations = state.generations().map(|generation| generation.unit);
-        let units: Vec<UnitId> = state.segments().map(|view| view.segment.unit()).chain(generations).collect();
-        units.into_iter().try_for_each(|unit| snapshot.index_unit(unit))?;
+        let rebuilt = rebuild_runs(env, cache, log_id, &table.schema, &mut state)?;
+        replayed.key_runs.extend(&rebuilt);
+        if !rebuilt.is_empty() {
+            version.tables.insert(table.schema.id, one_shard(&table.schema, state.clone()));
+        }
+        let generations: Vec<UnitId> = state.generations().map(|generation| generation.unit).collect();
+        let snapshot = TableSnapshot::of_state(Arc::clone(&table.schema), state, version.seq);
+        generations.into_iter().try_for_each(|unit| snapshot.index_generation(unit))?;
     }
     Ok(())
+}
+
+/// The key runs that manifests name: their files stay as long as the manifests.
+fn key_runs_of(stored: &[StoredManifest]) -> impl Iterator<Item = UnitId> + '_ {
+    let manifests = stored.iter().filter_map(|stored| stored.manifest.as_ref().ok());
+    let shards = manifests.flat_map(|manifest| &manifest.tables).flat_map(|table| &table.shards);
+    shards.flat_map(|shard| &shard.runs).map(|run| run.unit)
+}
+
+/// Key runs whose files are there, or may be, for the sake of older manifests and records only.
+fn retired_runs(version: &Version, named: &BTreeSet<UnitId>) -> Vec<RetiredRun> {
+    let shards = version.tables.values().flat_map(|table| &table.shards);
+    let current: BTreeSet<UnitId> =
+        shards.flat_map(|shard| shard.runs().map(|run| run.unit()).collect::<Vec<_>>()).collect();
+    let gone = named.difference(&current);
+    gone.map(|unit| RetiredRun { at: version.seq, unit: *unit, run: Weak::new() }).collect()
 }
 
 /// The segments that manifests name: their files stay as long as the manifests.
@@ -254,7 +283,8 @@ fn retired_segments(version: &Version, named: &BTreeSet<UnitId>) -> Vec<RetiredS
 /// Removes what a crash left of things that never became part of the log.
 fn sweep(env: &Env, log_id: LogId, replayed: &Replayed) -> Result<()> {
     let victims: Vec<String> = replayed.victims_files.iter().map(|(_, name)| name.clone()).collect();
-    let claimed = Claimed { log_id, segments: &replayed.segments, victims_files: &victims };
+    let claimed =
+        Claimed { log_id, segments: &replayed.segments, key_runs: &replayed.key_runs, victims_files: &victims };
     for name in find_leftovers(env, &claimed)? {
         tracing::info!(file = %name, "a file that belongs to nothing is removed");
         let path = env.disk.describe(&name);
@@ -272,7 +302,7 @@ fn build_node(
     live: Arc<LiveVersions>,
     replayed: Replayed,
 ) -> Arc<Node> {
-    let Replayed { version, wall_us, next_unit, next_table, victims_files, segments } = replayed;
+    let Replayed { version, wall_us, next_unit, next_table, victims_files, segments, key_runs, .. } = replayed;
     let retired = retired_segments(&version, &segments);
     // The age of recovered rows counts from now on: the clock of the process before is gone.
     let now = env.clock.monotonic();
@@ -281,6 +311,7 @@ fn build_node(
         (*id, Arc::new(Shard::new(has_open_rows.then_some(now))))
     };
     let shards: HashMap<TableId, Arc<Shard>> = version.tables.iter().map(recovered).collect();
+    let retired_runs = retired_runs(&version, &key_runs);
     let pressure = Pressure::default();
     let bytes = version.tables.values().flat_map(|table| &table.shards).map(|shard| shard.memtable_bytes()).sum();
     pressure.resize(0, bytes);
@@ -297,13 +328,18 @@ fn build_node(
         shards: RwLock::new(shards),
         pressure,
         log_requests: LogRequests::default(),
-        flushes: FlushState::default(),
+        flushes: Requests::default(),
+        compactions: Requests::default(),
+        installed: AtomicU64::new(0),
         counters: Counters::default(),
         retired: Mutex::new(retired),
+        retired_runs: Mutex::new(retired_runs),
         victims_files: Mutex::new(victims_files),
         ids: Ids::new(next_unit, next_table),
         log_signal: Arc::new(Signal::new()),
         flush_signal: Arc::new(Signal::new()),
+        compaction_signal: Arc::new(Signal::new()),
+        merge_signal: Arc::new(Signal::new()),
         progress: Signal::new(),
     })
 }

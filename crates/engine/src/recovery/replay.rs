@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use outcrop_env::Env;
-use outcrop_format::manifest::{Manifest, ManifestSegment, ManifestShard};
+use outcrop_format::manifest::{Manifest, ManifestRun, ManifestSegment, ManifestShard};
 use outcrop_format::record::{Change, DdlChange, Install, InstalledSegment, RowChange, StagedCommit, Victims};
 use outcrop_format::{CommitRecord, SegmentMeta, decode_batch};
-use outcrop_segment::{DeleteVector, PageCache, Segment, meta_checksum, read_meta};
-use outcrop_types::{CommitSeq, Error, LogId, Result, RowAddress, TableId, TableSchema, UnitId};
+use outcrop_segment::{DeleteVector, KeyRun, PageCache, Segment, meta_checksum, read_meta};
+use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, TableId, TableSchema, UnitId};
 
 use crate::Catalog;
 use crate::commit::one_shard;
 use crate::node::{LOG_DIR, SEGMENT_DIR};
-use crate::snapshot::{LiveVersions, ShardState, Version};
+use crate::snapshot::{LiveVersions, NewSegment, ShardState, Version};
 use crate::stage::read_victims;
 
 /// The state of a log while its records are applied.
@@ -32,6 +32,9 @@ pub(crate) struct Replay<'a> {
     next_table: u32,
     /// Segments that the manifest or a record names.
     segments: BTreeSet<UnitId>,
+    /// Key runs that the manifest names, and those written with segments that it or a record names.
+    key_runs: BTreeSet<UnitId>,
+    damaged_runs: Vec<Error>,
     victims_files: Vec<(CommitSeq, String)>,
 }
 
@@ -50,6 +53,10 @@ pub(crate) struct Replayed {
     pub(crate) next_table: TableId,
     /// Every segment that the manifest or a record names, gone ones too: the next replay from here meets them again.
     pub(crate) segments: BTreeSet<UnitId>,
+    /// Every key run whose file may be there for the sake of the version or of another replay from here.
+    pub(crate) key_runs: BTreeSet<UnitId>,
+    /// Runs that cannot be opened. Their segments are [`ShardState::uncovered`], unless they have runs of their own.
+    pub(crate) damaged_runs: Vec<Error>,
     pub(crate) victims_files: Vec<(CommitSeq, String)>,
 }
 
@@ -76,6 +83,8 @@ impl<'a> Replay<'a> {
             next_unit: manifest.next_unit.get(),
             next_table: manifest.next_table.get(),
             segments: BTreeSet::new(),
+            key_runs: BTreeSet::new(),
+            damaged_runs: Vec::new(),
             victims_files: Vec::new(),
         };
         for table in &manifest.tables {
@@ -110,7 +119,7 @@ impl<'a> Replay<'a> {
                 Change::Ddl(change) if after => self.ddl(seq, change)?,
                 Change::Install(change) if after => self.install(seq, &change)?,
                 Change::Ddl(_) => {}
-                Change::Install(change) => self.note_segments(change.outputs.iter().map(|output| output.unit)),
+                Change::Install(change) => self.note_with_runs(change.outputs.iter().map(|output| output.unit)),
             }
         }
         Ok(())
@@ -136,6 +145,8 @@ impl<'a> Replay<'a> {
             next_unit: UnitId::new(self.next_unit),
             next_table: TableId::new(self.next_table),
             segments: self.segments,
+            key_runs: self.key_runs,
+            damaged_runs: self.damaged_runs,
             victims_files: self.victims_files,
         })
     }
@@ -145,6 +156,21 @@ impl<'a> Replay<'a> {
         let mut state = ShardState::new(&schema, self.log_id, self.live, open);
         let segments = shard.segments.iter().map(|segment| self.load_segment(segment)).collect::<Result<Vec<_>>>()?;
         state.install(&[], segments)?;
+        for run in &shard.runs {
+            self.note_units([run.unit]);
+            self.key_runs.insert(run.unit);
+            if let Some(opened) = self.open_named_run(run)? {
+                state.add_run(opened);
+            }
+        }
+        // What no run covers may have one of its own: one that a later merge replaced, or one that was built anew.
+        let uncovered: Vec<UnitId> = state.uncovered().map(|segment| segment.unit()).collect();
+        for unit in uncovered {
+            self.key_runs.insert(unit);
+            if let Some(own) = self.open_run(unit)? {
+                state.add_run(own);
+            }
+        }
         let unflushed: Vec<(UnitId, u32)> =
             shard.generations.iter().map(|generation| (generation.unit, generation.rows)).collect();
         self.note_segments(shard.segments.iter().map(|segment| segment.unit));
@@ -155,14 +181,41 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn load_segment(&self, stored: &ManifestSegment) -> Result<(Arc<Segment>, DeleteVector)> {
+    /// A run that the manifest names, if it can be used.
+    fn open_named_run(&mut self, named: &ManifestRun) -> Result<Option<Arc<KeyRun>>> {
+        let Some(run) = self.open_run(named.unit)? else {
+            let place = format!("manifest: key run {}", named.unit);
+            self.damaged_runs.push(Error::corrupt(place, 0, "its file is missing or damaged"));
+            return Ok(None);
+        };
+        if run.segments().iter().map(|segment| segment.unit).ne(named.segments.iter().copied()) {
+            let place = format!("manifest: key run {}", named.unit);
+            self.damaged_runs.push(Error::corrupt(place, 0, "its file is over other segments"));
+            return Ok(None);
+        }
+        Ok(Some(run))
+    }
+
+    /// Opens a run; `None` if there is none, or none that can be read.
+    fn open_run(&mut self, unit: UnitId) -> Result<Option<Arc<KeyRun>>> {
+        match KeyRun::open(self.env, SEGMENT_DIR, (self.log_id, unit), self.cache) {
+            Err(error) if error.condition() == Condition::DataCorrupted => {
+                self.damaged_runs.push(error);
+                Ok(None)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn load_segment(&self, stored: &ManifestSegment) -> Result<NewSegment> {
         let place = format!("manifest: segment {}", stored.unit);
         let meta = SegmentMeta::decode(&stored.meta).map_err(|error| error.in_file(&place, 0))?;
         if (meta.unit, meta.rows) != (stored.unit, stored.rows) {
             return Err(Error::corrupt(place, 0, "its metadata is that of another segment"));
         }
         let deletes = decode_deletes(&stored.deletes, meta.rows, &place)?;
-        Ok((Segment::open(self.env, SEGMENT_DIR, Arc::new(meta), self.cache)?, deletes))
+        let segment = Segment::open(self.env, SEGMENT_DIR, Arc::new(meta), self.cache)?;
+        Ok(NewSegment { segment, deletes, run: None })
     }
 
     /// All records up to the checkpoint are applied: the generations must now be as the manifest says.
@@ -210,7 +263,7 @@ impl<'a> Replay<'a> {
     }
 
     fn staged(&mut self, seq: CommitSeq, change: &StagedCommit, after: bool) -> Result<()> {
-        self.note_segments(change.segments.iter().map(|segment| segment.unit));
+        self.note_with_runs(change.segments.iter().map(|segment| segment.unit));
         let victims = match &change.victims {
             Victims::Inline(victims) => victims.clone(),
             Victims::File { name, count, crc32c } => {
@@ -218,15 +271,15 @@ impl<'a> Replay<'a> {
                 read_victims(self.env, self.log_id, name, *count, *crc32c)?
             }
         };
-        let segments = if after { self.open_segments(&change.segments, Some(seq))? } else { Vec::new() };
+        let segments = if after { self.open_segments(change.table, &change.segments, Some(seq))? } else { Vec::new() };
         let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, after) };
         table.delete(&victims, after)?;
         table.state.install(&[], segments).map_err(|error| self.broken(seq, error.message().to_owned()))
     }
 
     fn install(&mut self, seq: CommitSeq, change: &Install) -> Result<()> {
-        self.note_segments(change.outputs.iter().map(|output| output.unit));
-        let outputs = self.open_segments(&change.outputs, None)?;
+        self.note_with_runs(change.outputs.iter().map(|output| output.unit));
+        let outputs = self.open_segments(change.table, &change.outputs, None)?;
         let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, true) };
         // The generation may be open still: that it was sealed is told by the next record that names another one.
         if change.inputs.contains(&table.state.open_unit()) {
@@ -270,10 +323,12 @@ impl<'a> Replay<'a> {
 
     /// Opens the segments that a record names. Rows of a staged one belong to the commit that names it.
     fn open_segments(
-        &self,
+        &mut self,
+        table: TableId,
         segments: &[InstalledSegment],
         staged_by: Option<CommitSeq>,
-    ) -> Result<Vec<(Arc<Segment>, DeleteVector)>> {
+    ) -> Result<Vec<NewSegment>> {
+        let has_keys = self.tables.get(&table).is_some_and(|table| table.state.keys().is_some());
         segments
             .iter()
             .map(|named| {
@@ -286,7 +341,9 @@ impl<'a> Replay<'a> {
                     (meta.min_seq, meta.max_seq) = (seq, seq);
                 }
                 let deletes = decode_deletes(&named.deletes, meta.rows, &place)?;
-                Ok((Segment::open(self.env, SEGMENT_DIR, Arc::new(meta), self.cache)?, deletes))
+                let segment = Segment::open(self.env, SEGMENT_DIR, Arc::new(meta), self.cache)?;
+                let run = if has_keys { self.open_run(named.unit)? } else { None };
+                Ok(NewSegment { segment, deletes, run })
             })
             .collect()
     }
@@ -295,6 +352,12 @@ impl<'a> Replay<'a> {
         for unit in units {
             self.next_unit = self.next_unit.max(unit.get().saturating_add(1));
         }
+    }
+
+    /// Segments that a record names were written with runs of their own.
+    fn note_with_runs(&mut self, segments: impl Iterator<Item = UnitId> + Clone) {
+        self.key_runs.extend(segments.clone());
+        self.note_segments(segments);
     }
 
     fn note_segments(&mut self, segments: impl Iterator<Item = UnitId>) {

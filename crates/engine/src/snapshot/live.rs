@@ -61,10 +61,10 @@ impl LiveVersions {
         held.versions.keys().next().copied().unwrap_or(held.published)
     }
 
-    /// The versions that are held, oldest first; the newest published one is last.
+    /// The versions that are held, oldest first.
+    #[cfg(test)]
     pub(crate) fn held(&self) -> Vec<Arc<Version>> {
-        // Upgraded under the lock and dropped by the caller: the drop of the last handle takes the lock. An entry whose
-        // version is being dropped upgrades to `None`, which needs no drop.
+        // Upgraded under the lock and dropped by the caller: the drop of the last handle takes the lock.
         self.held.lock().versions.values().filter_map(Weak::upgrade).collect()
     }
 

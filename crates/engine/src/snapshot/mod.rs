@@ -22,7 +22,7 @@ pub use table::TableSnapshot;
 pub use version::Snapshot;
 
 pub(crate) use live::LiveVersions;
-pub(crate) use shard::{SegmentView, ShardState};
+pub(crate) use shard::{NewSegment, SegmentView, ShardState};
 pub(crate) use version::{TableState, Version};
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use imbl::OrdMap;
-use outcrop_segment::{DeleteVector, Segment};
+use outcrop_segment::{DeleteVector, KeyRun, Segment};
 use outcrop_types::{CommitSeq, Error, LogId, Result, RowAddress, RowOrdinal, TableSchema, UnitId};
 
 use super::LiveVersions;
@@ -25,6 +25,20 @@ pub(crate) struct ShardState {
     segments: OrdMap<UnitId, SegmentUnit>,
     live_rows: u64,
     keys: Option<Arc<ShardKeys>>,
+    /// The key runs over its segments, newest first: each segment is in exactly one.
+    runs: Arc<Vec<Arc<KeyRun>>>,
+}
+
+/// A segment that enters a shard: its rows, which of them are dead, and the run that has its keys. Only a table without key
+/// index goes without a run, and recovery until it knows all runs.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSegment {
+    /// The segment.
+    pub(crate) segment: Arc<Segment>,
+    /// Its dead rows at this place of the log (W1).
+    pub(crate) deletes: DeleteVector,
+    /// Its own key run.
+    pub(crate) run: Option<Arc<KeyRun>>,
 }
 
 #[derive(Clone)]
@@ -65,6 +79,7 @@ impl ShardState {
             segments: OrdMap::new(),
             live_rows: 0,
             keys: ShardKeys::new(schema, log, live).map(Arc::new),
+            runs: Arc::default(),
         }
     }
 
@@ -129,7 +144,7 @@ impl ShardState {
     /// # Errors
     /// `InternalError` when an input is not a sealed generation or segment of this shard, an output is there already, or a
     /// delete vector is of another length than its segment.
-    pub(crate) fn install(&mut self, inputs: &[UnitId], outputs: Vec<(Arc<Segment>, DeleteVector)>) -> Result<()> {
+    pub(crate) fn install(&mut self, inputs: &[UnitId], outputs: Vec<NewSegment>) -> Result<()> {
         for unit in inputs {
             let live = match (self.sealed.remove(unit), self.segments.remove(unit)) {
                 (Some(generation), _) => generation.deletes().live(),
@@ -138,7 +153,8 @@ impl ShardState {
             };
             self.live_rows -= u64::from(live);
         }
-        for (segment, deletes) in outputs {
+        self.drop_useless_runs(inputs);
+        for NewSegment { segment, deletes, run } in outputs {
             let unit = segment.unit();
             if segment.rows() != deletes.rows() {
                 let (rows, covered) = (segment.rows(), deletes.rows());
@@ -149,8 +165,29 @@ impl ShardState {
             }
             self.live_rows += u64::from(deletes.live());
             self.segments.insert(unit, SegmentUnit { segment, deletes });
+            run.into_iter().for_each(|run| self.add_run(run));
         }
         Ok(())
+    }
+
+    /// Adds a key run over segments of this shard.
+    pub(crate) fn add_run(&mut self, run: Arc<KeyRun>) {
+        let mut runs = Vec::clone(&self.runs);
+        runs.push(run);
+        runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.segments().last().map(|segment| segment.unit)));
+        self.runs = Arc::new(runs);
+    }
+
+    /// Puts one run in the place of others; false, and nothing changes, if one of them is not there.
+    pub(crate) fn replace_runs(&mut self, inputs: &[UnitId], output: Arc<KeyRun>) -> bool {
+        let kept: Vec<Arc<KeyRun>> =
+            self.runs.iter().filter(|run| !inputs.contains(&run.unit())).map(Arc::clone).collect();
+        if kept.len() + inputs.len() != self.runs.len() {
+            return false;
+        }
+        self.runs = Arc::new(kept);
+        self.add_run(output);
+        true
     }
 
     /// The generation that rows enter.
@@ -218,6 +255,18 @@ impl ShardState {
         self.keys.as_ref()
     }
 
+    /// The key runs, newest first.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &Arc<KeyRun>> {
+        self.runs.iter()
+    }
+
+    /// The segments that no key run covers, although the table has a key index: none in a version of a running node.
+    pub(crate) fn uncovered(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        let segments = self.segments.values().map(|unit| &unit.segment);
+        let covered = |segment: &Segment| self.runs.iter().any(|run| run.covers(segment.unit()));
+        segments.filter(move |segment| self.keys.is_some() && !covered(segment))
+    }
+
     /// The generation with this id.
     pub(super) fn generation(&self, unit: UnitId) -> Option<&Generation> {
         if unit == self.open.unit() { Some(&self.open) } else { self.sealed.get(&unit).map(|sealed| &**sealed) }
@@ -226,6 +275,16 @@ impl ShardState {
     /// All generations, oldest first; the open one is last.
     pub(super) fn all_generations(&self) -> impl Iterator<Item = &Generation> {
         self.sealed.values().map(|sealed| &**sealed).chain(std::iter::once(&self.open))
+    }
+
+    /// Forgets runs none of whose segments is left.
+    fn drop_useless_runs(&mut self, gone: &[UnitId]) {
+        if !self.runs.iter().any(|run| gone.iter().any(|unit| run.covers(*unit))) {
+            return;
+        }
+        let is_useful =
+            |run: &&Arc<KeyRun>| run.segments().iter().any(|segment| self.segments.contains_key(&segment.unit));
+        self.runs = Arc::new(self.runs.iter().filter(is_useful).map(Arc::clone).collect());
     }
 
     /// Marks rows of one unit dead; `victims` is not empty.

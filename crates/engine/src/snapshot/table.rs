@@ -18,7 +18,7 @@ use super::{ColumnStatistics, Morsel, ShardState, TableState, Version, morsel};
 use crate::ScanColumn;
 use crate::key_index::KeyHash;
 
-/// Rows that [`TableSnapshot::index_unit`] reads at a time.
+/// Rows that [`TableSnapshot::index_generation`] reads at a time.
 const INDEX_ROWS: u32 = 65_536;
 
 /// The rows of one table in a [`super::Snapshot`]. Cheap to clone. All reads are synchronous and may do I/O.
@@ -43,11 +43,12 @@ impl TableSnapshot {
         Self { table: Arc::new(TableState { schema, shards: vec![Arc::new(shard)] }), seq, _version: None }
     }
 
-    /// Enters the live rows of one unit into the key index of its shard. For recovery, which begins with an empty index.
+    /// Enters the live rows of a generation into the key index of its shard. For recovery, which has replayed them into memory;
+    /// segments have their keys in runs.
     ///
     /// # Errors
     /// Those of [`TableSnapshot::scan`].
-    pub(crate) fn index_unit(&self, unit: UnitId) -> Result<()> {
+    pub(crate) fn index_generation(&self, unit: UnitId) -> Result<()> {
         let shard = self.shard_of(unit)?;
         let (Some(keys), Some(index)) = (shard.keys(), self.table.schema.primary_key()) else { return Ok(()) };
         let mut columns: Vec<ScanColumn> = index.columns.iter().map(|id| ScanColumn::Column(*id)).collect();
@@ -60,12 +61,8 @@ impl TableSnapshot {
             let hashes = keys.encode(&arrays)?;
             let rows: Vec<RowOrdinal> =
                 rows.as_primitive::<UInt32Type>().values().iter().map(|row| RowOrdinal::new(*row)).collect();
-            if shard.generation(unit).is_some() {
-                let seqs = seqs.as_primitive::<UInt64Type>().values().iter();
-                keys.insert_rows(&hashes, unit, &rows, &seqs.map(|seq| CommitSeq::new(*seq)).collect::<Vec<_>>());
-            } else {
-                keys.insert_segment(&hashes, unit, &rows)?;
-            }
+            let seqs = seqs.as_primitive::<UInt64Type>().values().iter();
+            keys.insert_rows(&hashes, unit, &rows, &seqs.map(|seq| CommitSeq::new(*seq)).collect::<Vec<_>>());
         }
         Ok(())
     }
@@ -115,6 +112,11 @@ impl TableSnapshot {
     /// Cuts the table in pieces of about `rows` rows; pieces without live rows are left out.
     pub fn morsels(&self, rows: u32) -> Vec<Morsel> {
         self.table.shards.iter().flat_map(|shard| morsel::cut_shard(shard, rows)).collect()
+    }
+
+    /// The pieces of one unit, of about `rows` rows each; those without live rows are left out.
+    pub(crate) fn morsels_of(&self, unit: UnitId, rows: u32) -> Vec<Morsel> {
+        self.shard_of(unit).map_or_else(|_| Vec::new(), |shard| morsel::cut_unit(shard, unit, rows))
     }
 
     /// Cuts a piece in smaller ones of about `rows` rows, for readers whose rows turn out to be large.
@@ -187,13 +189,14 @@ impl TableSnapshot {
     }
 
     /// As [`TableSnapshot::lookup`], by the hashes of keys; nothing is found in a table without key index.
-    pub(crate) fn lookup_hashes(&self, keys: &[KeyHash]) -> Vec<Option<RowAddress>> {
+    pub(crate) fn lookup_hashes(&self, keys: &[KeyHash]) -> Result<Vec<Option<RowAddress>>> {
         let mut found: Vec<Option<RowAddress>> = vec![None; keys.len()];
         for shard in &self.table.shards {
-            let of_shard = shard.keys().map(|index| index.lookup_live(keys, shard)).unwrap_or_default();
+            let Some(index) = shard.keys() else { continue };
+            let of_shard = index.lookup_live(keys, shard)?;
             found.iter_mut().zip(of_shard).for_each(|(found, here)| *found = found.or(here));
         }
-        found
+        Ok(found)
     }
 
     fn lookup_valid(&self, keys: &[ArrayRef]) -> Result<Vec<Option<RowAddress>>> {
@@ -202,7 +205,7 @@ impl TableSnapshot {
             let index = shard.keys().ok_or_else(|| {
                 Error::internal(format!("look-up by key in table {}, which has no key index", self.table.schema.name))
             })?;
-            let of_shard = index.lookup_live(&index.encoder().encode_wanted(keys)?, shard);
+            let of_shard = index.lookup_live(&index.encoder().encode_wanted(keys)?, shard)?;
             found.iter_mut().zip(of_shard).for_each(|(found, here)| *found = found.or(here));
         }
         Ok(found)

@@ -5,7 +5,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{UInt32Type, UInt64Type};
 use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use outcrop_env::Env;
-use outcrop_segment::{DeleteVector, PageCache, Segment, SegmentOptions, SegmentWriter};
+use outcrop_segment::{
+    DeleteVector, KeyRun, KeyRunBuilder, KeyRunMerge, PageCache, Segment, SegmentOptions, SegmentWriter,
+};
 use outcrop_testkit::compare::{Key, compare_rows};
 use outcrop_testkit::generate::{SchemaShape, from_seed, keys_for, row_for, schemas};
 use outcrop_testkit::model::key_values;
@@ -16,8 +18,8 @@ use outcrop_types::{
 };
 use proptest::prelude::*;
 
-use super::{LiveVersions, ShardState, Snapshot, TableSnapshot, TableState, Version};
-use crate::key_index::ShardKeys;
+use super::{LiveVersions, NewSegment, ShardState, Snapshot, TableSnapshot, TableState, Version};
+use crate::key_index::{ShardKeys, rebuild_runs};
 use crate::{Catalog, Morsel, ScanColumn};
 
 const LOG: LogId = LogId::from_bytes([9; 16]);
@@ -45,6 +47,7 @@ struct Flush {
     input: UnitId,
     pin: ShardState,
     segment: Arc<Segment>,
+    run: Arc<KeyRun>,
     /// Row of the input for each row of the output.
     origins: Vec<RowOrdinal>,
 }
@@ -110,7 +113,8 @@ impl Writer {
     fn kill(&mut self, keys: &[Row]) -> u64 {
         let index = self.keys();
         let hashes = index.encode(&key_arrays(&self.schema, keys)).unwrap();
-        let mut victims: Vec<RowAddress> = index.lookup_live(&hashes, &self.tail).into_iter().flatten().collect();
+        let mut victims: Vec<RowAddress> =
+            index.lookup_live(&hashes, &self.tail).unwrap().into_iter().flatten().collect();
         victims.reverse();
         self.tail.delete(&victims).unwrap()
     }
@@ -139,36 +143,56 @@ impl Writer {
         let view = TableSnapshot::of_state(Arc::clone(&self.schema), pin.clone(), self.seq);
         let mut origins = Vec::new();
         let index = self.keys();
+        let mut builder = KeyRunBuilder::new(output, index.encoder().width());
         for batch in view.scan_unit(input, &columns, 10).unwrap() {
             let (_, mut arrays, _) = batch.unwrap().into_parts();
             let seqs: UInt64Array = arrays.pop().unwrap().as_primitive::<UInt64Type>().clone();
             let rows = arrays.pop().unwrap();
             let batch = RecordBatch::try_new(self.schema.to_arrow(), arrays).unwrap();
             let keys: Vec<Row> = rows_of(&batch).iter().map(|row| key_values(&self.schema, row)).collect();
-            let first = u32::try_from(origins.len()).unwrap();
             origins.extend(rows.as_primitive::<UInt32Type>().values().iter().map(|row| RowOrdinal::new(*row)));
-            let numbers: Vec<RowOrdinal> = (first..).take(keys.len()).map(RowOrdinal::new).collect();
-            let hashes = index.encode(&key_arrays(&self.schema, &keys)).unwrap();
-            index.insert_segment(&hashes, output, &numbers).unwrap();
+            builder.add(&index.encode(&key_arrays(&self.schema, &keys)).unwrap());
             writer.write(&batch, &seqs).unwrap();
         }
+        builder.finish(&self.env, &index.run_place(output)).unwrap();
+        let run = self.open_run(output);
         let meta = Arc::new(writer.finish().unwrap());
         let segment = Segment::open(&self.env, DIR, meta, &self.cache).unwrap();
-        self.flush = Some(Flush { input, pin, segment, origins });
+        self.flush = Some(Flush { input, pin, segment, run, origins });
+    }
+
+    fn open_run(&self, unit: UnitId) -> Arc<KeyRun> {
+        KeyRun::open(&self.env, DIR, (LOG, unit), &self.cache).unwrap().unwrap()
+    }
+
+    /// Puts one run in the place of all.
+    fn merge_runs(&mut self) {
+        let runs: Vec<Arc<KeyRun>> = self.tail.runs().map(Arc::clone).collect();
+        if runs.len() < 2 {
+            return;
+        }
+        let output = self.next_unit();
+        let place = self.keys().run_place(output);
+        let mut merge = KeyRunMerge::new(&self.env, &place, &runs, |unit| self.tail.has_unit(unit)).unwrap();
+        while merge.step(3, |row| self.tail.is_live(row)).unwrap() {}
+        merge.finish().unwrap();
+        let inputs: Vec<UnitId> = runs.iter().map(|run| run.unit()).collect();
+        let merged = self.open_run(output);
+        assert!(self.tail.replace_runs(&inputs, merged));
     }
 
     /// Installs the segment with what died since the pin.
     fn finish_flush(&mut self) {
-        let Some(Flush { input, pin, segment, origins }) = self.flush.take() else { return };
+        let Some(Flush { input, pin, segment, run, origins }) = self.flush.take() else { return };
         let mut deletes = DeleteVector::new(segment.rows());
         let died = self.tail.deletes(input).unwrap().difference(pin.deletes(input).unwrap());
         let died: Vec<RowOrdinal> =
             died.map(|row| RowOrdinal::new(origins.binary_search(&row).unwrap().try_into().unwrap())).collect();
         deletes.delete(&died);
-        self.install(&[input], vec![(segment, deletes)]);
+        self.install(&[input], vec![NewSegment { segment, deletes, run: Some(run) }]);
     }
 
-    fn install(&mut self, inputs: &[UnitId], outputs: Vec<(Arc<Segment>, DeleteVector)>) {
+    fn install(&mut self, inputs: &[UnitId], outputs: Vec<NewSegment>) {
         let seq = self.next_seq();
         self.tail.install(inputs, outputs).unwrap();
         self.keys().retire(inputs, seq);
@@ -325,6 +349,7 @@ enum Action {
     Seal,
     BeginFlush,
     FinishFlush,
+    MergeRuns,
 }
 
 fn actions(schema: &TableSchema) -> BoxedStrategy<Vec<Action>> {
@@ -337,6 +362,7 @@ fn actions(schema: &TableSchema) -> BoxedStrategy<Vec<Action>> {
         2 => Just(Action::Seal),
         3 => Just(Action::BeginFlush),
         3 => Just(Action::FinishFlush),
+        1 => Just(Action::MergeRuns),
     ];
     proptest::collection::vec(action, 1..50).boxed()
 }
@@ -364,6 +390,7 @@ proptest! {
                 Action::Seal => writer.seal(),
                 Action::BeginFlush => writer.begin_flush(),
                 Action::FinishFlush => writer.finish_flush(),
+                Action::MergeRuns => writer.merge_runs(),
             }
         }
         writer.check();
@@ -399,6 +426,7 @@ proptest! {
                 Action::Seal => writer.seal(),
                 Action::BeginFlush => writer.begin_flush(),
                 Action::FinishFlush => writer.finish_flush(),
+                Action::MergeRuns => writer.merge_runs(),
                 Action::Publish | Action::Hold | Action::Release(_) => {}
             }
         }
@@ -438,16 +466,17 @@ fn rebuild(writer: &Writer) -> ShardState {
         state.delete(&dead).unwrap();
     }
     let mut state = state.unwrap();
-    let segments = writer.tail.segments().map(|view| (Arc::clone(view.segment), view.deletes.clone())).collect();
-    state.install(&[], segments).unwrap();
+    let segments = writer.tail.segments().map(|view| NewSegment {
+        segment: Arc::clone(view.segment),
+        deletes: view.deletes.clone(),
+        run: None,
+    });
+    state.install(&[], segments.collect()).unwrap();
+    // The runs are lost: each segment gets one of its own.
+    let built = rebuild_runs(&writer.env, &writer.cache, LOG, &writer.schema, &mut state).unwrap();
+    assert_eq!(built.len(), writer.tail.segments().count());
     let view = TableSnapshot::of_state(Arc::clone(&writer.schema), state.clone(), writer.seq);
-    let units: Vec<UnitId> = writer
-        .tail
-        .generations()
-        .map(|generation| generation.unit)
-        .chain(writer.tail.segments().map(|view| view.segment.unit()))
-        .collect();
-    units.into_iter().for_each(|unit| view.index_unit(unit).unwrap());
+    writer.tail.generations().for_each(|generation| view.index_generation(generation.unit).unwrap());
     state
 }
 

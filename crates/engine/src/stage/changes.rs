@@ -138,7 +138,7 @@ impl StagedChanges {
             gone.iter().filter_map(|index| self.items.get(*index)?.seen).map(PackedRow::get).collect();
         let keys = seen_keys(view, &self.snapshot, &seen)?;
         let found: Vec<(usize, RowAddress)> =
-            gone.iter().zip(view.lookup(&keys)).filter_map(|(index, row)| Some((*index, row?))).collect();
+            gone.iter().zip(view.lookup(&keys)?).filter_map(|(index, row)| Some((*index, row?))).collect();
         if found.is_empty() {
             return Ok((Vec::new(), None));
         }
@@ -190,12 +190,12 @@ impl StagedChanges {
     /// Uniqueness of all new keys: among themselves, and against rows of `view` that stay.
     fn check_all_unique(&self, view: &TailView<'_>, victims: &RowSet) -> Result<()> {
         self.stage.each_key(usize::MAX, |keys, rows| {
-            let mut taken = view.lookup(keys).iter().position(|row| row.is_some_and(|row| !victims.contains(row)));
+            let mut taken = view.lookup(keys)?.iter().position(|row| row.is_some_and(|row| !victims.contains(row)));
             self.stage.each_alive(keys, |position, other| {
                 if rows.get(position) != Some(&other) {
                     taken = Some(position);
                 }
-            });
+            })?;
             match taken.and_then(|position| rows.get(position)) {
                 Some(row) => Err(self.violation(view, *row)),
                 None => Ok(()),
@@ -220,7 +220,7 @@ impl StagedChanges {
         let mut keys = self.resolved.stale_keys(view);
         keys.extend(made.keys());
         for keys in keys.chunks(CHUNK_ROWS) {
-            for ((key, staged), there) in keys.iter().zip(self.stage.find(keys)).zip(view.lookup(keys)) {
+            for ((key, staged), there) in keys.iter().zip(self.stage.find(keys)?).zip(view.lookup(keys)?) {
                 let stays = there.is_some_and(|row| !victims.contains(row));
                 match (staged, made.get(key)) {
                     (Some(_), Some(place)) => return Err(self.memory_violation(view, *place)),
@@ -258,7 +258,7 @@ impl StagedRows for StagedChanges {
         let keys = key_hashes(target.keys.as_deref(), &target.schema, &rows)?;
         if !self.moves_keys && target.keys.is_some() {
             let kept = victims.iter().zip(&first).filter(|(_, first)| **first).map(|(victim, _)| Some(*victim));
-            self.moves_keys = !kept.eq(self.snapshot.lookup_hashes(&keys));
+            self.moves_keys = !kept.eq(self.snapshot.lookup_hashes(&keys)?);
         }
         let mut staged = self.stage.append(&rows, &keys)?.into_iter();
         self.make_room(victims.len());

@@ -70,7 +70,7 @@ impl StagedInsert {
     fn distinct(&mut self, target: &Target, rows: &RecordBatch, keys: &[KeyHash]) -> Result<Vec<usize>> {
         let mut fresh = HashSet::with_capacity(keys.len());
         let mut wanted = Vec::with_capacity(keys.len());
-        for (row, (key, staged)) in keys.iter().zip(self.stage.find(keys)).enumerate() {
+        for (row, (key, staged)) in keys.iter().zip(self.stage.find(keys)?).enumerate() {
             if staged.is_none() && fresh.insert(*key) {
                 wanted.push(row);
                 continue;
@@ -96,7 +96,7 @@ impl StagedInsert {
         let version = target.node.published.load();
         let Some(table) = version.tables.get(&target.schema.id) else { return Ok(()) };
         let state = crate::commit::only_shard(table)?;
-        match index.lookup_live(keys, &state).iter().position(Option::is_some) {
+        match index.lookup_live(keys, &state)?.iter().position(Option::is_some) {
             Some(row) => Err(unique_violation(Some(index), &target.schema, rows, row)),
             None => Ok(()),
         }
@@ -114,7 +114,7 @@ impl StagedInsert {
     fn find_conflicts(&self, view: &TailView<'_>) -> Result<Vec<Conflict>> {
         let mut found = Vec::new();
         self.stage.each_key(self.proposed, |keys, rows| {
-            for (proposed, victim) in rows.iter().zip(view.lookup(keys)) {
+            for (proposed, victim) in rows.iter().zip(view.lookup(keys)?) {
                 if let Some(victim) = victim {
                     if matches!(self.on_conflict, OnConflict::Error) {
                         return Err(self.violation(view, *proposed));
@@ -181,10 +181,10 @@ impl StagedInsert {
 
     /// Inside the turn: the proposed rows that must be judged anew, because another row with their key came, or the one
     /// they were to replace is gone. They stand as if nobody had their keys.
-    fn reopen(&mut self, view: &TailView<'_>) -> Vec<RowAddress> {
+    fn reopen(&mut self, view: &TailView<'_>) -> Result<Vec<RowAddress>> {
         let proposed: HashSet<_> =
             self.stage.segments().iter().take(self.proposed).map(|staged| staged.segment.unit()).collect();
-        let stale = self.stage.find(&self.resolved.stale_keys(view)).into_iter().flatten();
+        let stale = self.stage.find(&self.resolved.stale_keys(view))?.into_iter().flatten();
         let mut again: Vec<RowAddress> = stale.filter(|row| proposed.contains(&row.unit)).collect();
         let stage = &mut self.stage;
         self.conflicts.retain_mut(|conflict| {
@@ -200,7 +200,7 @@ impl StagedInsert {
             again.push(conflict.proposed.get());
             false
         });
-        again
+        Ok(again)
     }
 
     /// Conflicts of `again`, inside the turn.
@@ -210,7 +210,7 @@ impl StagedInsert {
             let keys = self.stage.keys_of(chunk)?;
             let found: Vec<(RowAddress, RowAddress)> = chunk
                 .iter()
-                .zip(view.lookup(&keys))
+                .zip(view.lookup(&keys)?)
                 .filter_map(|(proposed, victim)| Some((*proposed, victim?)))
                 .collect();
             let Some((first, _)) = found.first() else { continue };
@@ -330,7 +330,7 @@ impl Proposal for StagedInsert {
     }
 
     fn decide(&mut self, view: &TailView<'_>) -> Result<Applied> {
-        let again = self.reopen(view);
+        let again = self.reopen(view)?;
         let late = self.judge_late(view, &again)?;
         let victims: RowSet = self.conflicts.iter().map(|conflict| conflict.victim.get()).collect();
         let (outcomes, returning) = self.outcomes(&late)?;

@@ -1,6 +1,7 @@
 //! What all staged statements do at their end: victims, rows that are dead at birth, the record.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use outcrop_format::record::{InstalledSegment, Op, StagedCommit, Victims};
 use outcrop_types::{CommitSeq, Result, ShardId};
@@ -10,6 +11,7 @@ use super::victims::store_victims;
 use super::writer::Stage;
 use crate::commit::{Journal, StagedPart, VICTIM_BYTES};
 use crate::key_index::KeyHash;
+use crate::snapshot::NewSegment;
 use crate::write::TailView;
 
 /// Victims that were resolved off the turn, as they will be in the record.
@@ -60,7 +62,6 @@ impl Resolved {
         view: &TailView<'_>,
         victims: RowSet,
     ) -> Result<(StagedPart, Vec<Op>)> {
-        stage.index_in(view.state.keys())?;
         let mut keys = Vec::new();
         if view.journal.is_some_and(Journal::has_others) {
             stage.each_key(usize::MAX, |some, _| {
@@ -86,7 +87,11 @@ impl Resolved {
                 meta_crc: staged.meta_crc,
                 deletes: if deletes.deleted() == 0 { Vec::new() } else { deletes.encode() },
             });
-            segments.push((std::sync::Arc::clone(segment), deletes));
+            segments.push(NewSegment {
+                segment: Arc::clone(segment),
+                deletes,
+                run: staged.run.as_ref().map(Arc::clone),
+            });
         }
         let record = StagedCommit {
             table: view.schema.id,

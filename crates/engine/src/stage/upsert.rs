@@ -85,14 +85,15 @@ impl StagedUpsert {
         self.given.push((key, row.is_some()));
     }
 
-    fn find(&mut self, view: &TailView<'_>, keys: &[KeyHash]) {
+    fn find(&mut self, view: &TailView<'_>, keys: &[KeyHash]) -> Result<()> {
         for keys in keys.chunks(CHUNK_ROWS) {
-            for (key, victim) in keys.iter().zip(view.lookup(keys)) {
+            for (key, victim) in keys.iter().zip(view.lookup(keys)?) {
                 if let Some(fate) = self.fates.get_mut(key) {
                     fate.victim = victim;
                 }
             }
         }
+        Ok(())
     }
 
     fn outcomes(&self) -> Outcomes {
@@ -138,7 +139,7 @@ impl StagedRows for StagedUpsert {
 impl Proposal for StagedUpsert {
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         let keys: Vec<KeyHash> = self.fates.keys().copied().collect();
-        self.find(view, &keys);
+        self.find(view, &keys)?;
         let victims: RowSet = self.fates.values().filter_map(|fate| fate.victim).collect();
         self.resolved.set(&mut self.stage, view, victims)
     }
@@ -156,7 +157,7 @@ impl Proposal for StagedUpsert {
                 stale.insert(*key);
             }
         }
-        self.find(view, &stale.into_iter().collect::<Vec<_>>());
+        self.find(view, &stale.into_iter().collect::<Vec<_>>())?;
 
         let victims: RowSet = self.fates.values().filter_map(|fate| fate.victim).collect();
         let (mut returning, mut deleted) = (Vec::new(), Vec::new());

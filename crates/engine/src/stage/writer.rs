@@ -5,16 +5,17 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
-use outcrop_segment::{DeleteVector, Segment, SegmentOptions, SegmentWriter};
+use hashbrown::HashTable;
+use outcrop_segment::{DeleteVector, Segment};
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, RowOrdinal, TableSchema, UnitId};
 
 use super::row_set::RowSet;
 use crate::ScanColumn;
-use crate::flush::open_finished;
 use crate::key_index::{KeyHash, ShardKeys};
 use crate::manifest::{remove_segment_files, remove_staged_file};
-use crate::node::{Node, SEGMENT_DIR};
-use crate::snapshot::{ShardState, TableSnapshot};
+use crate::node::Node;
+use crate::rewrite::{Output, OutputWriter};
+use crate::snapshot::{NewSegment, ShardState, TableSnapshot};
 use crate::write::Target;
 
 /// The staged segments of one statement. Dropped before the statement is committed, it removes them.
@@ -22,19 +23,45 @@ pub(crate) struct Stage {
     node: Arc<Node>,
     schema: Arc<TableSchema>,
     keys: Option<Arc<ShardKeys>>,
-    current: Option<(UnitId, SegmentWriter)>,
-    finished: Vec<StagedSegment>,
+    current: Option<Current>,
+    finished: Vec<Output>,
     /// Staged rows that nobody shall see.
     dead: RowSet,
     victims_file: Option<String>,
     committed: bool,
 }
 
-/// A durable segment that no record names yet.
-#[derive(Clone, Debug)]
-pub(crate) struct StagedSegment {
-    pub(crate) segment: Arc<Segment>,
-    pub(crate) meta_crc: u32,
+/// The segment that is being written.
+struct Current {
+    writer: OutputWriter,
+    /// Its rows by key: what its key run will answer once it is written.
+    rows: HashTable<u32>,
+}
+
+impl Current {
+    fn unit(&self) -> UnitId {
+        self.writer.unit()
+    }
+
+    /// The row with a key.
+    fn find(&self, key: KeyHash) -> Option<RowAddress> {
+        let keys = self.writer.keys()?;
+        let row = self.rows.iter_hash(key.high()).find(|row| keys.has(**row, key))?;
+        Some(RowAddress::new(self.unit(), RowOrdinal::new(*row)))
+    }
+
+    fn write(&mut self, rows: &RecordBatch, keys: &[KeyHash]) -> Result<()> {
+        let first = self.writer.rows();
+        // The commit has no number yet; the segment's metadata gets it when it has.
+        self.writer.write_staged(rows, keys)?;
+        if let Some(known) = self.writer.keys() {
+            self.rows.reserve(keys.len(), |row| known.high(*row));
+            for (row, key) in (first..).zip(keys) {
+                self.rows.insert_unique(key.high(), row, |row| known.high(*row));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Stage {
@@ -51,8 +78,7 @@ impl Stage {
         }
     }
 
-    /// Writes rows and enters their keys in the index, where nobody finds them before the segment is in a version.
-    /// Returns where they are, in their order.
+    /// Writes rows, whose keys go to the run of their segment. Returns where they are, in their order.
     ///
     /// # Errors
     /// `DiskFull`: the statement fails. Another failed write poisons the node (W9).
@@ -72,27 +98,33 @@ impl Stage {
     }
 
     /// Calls `visit` with the position of each key and each staged row that has it and is not dead. Their keys are in the
-    /// index, so a statement keeps none.
-    pub(crate) fn each_alive(&self, keys: &[KeyHash], mut visit: impl FnMut(usize, RowAddress)) {
-        let Some(index) = self.keys.as_ref().filter(|_| self.current.is_some() || !self.finished.is_empty()) else {
-            return;
-        };
-        index.each_candidate(keys, &mut |position, address| {
-            if self.has_unit(address.unit) && self.is_alive(address) {
-                visit(usize::try_from(position).unwrap_or(usize::MAX), address);
-            }
-        });
+    /// runs of their segments, so a statement keeps none but those of the segment that is being written.
+    pub(crate) fn each_alive(&self, keys: &[KeyHash], mut visit: impl FnMut(usize, RowAddress)) -> Result<()> {
+        if let Some(current) = &self.current {
+            let found = keys.iter().enumerate().filter_map(|(position, key)| Some((position, current.find(*key)?)));
+            found.filter(|(_, row)| self.is_alive(*row)).for_each(|(position, row)| visit(position, row));
+        }
+        let mut sorted: Vec<(KeyHash, u32)> = keys.iter().copied().zip(0..).collect();
+        sorted.sort_unstable();
+        for run in self.finished.iter().filter_map(|staged| staged.run.as_ref()) {
+            run.lookup(&sorted, |candidate| {
+                if self.is_alive(candidate.address) {
+                    visit(usize::try_from(candidate.position).unwrap_or(usize::MAX), candidate.address);
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// A staged row of each key that is not dead.
-    pub(crate) fn find(&self, keys: &[KeyHash]) -> Vec<Option<RowAddress>> {
+    pub(crate) fn find(&self, keys: &[KeyHash]) -> Result<Vec<Option<RowAddress>>> {
         let mut found = vec![None; keys.len()];
         self.each_alive(keys, |position, address| {
             if let Some(slot) = found.get_mut(position) {
                 *slot = Some(address);
             }
-        });
-        found
+        })?;
+        Ok(found)
     }
 
     /// Staged rows, dead ones too, in the given order.
@@ -169,31 +201,20 @@ impl Stage {
 
     /// Completes the segment that is being written, so that all rows can be read.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        let Some((_, writer)) = self.current.take() else { return Ok(()) };
-        let finished = open_finished(&self.node, writer);
-        let (segment, meta_crc) = finished.inspect_err(|error| self.failed(error))?;
-        self.finished.push(StagedSegment { segment, meta_crc });
+        let Some(Current { writer, .. }) = self.current.take() else { return Ok(()) };
+        let unit = writer.unit();
+        let finished = writer.finish(&self.node);
+        let output = finished.inspect_err(|error| {
+            self.failed(error);
+            remove_segment_files(&self.node, unit);
+        })?;
+        self.finished.push(output);
         Ok(())
     }
 
     /// The segments, once [`Stage::finish`] was called.
-    pub(crate) fn segments(&self) -> &[StagedSegment] {
+    pub(crate) fn segments(&self) -> &[Output] {
         &self.finished
-    }
-
-    /// Makes sure that the staged rows are in the index that the shard has now: a TRUNCATE since the statement began gave
-    /// it another one.
-    pub(crate) fn index_in(&mut self, index: Option<&Arc<ShardKeys>>) -> Result<()> {
-        let Some(index) = index else { return Ok(()) };
-        if self.keys.as_ref().is_some_and(|known| Arc::ptr_eq(known, index)) {
-            return Ok(());
-        }
-        self.keys = Some(Arc::clone(index));
-        self.each_key(usize::MAX, |keys, addresses| {
-            let Some(first) = addresses.first() else { return Ok(()) };
-            let rows: Vec<RowOrdinal> = addresses.iter().map(|address| address.row).collect();
-            index.insert_segment(keys, first.unit, &rows)
-        })
     }
 
     /// A victims file belongs to the statement until it is committed.
@@ -218,43 +239,37 @@ impl Stage {
     /// The staged rows as a table of their own.
     fn table(&self, deletes: impl Fn(&Segment) -> DeleteVector) -> Result<TableSnapshot> {
         let mut state = ShardState::new(&self.schema, self.node.log_id, &self.node.live, UnitId::new(0));
-        let all = self.finished.iter().map(|staged| (Arc::clone(&staged.segment), deletes(&staged.segment)));
+        let all = self.finished.iter().map(|staged| NewSegment {
+            segment: Arc::clone(&staged.segment),
+            deletes: deletes(&staged.segment),
+            run: staged.run.as_ref().map(Arc::clone),
+        });
         state.install(&[], all.collect())?;
         Ok(TableSnapshot::of_state(Arc::clone(&self.schema), state, self.node.published_seq()))
-    }
-
-    fn has_unit(&self, unit: UnitId) -> bool {
-        self.current.as_ref().is_some_and(|(current, _)| *current == unit)
-            || self.finished.iter().any(|staged| staged.segment.unit() == unit)
     }
 
     /// A writer with room, and how many rows it takes.
     fn open_writer(&mut self) -> Result<usize> {
         let rows_max = self.node.options.flush_rows_max;
-        if self.current.as_ref().is_some_and(|(_, writer)| writer.rows() >= rows_max) {
+        if self.current.as_ref().is_some_and(|current| current.writer.rows() >= rows_max) {
             self.finish()?;
         }
         if self.current.is_none() {
             let unit = self.node.ids.unit();
-            let (schema, options) = (Arc::clone(&self.schema), SegmentOptions::default());
-            let node = &self.node;
-            let writer = SegmentWriter::create_staged(&node.env, SEGMENT_DIR, node.log_id, unit, schema, &options);
-            self.current = Some((unit, writer.inspect_err(|error| self.failed(error))?));
+            let writer = OutputWriter::create_staged(&self.node, unit, &self.schema, self.keys.as_ref());
+            let writer = writer.inspect_err(|error| self.failed(error))?;
+            self.current = Some(Current { writer, rows: HashTable::new() });
         }
-        let used = self.current.as_ref().map_or(0, |(_, writer)| writer.rows());
+        let used = self.current.as_ref().map_or(0, |current| current.writer.rows());
         Ok(usize::try_from(rows_max.saturating_sub(used)).unwrap_or(usize::MAX))
     }
 
     fn write(&mut self, rows: &RecordBatch, keys: &[KeyHash], addresses: &mut Vec<RowAddress>) -> Result<()> {
-        let Some((unit, writer)) = &mut self.current else { return Err(Error::internal("a stage without writer")) };
-        let first = writer.rows();
-        // The commit has no number yet; the segment's metadata gets it when it has.
-        writer.write_staged(rows)?;
-        let numbers: Vec<RowOrdinal> = (first..writer.rows()).map(RowOrdinal::new).collect();
-        if let Some(index) = &self.keys {
-            index.insert_segment(keys, *unit, &numbers)?;
-        }
-        addresses.extend(numbers.into_iter().map(|row| RowAddress::new(*unit, row)));
+        let Some(current) = &mut self.current else { return Err(Error::internal("a stage without writer")) };
+        let first = current.writer.rows();
+        current.write(rows, keys)?;
+        let unit = current.unit();
+        addresses.extend((first..current.writer.rows()).map(|row| RowAddress::new(unit, RowOrdinal::new(row))));
         Ok(())
     }
 
@@ -270,12 +285,9 @@ impl Drop for Stage {
         if self.committed {
             return;
         }
-        let mut units: Vec<UnitId> = self.finished.drain(..).map(|staged| staged.segment.unit()).collect();
+        self.current = None;
+        let units: Vec<UnitId> = self.finished.drain(..).map(|staged| staged.segment.unit()).collect();
         units.iter().for_each(|unit| remove_segment_files(&self.node, *unit));
-        units.extend(self.current.take().map(|(unit, _)| unit));
-        if let Some(keys) = self.keys.as_ref().filter(|_| !units.is_empty()) {
-            keys.retire(&units, self.node.published_seq());
-        }
         if let Some(name) = self.victims_file.take() {
             remove_staged_file(&self.node, &name);
         }

@@ -138,7 +138,7 @@ impl Changes {
             gone.iter().filter_map(|index| self.items.get(*index)).map(|item| item.seen).collect();
         let keys = seen_keys(view, &self.snapshot, &seen)?;
         let successors: Vec<(usize, RowAddress)> =
-            gone.iter().zip(view.lookup(&keys)).filter_map(|(index, successor)| Some((*index, successor?))).collect();
+            gone.iter().zip(view.lookup(&keys)?).filter_map(|(index, successor)| Some((*index, successor?))).collect();
         if successors.is_empty() {
             return Ok(());
         }

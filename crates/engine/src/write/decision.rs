@@ -51,7 +51,7 @@ pub(crate) fn insert_all(rows: RecordBatch, row_keys: Vec<KeyHash>) -> Result<De
 pub(crate) fn check_unique(view: &TailView<'_>, rows: &RecordBatch, keys: &[KeyHash], ops: &Ops) -> Result<()> {
     let victims: HashSet<RowAddress> = ops.victims().collect();
     let mut seen = HashSet::with_capacity(keys.len());
-    for (row, (key, existing)) in keys.iter().zip(view.lookup(keys)).enumerate() {
+    for (row, (key, existing)) in keys.iter().zip(view.lookup(keys)?).enumerate() {
         let taken = existing.is_some_and(|address| !victims.contains(&address));
         if taken || !seen.insert(*key) {
             return Err(view.unique_violation(rows, row));

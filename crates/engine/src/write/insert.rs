@@ -38,7 +38,7 @@ fn insert_new(view: &TailView<'_>, rows: &RecordBatch, keys: &[KeyHash]) -> Resu
     let mut picks = Vec::with_capacity(keys.len());
     let mut row_keys = Vec::with_capacity(keys.len());
     let mut outcomes = Vec::with_capacity(keys.len());
-    for (row, (key, existing)) in keys.iter().zip(view.lookup(keys)).enumerate() {
+    for (row, (key, existing)) in keys.iter().zip(view.lookup(keys)?).enumerate() {
         if existing.is_none() && seen.insert(*key) {
             picks.push((0, row));
             row_keys.push(*key);
@@ -61,7 +61,7 @@ fn insert_or_update(
     keys: &[KeyHash],
     callback: &mut dyn ConflictUpdate,
 ) -> Result<Decision> {
-    let existing = view.lookup(keys);
+    let existing = view.lookup(keys)?;
     let mut sources = vec![rows.clone()];
     let mut results: Vec<Option<(Op, (usize, usize))>> = vec![None; keys.len()];
     let mut applied = HashSet::new();

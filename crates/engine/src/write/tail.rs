@@ -23,8 +23,11 @@ pub(crate) struct TailView<'a> {
 
 impl TailView<'_> {
     /// Where the live rows with these keys are. A table without primary key has none.
-    pub(crate) fn lookup(&self, keys: &[KeyHash]) -> Vec<Option<RowAddress>> {
-        self.keys().map_or_else(|| vec![None; keys.len()], |index| index.lookup_live(keys, self.state))
+    ///
+    /// # Errors
+    /// Those of [`ShardKeys::lookup_live`].
+    pub(crate) fn lookup(&self, keys: &[KeyHash]) -> Result<Vec<Option<RowAddress>>> {
+        self.keys().map_or_else(|| Ok(vec![None; keys.len()]), |index| index.lookup_live(keys, self.state))
     }
 
     /// Where a row is now, if it is alive: an address of an earlier version follows its flushes and compactions.

@@ -38,7 +38,7 @@ pub(crate) fn decide_upsert(view: &TailView<'_>, rows: &RecordBatch, items: &[Up
     let keys: Vec<KeyHash> = items.iter().map(|item| item.key).collect();
     let mut fates: HashMap<KeyHash, KeyFate> = HashMap::with_capacity(items.len());
     let mut outcomes = Vec::with_capacity(items.len());
-    for (index, (item, victim)) in items.iter().zip(view.lookup(&keys)).enumerate() {
+    for (index, (item, victim)) in items.iter().zip(view.lookup(&keys)?).enumerate() {
         let fate = fates.entry(item.key).or_insert_with(|| KeyFate { victim, exists: victim.is_some(), last: index });
         outcomes.push(match (item.row, fate.exists) {
             (Some(_), false) => RowOutcome::Inserted,

@@ -160,7 +160,7 @@ fn retired_files_go_when_no_manifest_and_no_reader_needs_them() {
     let (env, engine, table) = open();
     insert(&engine, table, &rows(0..100, "a")).unwrap();
     engine.flush(None).unwrap();
-    assert_eq!(env.disk.list("segments").unwrap().len(), 2);
+    assert_eq!(env.disk.list("segments").unwrap().len(), 3);
     engine.ddl(Ddl::Truncate(vec![TableName::new("commons", "t")])).wait().unwrap();
     for id in 0..4 {
         insert(&engine, table, &[row(id, "c")]).unwrap();

@@ -27,7 +27,7 @@ fn live(env: &Env, options: &EngineOptions) -> (usize, Result<()>) {
 
 type Script = fn(&Engine, TableId) -> Result<()>;
 
-/// Each one is one commit, or none (flush).
+/// Each one is one commit, or none (flush, compaction).
 const STEPS: &[Script] = &[
     |engine, table| insert(engine, table, &rows(0..5, "a")).map(drop),
     |engine, table| upsert(engine, table, &rows(3..8, "b")).map(drop),
@@ -37,6 +37,8 @@ const STEPS: &[Script] = &[
     |engine, table| write_rows(engine, table, &rows(5..40, "staged"), WriteMode::Upsert).map(drop),
     |engine, table| upsert(engine, table, &rows(6..8, "c")).map(drop),
     |engine, _| engine.flush(None),
+    |engine, _| engine.compact(),
+    |engine, table| delete_keys(engine, table, &[vec![Value::Int(9)]]).map(drop),
     |engine, _| engine.ddl(Ddl::CreateSchema("s".into())).wait().map(drop),
     |engine, _| engine.ddl(Ddl::Truncate(vec![TableName::new("commons", "t")])).wait().map(drop),
     |engine, table| insert(engine, table, &rows(1..3, "d")).map(drop),
@@ -59,6 +61,7 @@ fn states(options: &EngineOptions) -> Vec<Vec<(i64, String)>> {
 fn options() -> EngineOptions {
     let mut options = tiny();
     options.commit_inline_bytes_max = 1_000;
+    options.compaction_in_background = false;
     options
 }
 
@@ -92,7 +95,7 @@ fn check_recovered(sim: &Sim, env: &Env, acknowledged: usize, states: &[Vec<(i64
         engine.checkpoint().unwrap();
     }
     let files = u64::try_from(env.disk.list("segments").unwrap().len()).unwrap();
-    assert_eq!(files, 2 * engine.status().segments, "{place}");
+    assert_eq!(files, 2 * engine.status().segments + engine.status().key_runs, "{place}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use outcrop_types::{CommitSeq, Epoch, LogId, ShardId, TableId, UnitId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Manifest, ManifestGeneration, ManifestSegment, ManifestShard, ManifestTable};
+use super::{Manifest, ManifestGeneration, ManifestRun, ManifestSegment, ManifestShard, ManifestTable};
 use crate::envelope::Features;
 
 fn encoded(manifest: &Manifest) -> Vec<u8> {
@@ -23,11 +23,19 @@ fn shards() -> impl Strategy<Value = ManifestShard> {
         rows,
         first_seq: CommitSeq::new(seq),
     });
-    (any::<u16>(), vec(segment, 0..3), vec(generation, 0..3)).prop_map(|(shard, segments, generations)| ManifestShard {
-        shard: ShardId::new(shard),
-        segments,
-        generations,
-    })
+    let run = any::<(u64, [u8; 16], Vec<u64>)>().prop_map(|(unit, log, segments)| ManifestRun {
+        unit: UnitId::new(unit),
+        log_id: LogId::from_bytes(log),
+        segments: segments.into_iter().map(UnitId::new).collect(),
+    });
+    (any::<u16>(), vec(segment, 0..3), vec(generation, 0..3), vec(run, 0..3)).prop_map(
+        |(shard, segments, generations, runs)| ManifestShard {
+            shard: ShardId::new(shard),
+            segments,
+            generations,
+            runs,
+        },
+    )
 }
 
 fn manifests() -> impl Strategy<Value = Manifest> {

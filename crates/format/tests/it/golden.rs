@@ -12,7 +12,16 @@ use outcrop_format::batch::{decode_batch, encode_batch};
 use outcrop_format::cursor::{Decoder, Encoder};
 use outcrop_format::deletes::{decode_deletes, encode_deletes};
 use outcrop_format::envelope::Features;
-use outcrop_format::manifest::{Manifest, ManifestGeneration, ManifestSegment, ManifestShard, ManifestTable};
+use outcrop_format::key::{KeyCodec, KeyHash, KeyWidth};
+use outcrop_format::key_run::entries::capacity;
+use outcrop_format::key_run::filter::BLOCK_BYTES;
+use outcrop_format::key_run::{
+    CoveredSegment, EntryPage, EntryPageBuilder, KeyFilter, KeyRunHeader, PAGE_BYTES, Page, PagePlace, RunEntry,
+    fences, put_fences,
+};
+use outcrop_format::manifest::{
+    Manifest, ManifestGeneration, ManifestRun, ManifestSegment, ManifestShard, ManifestTable,
+};
 use outcrop_format::meta::{ColumnZones, MetaColumn, MetaFile, MetaFileKind, SegmentMeta, Zone};
 use outcrop_format::record::{
     Change, CommitRecord, DdlChange, Install, InstalledSegment, Op, Ops, RowChange, SourceOffset, StagedCommit, Victims,
@@ -20,8 +29,8 @@ use outcrop_format::record::{
 use outcrop_format::schema::{decode_table_schema, encode_table_schema};
 use outcrop_testkit::{Row, assert_same_rows, batch_of, rows_of};
 use outcrop_types::{
-    Column, ColumnId, CommitSeq, DataType, Epoch, IndexId, KeyIndex, LogId, RowAddress, RowOrdinal, SchemaVersion,
-    ShardId, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
+    Column, ColumnId, CommitSeq, DataType, Epoch, IndexId, KeyIndex, KeySecret, LogId, RowAddress, RowOrdinal,
+    SchemaVersion, ShardId, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -37,9 +46,18 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     manifest().encode(&mut manifest_file);
     let mut meta_file = Vec::new();
     segment_meta().encode(&mut meta_file);
+    let mut key_schema_file = Vec::new();
+    encode_table_schema(&key_schema(), &mut Encoder::new(&mut key_schema_file));
+    let mut manifest_with_runs = Vec::new();
+    key_manifest().encode(&mut manifest_with_runs);
     vec![
         ("batch.bin", batch()),
         ("deletes.bin", deletes()),
+        ("key-run-half.bin", key_run(KeyWidth::Half)),
+        ("key-run-whole.bin", key_run(KeyWidth::Whole)),
+        ("keys.bin", keys()),
+        ("manifest-key-runs.bin", manifest_with_runs),
+        ("schema-key-secret.bin", key_schema_file),
         ("manifest.bin", manifest_file),
         ("record.bin", record),
         ("schema.bin", schema),
@@ -79,6 +97,11 @@ fn b5_every_format_is_read_as_ever() {
     assert_eq!(CommitRecord::decode(&read("record.bin")), Ok(commit_record()));
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema.bin"))), Ok(table_schema()));
     assert_eq!(SegmentMeta::decode(&read("segment-meta.bin")), Ok(segment_meta()));
+    assert_eq!(Manifest::decode(&read("manifest-key-runs.bin")), Ok(key_manifest()));
+    assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-key-secret.bin"))), Ok(key_schema()));
+    for (name, width) in [("key-run-half.bin", KeyWidth::Half), ("key-run-whole.bin", KeyWidth::Whole)] {
+        check_key_run(&read(name), width);
+    }
 }
 
 fn types() -> Vec<DataType> {
@@ -119,7 +142,12 @@ fn table_schema() -> TableSchema {
         version: SchemaVersion::new(2),
         name: TableName::new("commons", "golden"),
         columns: columns.collect(),
-        keys: vec![KeyIndex { id: IndexId::new(1), name: "golden_pkey".to_owned(), columns: vec![ColumnId::new(1)] }],
+        keys: vec![KeyIndex {
+            id: IndexId::new(1),
+            name: "golden_pkey".to_owned(),
+            columns: vec![ColumnId::new(1)],
+            secret: KeySecret::default(),
+        }],
         options: TableOptions { append_only: false },
     }
 }
@@ -288,6 +316,124 @@ fn segment_meta() -> SegmentMeta {
     }
 }
 
+fn key_schema() -> TableSchema {
+    let mut schema = table_schema();
+    schema.keys[0].secret = KeySecret::from_bytes(*b"a golden secret!");
+    schema
+}
+
+fn key_manifest() -> Manifest {
+    let mut manifest = manifest();
+    let run = |unit, segments: &[u64]| ManifestRun {
+        unit: UnitId::new(unit),
+        log_id: manifest.log_id,
+        segments: segments.iter().copied().map(UnitId::new).collect(),
+    };
+    manifest.tables[0].shards[0].runs = vec![run(18, &[18]), run(30, &[3, 7, 9])];
+    manifest
+}
+
+/// The canonical bytes and the hash of each of the golden rows' values as a key of one column, then of keys of several.
+fn keys() -> Vec<u8> {
+    let secret = KeySecret::from_bytes(*b"a golden secret!");
+    let batch = batch_of(&table_schema(), &[rows()[0].clone(), rows()[2].clone()]);
+    let mut bytes = Vec::new();
+    let mut put = |positions: &[usize]| {
+        let types: Vec<DataType> = positions.iter().map(|position| types()[*position].clone()).collect();
+        let columns: Vec<_> = positions.iter().map(|position| std::sync::Arc::clone(batch.column(*position))).collect();
+        let codec = KeyCodec::new(types, &secret);
+        let hashes = codec.hashes(&columns, 1_024).unwrap();
+        let mut out = Encoder::new(&mut bytes);
+        for (row, hash) in hashes.iter().enumerate() {
+            let mut key = Vec::new();
+            codec.encode(&columns, row, &mut key).unwrap();
+            out.put_bytes(&key);
+            out.put_u64(hash.high());
+            out.put_u64(hash.low());
+        }
+    };
+    let of_keys = types().iter().take_while(|data_type| **data_type != DataType::Jsonb).count();
+    (0..of_keys).for_each(|position| put(&[position]));
+    [vec![2, 1], vec![0, 3], vec![8, 9], vec![8, 0], vec![10, 6, 15], vec![0, 11, 1]].iter().for_each(|key| put(key));
+    bytes
+}
+
+const RUN_PLACE: PagePlace =
+    PagePlace { log_id: LogId::from_bytes(*b"golden log ident"), unit: UnitId::new(30), number: 0 };
+
+fn run_entries(width: KeyWidth) -> Vec<RunEntry> {
+    let key = |i: u64| {
+        let high = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        if width == KeyWidth::Half { KeyHash::of_high(high) } else { KeyHash::new(high, !high.rotate_left(9)) }
+    };
+    let mut entries: Vec<RunEntry> = (0..400_u32)
+        .map(|i| RunEntry { key: key(u64::from(i / 2)), segment: (i % 3).try_into().unwrap(), row: i * 41_943 })
+        .collect();
+    entries.sort_unstable();
+    entries
+}
+
+fn run_header(width: KeyWidth) -> KeyRunHeader {
+    let segment = |unit| CoveredSegment { unit: UnitId::new(unit), rows: 1 << 24 };
+    KeyRunHeader {
+        log_id: RUN_PLACE.log_id,
+        unit: RUN_PLACE.unit,
+        table: TableId::new(300),
+        index: IndexId::new(1),
+        width,
+        entries: 400,
+        filter_blocks: KeyFilter::blocks_for(400),
+        segments: vec![segment(3), segment(7), segment(9)],
+    }
+}
+
+/// A key run, put together from the parts that the format has.
+fn key_run(width: KeyWidth) -> Vec<u8> {
+    let header = run_header(width);
+    let mut filter = KeyFilter::new(header.filter_blocks);
+    let (mut pages, mut fences) = (Vec::new(), Vec::new());
+    for of_page in run_entries(width).chunks(capacity(width)) {
+        let mut page = EntryPageBuilder::new(width);
+        fences.push(of_page[0].key.high());
+        of_page.iter().for_each(|entry| page.push(entry));
+        of_page.iter().for_each(|entry| filter.insert(entry.key));
+        pages.push(page.take());
+    }
+    let mut page = Box::new([0; PAGE_BYTES]);
+    page.as_chunks_mut::<BLOCK_BYTES>().0.iter_mut().zip(filter.blocks()).for_each(|(slot, block)| *slot = block);
+    pages.push(page);
+    let mut page = Box::new([0; PAGE_BYTES]);
+    put_fences(&mut page, &fences);
+    pages.push(page);
+    let mut file = header.encode().unwrap().to_vec();
+    for (number, mut page) in (1..).zip(pages) {
+        PagePlace { number, ..RUN_PLACE }.seal(&mut page);
+        file.extend(page.iter());
+    }
+    file
+}
+
+fn check_key_run(file: &[u8], width: KeyWidth) {
+    let pages: Vec<&Page> = file.as_chunks::<PAGE_BYTES>().0.iter().collect();
+    let header = KeyRunHeader::decode(pages[0]).unwrap();
+    assert_eq!(header, run_header(width));
+    assert_eq!(header.file_bytes(), file.len() as u64);
+    for (number, page) in (1..).zip(&pages[1..]) {
+        PagePlace { number, ..RUN_PLACE }.check(page.as_slice()).unwrap();
+    }
+    let entry_pages = &pages[1..=usize::try_from(header.entry_pages()).unwrap()];
+    let entries: Vec<RunEntry> = entry_pages
+        .iter()
+        .flat_map(|page| EntryPage::decode(width, page).unwrap().entries().collect::<Vec<_>>())
+        .collect();
+    assert_eq!(entries, run_entries(width));
+    let blocks = pages[1 + entry_pages.len()].as_chunks::<BLOCK_BYTES>().0;
+    let filter = KeyFilter::from_blocks(blocks[..usize::try_from(header.filter_blocks).unwrap()].iter().copied());
+    assert!(entries.iter().all(|entry| filter.may_have(entry.key)));
+    let stored: Vec<u64> = fences(pages[2 + entry_pages.len()], entry_pages.len()).collect();
+    assert_eq!(stored, entries.chunks(capacity(width)).map(|page| page[0].key.high()).collect::<Vec<_>>());
+}
+
 fn manifest() -> Manifest {
     let mut meta = Vec::new();
     segment_meta().encode(&mut meta);
@@ -304,6 +450,7 @@ fn manifest() -> Manifest {
             deletes: encode_deletes([5, 6]).into(),
         }],
         generations: vec![generation(17, 1_000, 990_000), generation(21, 0, 1_000_000)],
+        runs: Vec::new(),
     };
     Manifest {
         log_id,

@@ -11,7 +11,7 @@ use datafusion::physical_expr::expressions::{
 };
 use outcrop_engine::ScanColumn;
 use outcrop_types::{
-    Column, ColumnId, CompareOp, DataType, IndexId, KeyIndex, Predicate, SchemaVersion, TableId, TableName,
+    Column, ColumnId, CompareOp, DataType, IndexId, KeyIndex, KeySecret, Predicate, SchemaVersion, TableId, TableName,
     TableOptions, TableSchema, Value,
 };
 
@@ -39,7 +39,12 @@ fn table() -> TableSchema {
         version: SchemaVersion::new(1),
         name: TableName::new("commons", "t"),
         columns: vec![column(ID, "id", DataType::Int4), column(NAME, "name", DataType::Text)],
-        keys: vec![KeyIndex { id: IndexId::new(1), name: "t_pkey".to_owned(), columns: vec![ID, NAME] }],
+        keys: vec![KeyIndex {
+            id: IndexId::new(1),
+            name: "t_pkey".to_owned(),
+            columns: vec![ID, NAME],
+            secret: KeySecret::default(),
+        }],
         options: TableOptions::default(),
     }
 }

@@ -11,12 +11,15 @@ use arrow_select::take::take_record_batch;
 use outcrop_env::FileName;
 use outcrop_format::SegmentMeta;
 use outcrop_types::{
-    Column, ColumnId, CommitSeq, CompareOp, Condition, DataType, Predicate, RowOrdinal, TableSchema, Value,
+    Column, ColumnId, CommitSeq, CompareOp, Condition, DataType, LogId, Predicate, RowOrdinal, TableSchema, UnitId,
+    Value,
 };
 use proptest::prelude::*;
 
 use super::data::*;
-use crate::{PageCache, ScanColumn, Segment, SegmentOptions, SegmentWriter, meta_checksum, orphans, read_meta};
+use crate::{
+    LiveFiles, PageCache, ScanColumn, Segment, SegmentOptions, SegmentWriter, meta_checksum, orphans, read_meta,
+};
 
 fn spreads() -> impl Strategy<Value = Spread> {
     prop_oneof![Just(Spread::Constant), Just(Spread::Few), Just(Spread::Ascending), Just(Spread::Wild)]
@@ -272,13 +275,21 @@ fn an_aborted_writer_leaves_no_file_and_orphans_are_found() {
     drop(writer());
     assert_eq!(env.disk.list(DIR).unwrap(), []);
     write(&env, &schema, &batch, 10, &SegmentOptions::default());
-    for name in ["segments/notes.txt", "segments/x.vortex", &format!("segments/{LOG}-99.meta.tmp")] {
+    let own_run = format!("{LOG}-17.keys");
+    let run = format!("segments/{own_run}");
+    for name in ["segments/notes.txt", "segments/x.vortex", &format!("segments/{LOG}-99.meta.tmp"), &run] {
         env.disk.create(&FileName::new(name).unwrap()).unwrap();
     }
-    let names = |live| orphans(&env, DIR, &live).unwrap().iter().map(|name| name.base().to_owned()).collect::<Vec<_>>();
-    assert_eq!(names([(LOG, UNIT)].into()), [format!("{LOG}-99.meta.tmp")]);
-    let all = [format!("{LOG}-17.meta"), format!("{LOG}-17.vortex"), format!("{LOG}-99.meta.tmp")];
-    assert_eq!(names([].into()), all);
+    let names = |segments: &[(LogId, UnitId)], key_runs: &[(LogId, UnitId)]| {
+        let live =
+            LiveFiles { segments: segments.iter().copied().collect(), key_runs: key_runs.iter().copied().collect() };
+        orphans(&env, DIR, &live).unwrap().iter().map(|name| name.base().to_owned()).collect::<Vec<_>>()
+    };
+    let this = [(LOG, UNIT)];
+    assert_eq!(names(&this, &this), [format!("{LOG}-99.meta.tmp")]);
+    assert_eq!(names(&this, &[]), [own_run.clone(), format!("{LOG}-99.meta.tmp")], "its rows are in another run");
+    let all = [own_run, format!("{LOG}-17.meta"), format!("{LOG}-17.vortex"), format!("{LOG}-99.meta.tmp")];
+    assert_eq!(names(&[], &[]), all);
 }
 
 #[test]

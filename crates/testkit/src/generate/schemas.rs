@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use outcrop_types::{
-    Column, ColumnId, DataType, IndexId, KeyIndex, SchemaVersion, TableId, TableName, TableOptions, TableSchema, Value,
+    Column, ColumnId, DataType, IndexId, KeyIndex, KeySecret, SchemaVersion, TableId, TableName, TableOptions,
+    TableSchema, Value,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -84,6 +85,7 @@ fn build(table: TableId, key: Vec<DataType>, others: Vec<(DataType, bool)>) -> T
             id: IndexId::new(1),
             name: format!("{table}_pkey"),
             columns: key.iter().map(|column| column.id).collect(),
+            secret: KeySecret::default(),
         }],
     };
     TableSchema {
