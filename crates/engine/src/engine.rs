@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use outcrop_env::{DirLock, Env, TaskHandle};
+use outcrop_env::{DirLock, Env, Signal, TaskHandle};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId};
 use parking_lot::Mutex;
 
 use crate::catalog::undefined_table;
 use crate::commit::{CommitHandle, LogWorker, only_shard};
+use crate::compaction::{CompactionWorker, Limits, debt, sizes};
 use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
 use crate::key_index::MergeWorker;
 use crate::node::Node;
@@ -34,6 +35,7 @@ struct Owner {
 /// The workers, stopped in the order of the fields, and the directory's lock, given back last.
 #[derive(Debug)]
 struct Running {
+    _compaction: TaskHandle,
     _merge: TaskHandle,
     _flush: TaskHandle,
     _log: TaskHandle,
@@ -94,6 +96,16 @@ pub struct EngineStatus {
     pub groups: u64,
     /// Flushes installed since start.
     pub flushes: u64,
+    /// Compactions installed since start.
+    pub compactions: u64,
+    /// Rows that they wrote.
+    pub compacted_rows: u64,
+    /// Bytes that they wrote, about.
+    pub compacted_bytes: u64,
+    /// Bytes of live rows in segments that are worth a rewrite: how far compaction is behind.
+    pub compaction_debt_bytes: u64,
+    /// Dead rows of all segments.
+    pub dead_rows: u64,
     /// Why writes are delayed, if they are.
     pub stall_reason: Option<&'static str>,
     /// Why writes are refused for good, if they are (W9).
@@ -108,17 +120,21 @@ impl Engine {
     /// with file and offset, `IoError`.
     pub fn open(env: &Env, options: EngineOptions) -> Result<Self> {
         let Start { node, log, checkpoints, lock } = recovery::open(env, options.checked())?;
-        let log_worker = LogWorker::new(Arc::clone(&node), log);
-        let log = env.tasks.start("log", Arc::clone(&node.log_signal), Box::new(log_worker));
-        let flush_worker = FlushWorker::new(Arc::clone(&node), checkpoints);
-        let flush = env.tasks.start("flush", Arc::clone(&node.flush_signal), Box::new(flush_worker));
-        let merge_worker = MergeWorker::new(Arc::clone(&node));
-        let merge = env.tasks.start("key-merge", Arc::clone(&node.merge_signal), Box::new(merge_worker));
-        for task in [&log, &flush, &merge] {
+        let start = |name, signal: &Arc<Signal>, worker| -> Result<TaskHandle> {
+            let task = env.tasks.start(name, Arc::clone(signal), worker).map_err(|error| {
+                let message = format!("could not start background task {name}: {error}");
+                Error::new(Condition::IoError, message).with_source(error)
+            })?;
             let node = Arc::clone(&node);
             task.on_panic(move |message| node.poison(&format!("a background task panicked: {message}")));
-        }
-        let running = Running { _merge: merge, _flush: flush, _log: log, _lock: lock };
+            Ok(task)
+        };
+        let log = start("log", &node.log_signal, Box::new(LogWorker::new(Arc::clone(&node), log)))?;
+        let flush = start("flush", &node.flush_signal, Box::new(FlushWorker::new(Arc::clone(&node), checkpoints)))?;
+        let merge = start("key-merge", &node.merge_signal, Box::new(MergeWorker::new(Arc::clone(&node))))?;
+        let compaction =
+            start("compaction", &node.compaction_signal, Box::new(CompactionWorker::new(Arc::clone(&node))))?;
+        let running = Running { _compaction: compaction, _merge: merge, _flush: flush, _log: log, _lock: lock };
         Ok(Self { owner: Arc::new(Owner { node, running: Mutex::new(Some(running)) }) })
     }
 
@@ -140,10 +156,10 @@ impl Engine {
             .with_detail(format!("The newest visible commit is {}.", node.published_seq())))
     }
 
-    /// Changes the catalog.
-    #[expect(clippy::needless_pass_by_value, reason = "a request is handed over")]
-    pub fn ddl(&self, change: Ddl) -> CommitHandle {
-        self.node().commit_ddl(&change)
+    /// Changes the catalog: one [`Ddl`], or a list of them, which is one commit. They apply in order; if one is refused, none
+    /// applies.
+    pub fn ddl(&self, changes: impl Into<Vec<Ddl>>) -> CommitHandle {
+        self.node().commit_ddl(&changes.into())
     }
 
     /// Begins a statement that writes to one table. `snapshot` is what the statement read; addresses given later are of it.
@@ -208,12 +224,37 @@ impl Engine {
         let node = self.node();
         node.tail.lock().check_durable()?;
         let failures = node.flushes.failures();
-        let number = node.flushes.want_checkpoint();
+        let number = node.flushes.want();
         node.flush_signal.notify();
         node.env.tasks.wait_until(&node.progress, None, &mut || {
-            (node.flushes.checkpoints_done() >= number && node.log_requests.is_done()) || self.is_stopped(failures)
+            (node.flushes.done() >= number && node.log_requests.is_done()) || self.is_stopped(failures)
         });
         self.check_stopped(failures)
+    }
+
+    /// Rewrites segments until all are near their best size and without dead rows, and waits. Blocks the calling thread. Rows
+    /// in memory stay there: [`Engine::flush`] comes first for those who want everything in few segments.
+    ///
+    /// # Errors
+    /// `DiskFull`, after which nothing is lost and a later call may succeed; `Poisoned`; `AdminShutdown`.
+    pub fn compact(&self) -> Result<()> {
+        let node = self.node();
+        let failures = node.compactions.failures();
+        let number = node.compactions.want();
+        node.compaction_signal.notify();
+        node.env.tasks.wait_until(&node.progress, None, &mut || {
+            node.compactions.done() >= number
+                || node.compactions.failures() > failures
+                || node.tail.lock().check_open().is_err()
+        });
+        if node.compactions.done() >= number {
+            return Ok(());
+        }
+        node.tail.lock().check_open()?;
+        match node.compactions.last_failure() {
+            Some(error) => Err(error),
+            None => Err(Error::internal("a compaction ended without a reason")),
+        }
     }
 
     /// Counters and gauges.
@@ -227,10 +268,14 @@ impl Engine {
             commits: node.counters.commits.load(Ordering::Relaxed),
             groups: node.counters.groups.load(Ordering::Relaxed),
             flushes: node.counters.flushes.load(Ordering::Relaxed),
+            compactions: node.counters.compactions.load(Ordering::Relaxed),
+            compacted_rows: node.counters.compacted_rows.load(Ordering::Relaxed),
+            compacted_bytes: node.counters.compacted_bytes.load(Ordering::Relaxed),
             stall_reason: node.pressure.reason(node.options.memtable_bytes_max),
             poisoned: node.tail.lock().poisoned().map(str::to_owned),
             ..EngineStatus::default()
         };
+        let limits = Limits::background(&node.options);
         for shard in version.tables.values().flat_map(|table| &table.shards) {
             status.live_rows += shard.live_rows();
             status.key_index_bytes += shard.keys().map_or(0, |keys| keys.bytes());
@@ -239,7 +284,9 @@ impl Engine {
                 status.key_run_bytes += run.bytes();
                 status.key_index_bytes += run.resident_bytes();
             }
+            status.compaction_debt_bytes += debt(&sizes(shard), &limits);
             for view in shard.segments() {
+                status.dead_rows += u64::from(view.deletes.deleted());
                 status.segments += 1;
                 status.segment_bytes += view.segment.bytes();
             }
@@ -277,7 +324,7 @@ impl Engine {
         outcome
     }
 
-    fn node(&self) -> &Arc<Node> {
+    pub(crate) fn node(&self) -> &Arc<Node> {
         &self.owner.node
     }
 

@@ -8,6 +8,7 @@
 //! TableWrite ─▶ shard turn: conflicts, victims ─▶ CommitRecord ─▶ log group ─▶ fdatasync ─▶ Version published ─▶ CommitHandle done
 //! Snapshot (one Arc<Version>) ─▶ TableSnapshot ─▶ morsels ─▶ data AND mask ─▶ RecordBatch
 //! sealed generation ─▶ flush: segment from the rows alive at a pin ─▶ install record ─▶ manifest checkpoint ─▶ log truncated
+//! small or half-dead segments ─▶ compaction: one segment from their rows alive at a pin ─▶ install record ─▶ files removed
 //! ```
 //!
 //! # Invariants
@@ -24,6 +25,7 @@
 pub mod catalog;
 pub mod check;
 mod commit;
+mod compaction;
 mod engine;
 mod files;
 mod flush;
@@ -33,6 +35,7 @@ mod memtable;
 mod node;
 pub mod options;
 mod recovery;
+mod rewrite;
 pub mod snapshot;
 mod stage;
 pub mod write;

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::EngineOptions;
 use crate::catalog::undefined_table;
 use crate::commit::{Answer, CommitHandle, LogRequests, Pressure, Shard, Tail, Ticket};
-use crate::flush::FlushState;
+use crate::flush::Requests;
 use crate::snapshot::{LiveVersions, ShardState, Snapshot, Version};
 use crate::write::Commit;
 
@@ -35,7 +35,12 @@ pub(crate) struct Node {
     pub(crate) shards: RwLock<HashMap<TableId, Arc<Shard>>>,
     pub(crate) pressure: Pressure,
     pub(crate) log_requests: LogRequests,
-    pub(crate) flushes: FlushState,
+    /// Checkpoints that were asked for, and failures of the flush worker.
+    pub(crate) flushes: Requests,
+    /// Compactions that were asked for, and failures of the compaction worker.
+    pub(crate) compactions: Requests,
+    /// The newest install.
+    pub(crate) installed: AtomicU64,
     pub(crate) counters: Counters,
     /// Segments that no version from some commit on has.
     pub(crate) retired: Mutex<Vec<RetiredSegment>>,
@@ -48,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) log_signal: Arc<Signal>,
     /// Wakes the flush worker.
     pub(crate) flush_signal: Arc<Signal>,
+    /// Wakes the compaction worker.
+    pub(crate) compaction_signal: Arc<Signal>,
     /// Wakes the worker that merges key runs.
     pub(crate) merge_signal: Arc<Signal>,
     /// Notified after each publication, flush, failure: for those who wait for a state of the node.
@@ -76,6 +83,9 @@ pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) groups: AtomicU64,
     pub(crate) flushes: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    pub(crate) compacted_rows: AtomicU64,
+    pub(crate) compacted_bytes: AtomicU64,
     pub(crate) log_bytes: AtomicU64,
 }
 
@@ -95,8 +105,9 @@ impl Ids {
         UnitId::new(self.next_unit.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(crate) fn table(&self) -> TableId {
-        TableId::new(self.next_table.fetch_add(1, Ordering::Relaxed))
+    /// This id and those before it are taken.
+    pub(crate) fn claim_table(&self, table: TableId) {
+        self.next_table.fetch_max(table.get().saturating_add(1), Ordering::Relaxed);
     }
 
     pub(crate) fn next_unit(&self) -> UnitId {
@@ -117,6 +128,17 @@ impl Node {
     /// The newest published commit.
     pub(crate) fn published_seq(&self) -> CommitSeq {
         self.published.load().seq
+    }
+
+    /// An install has its place in the log: a checkpoint that holds it makes its inputs needless.
+    pub(crate) fn note_install(&self, seq: CommitSeq) {
+        self.installed.fetch_max(seq.get(), Ordering::AcqRel);
+        self.flush_signal.notify();
+    }
+
+    /// The newest install.
+    pub(crate) fn installed(&self) -> CommitSeq {
+        CommitSeq::new(self.installed.load(Ordering::Acquire))
     }
 
     /// Says that the versions from commit `at` on have the runs of `after`, and no longer all those of `before`.
@@ -179,6 +201,7 @@ impl Node {
         self.log_signal.notify();
         self.flush_signal.notify();
         self.merge_signal.notify();
+        self.compaction_signal.notify();
         self.progress.notify();
     }
 }

@@ -26,6 +26,12 @@ pub struct EngineOptions {
     pub page_cache_bytes: u64,
     /// Longest that a write waits for memory before it is refused with a retryable error. Default 10 s.
     pub stall_max: Duration,
+    /// Size that compaction gives segments; smaller ones are merged. Default 256 MiB.
+    pub compaction_bytes_target: u64,
+    /// A segment is rewritten when this share of its rows is dead. Default 30.
+    pub compaction_dead_percent: u32,
+    /// Whether segments are compacted without being asked. Default true.
+    pub compaction_in_background: bool,
 }
 
 impl Default for EngineOptions {
@@ -40,6 +46,9 @@ impl Default for EngineOptions {
             commit_inline_bytes_max: 8 << 20,
             page_cache_bytes: 256 << 20,
             stall_max: Duration::from_secs(10),
+            compaction_bytes_target: 256 << 20,
+            compaction_dead_percent: 30,
+            compaction_in_background: true,
         }
     }
 }
@@ -50,6 +59,7 @@ impl EngineOptions {
     pub(crate) fn checked(mut self) -> Self {
         self.flush_rows_max = self.flush_rows_max.clamp(1, SEGMENT_ROWS_MAX / 2);
         self.commit_inline_bytes_max = self.commit_inline_bytes_max.min(COMMIT_INLINE_BYTES_LIMIT);
+        self.compaction_dead_percent = self.compaction_dead_percent.clamp(1, 100);
         self.log_bytes_max = self.log_bytes_max.max(self.log_file_bytes.saturating_mul(2));
         self
     }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt::{self, Debug};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,8 +34,10 @@ pub enum Step {
 /// Runs workers and lets callers wait for them.
 pub trait Tasks: Send + Sync + Debug {
     /// Starts a worker, which runs until it says [`Step::Stop`] or its handle goes.
-    #[must_use = "the worker stops when its handle is dropped"]
-    fn start(&self, name: &'static str, signal: Arc<Signal>, worker: Box<dyn Worker>) -> TaskHandle;
+    ///
+    /// # Errors
+    /// What the operating system says when it refuses a thread; the worker is gone then.
+    fn start(&self, name: &'static str, signal: Arc<Signal>, worker: Box<dyn Worker>) -> io::Result<TaskHandle>;
 
     /// Blocks until `done` is true, looking again after each notification of `signal`, at most `deadline` from now.
     /// Returns whether `done` was true. `done` must not block.

@@ -121,7 +121,10 @@ impl Log {
     pub(crate) fn begin_epoch(env: &Env, dir: &str, id: LogId, parts: Parts) -> Result<Self> {
         let Parts { epoch, files, next_page, last_seq, preparer } = parts;
         let worker = PrepareWorker::new(Arc::clone(&preparer));
-        let worker = env.tasks.start("log-prepare", Arc::clone(preparer.signal()), Box::new(worker));
+        let worker = env
+            .tasks
+            .start("log-prepare", Arc::clone(preparer.signal()), Box::new(worker))
+            .map_err(|error| dir_error("start a background task for", dir, error))?;
         let mut log = Self {
             env: env.clone(),
             dir: dir.to_owned(),

@@ -1,6 +1,7 @@
 //! The data files of a segment and where its columns are in them.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use outcrop_env::{Env, FileName};
@@ -35,8 +36,9 @@ struct DataFile {
     name: FileName,
     length: u64,
     checksums: Vec<u32>,
-    /// Columns that it holds, the hidden one included.
-    columns: usize,
+    /// Columns that it may hold: those of the table, and in the first file the hidden one, which rows of one commit do
+    /// without.
+    columns: RangeInclusive<usize>,
     reader: Mutex<Option<Arc<ColumnReader>>>,
 }
 
@@ -69,9 +71,9 @@ impl DataFiles {
         self.places.get(&column).copied()
     }
 
-    /// Where the hidden column is: after the columns of the first file.
+    /// Where the hidden column is, if it is stored: after the columns of the first file.
     pub(crate) fn seq_place(&self) -> Option<Place> {
-        self.files.first().map(|file| Place { file: 0, position: file.columns.saturating_sub(1) })
+        self.files.first().map(|file| Place { file: 0, position: *file.columns.start() })
     }
 
     /// Reads from a file. After an error it is opened anew by the next read, because Vortex's readers remember failures.
@@ -94,7 +96,7 @@ impl DataFiles {
             return Ok(Arc::clone(reader));
         }
         let paged = PagedFile::open(&*self.env.disk, &file.name, file.length, &file.checksums, &self.cache)?;
-        let reader = ColumnReader::open(paged, self.cache.session(), file.columns, u64::from(self.rows))?;
+        let reader = ColumnReader::open(paged, self.cache.session(), file.columns.clone(), u64::from(self.rows))?;
         let reader = Arc::new(reader);
         *kept = Some(Arc::clone(&reader));
         Ok(reader)
@@ -107,7 +109,7 @@ impl DataFile {
             name: file_name(dir, &file.name)?,
             length: file.length,
             checksums: file.page_crc32c.clone(),
-            columns: file.columns.len() + usize::from(index == 0),
+            columns: file.columns.len()..=file.columns.len() + usize::from(index == 0),
             reader: Mutex::new(None),
         })
     }

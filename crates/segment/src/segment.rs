@@ -240,7 +240,7 @@ impl Segment {
                     (column.data_type.to_field(&column.name, column.nullable), array)
                 }
                 ScanColumn::CommitSeq if self.meta.min_seq == self.meta.max_seq => {
-                    // All rows came with one commit. A staged segment stores 0: it was written before that commit had
+                    // All rows came with one commit. A staged segment stores none: it was written before that commit had
                     // its number, which its owner put in the metadata since (W10).
                     let seqs = UInt64Array::from_value(self.meta.min_seq.get(), count);
                     (Field::new(SEQ_NAME, ArrowType::UInt64, false), Some(Arc::new(seqs) as ArrayRef))

@@ -73,9 +73,16 @@ fn verify_columns(meta: &SegmentMeta, file: &MetaFile, index: usize, files: &Dat
     Ok(())
 }
 
-/// Decodes the hidden column and compares its range.
+/// Decodes the hidden column and compares its range. Without it all rows are of one commit, which the metadata names.
 fn verify_seqs(meta: &SegmentMeta, files: &DataFiles) -> Result<()> {
     let Some(place) = files.seq_place() else { return Ok(()) };
+    if !files.read(place.file, |reader| Ok(reader.has(place.position)))? {
+        if meta.min_seq == meta.max_seq {
+            return Ok(());
+        }
+        let name = crate::data_file_name(meta.log_id, meta.unit);
+        return Err(Error::corrupt(name, 0, "it lacks the commits of its rows, and its metadata names several"));
+    }
     let wanted = [Wanted { position: place.position, data_type: None }];
     let allowed = meta.min_seq.get()..=meta.max_seq.get();
     for rows in steps(meta) {

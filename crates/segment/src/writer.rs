@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, RecordBatch, UInt64Array};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use outcrop_env::{Env, FileName};
 use outcrop_format::SegmentMeta;
 use outcrop_format::meta::{BLOCK_ROWS, ColumnZones, MetaColumn, MetaFile, MetaFileKind};
@@ -30,6 +30,15 @@ impl Default for SegmentOptions {
     fn default() -> Self {
         Self { block_rows: BLOCK_ROWS, chunk_bytes: 256 * 1024 }
     }
+}
+
+/// Where the commit numbers of rows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RowSeqs {
+    /// In the hidden column, one for each row (F4).
+    Stored,
+    /// In the metadata: all rows come with one commit.
+    OfOneCommit,
 }
 
 /// Writes one segment: batches in row order, then [`SegmentWriter::finish`]. It streams: beyond the chunks that are being
@@ -75,6 +84,7 @@ pub struct SegmentWriter {
     columns: ColumnWriter,
     zones: ZoneBuilder,
     rows: u32,
+    row_seqs: RowSeqs,
     /// Least and greatest `CommitSeq` so far.
     seqs: Option<(u64, u64)>,
 }
@@ -92,26 +102,90 @@ impl SegmentWriter {
         schema: Arc<TableSchema>,
         options: &SegmentOptions,
     ) -> Result<Self> {
+        Self::create_with(env, dir, log_id, unit, schema, options, RowSeqs::Stored)
+    }
+
+    /// Starts a segment whose rows are all of one commit, which has no number yet (W10). None is stored: metadata with
+    /// `CommitSeq::ZERO` comes out of [`SegmentWriter::finish`], and the segment's owner puts the number there.
+    ///
+    /// # Errors
+    /// As [`SegmentWriter::create`].
+    pub fn create_staged(
+        env: &Env,
+        dir: &str,
+        log_id: LogId,
+        unit: UnitId,
+        schema: Arc<TableSchema>,
+        options: &SegmentOptions,
+    ) -> Result<Self> {
+        Self::create_with(env, dir, log_id, unit, schema, options, RowSeqs::OfOneCommit)
+    }
+
+    fn create_with(
+        env: &Env,
+        dir: &str,
+        log_id: LogId,
+        unit: UnitId,
+        schema: Arc<TableSchema>,
+        options: &SegmentOptions,
+        row_seqs: RowSeqs,
+    ) -> Result<Self> {
         let name = file_name(dir, &data_file_name(log_id, unit))?;
         let path = env.disk.describe(&name);
         let block_rows = options.block_rows.max(1);
         let temporary =
             TemporaryFile::create(env, temporary_name(&name)?).map_err(|error| io_error("create", &path, error))?;
         let layout = Layout { block_rows, chunk_bytes: options.chunk_bytes };
-        let columns = ColumnWriter::new(Arc::clone(temporary.file()), path, &schema.columns, layout)?;
+        let columns = ColumnWriter::new(Arc::clone(temporary.file()), path, &schema.columns, row_seqs, layout)?;
         let types = schema.columns.iter().map(|column| column.data_type.clone());
         let zones = ZoneBuilder::new(types, block_rows);
         let (env, dir) = (env.clone(), dir.to_owned());
-        Ok(Self { env, dir, name, temporary, log_id, unit, schema, block_rows, columns, zones, rows: 0, seqs: None })
+        Ok(Self {
+            env,
+            dir,
+            name,
+            temporary,
+            log_id,
+            unit,
+            schema,
+            block_rows,
+            columns,
+            zones,
+            rows: 0,
+            row_seqs,
+            seqs: None,
+        })
     }
 
     /// Adds rows: a batch of the table's Arrow schema, and the insert `CommitSeq` of each row.
     ///
     /// # Errors
     /// `DiskFull` or `IoError` when the file cannot be written; `ProgramLimitExceeded` beyond [`SEGMENT_ROWS_MAX`] rows;
-    /// `InternalError` for a batch of another shape. The segment cannot be continued after an error.
+    /// `InternalError` for a batch of another shape, or in a staged segment. It cannot be continued after an error.
     pub fn write(&mut self, batch: &RecordBatch, seqs: &UInt64Array) -> Result<()> {
-        self.check_shape(batch, seqs)?;
+        if self.row_seqs != RowSeqs::Stored || batch.num_rows() != seqs.len() || seqs.null_count() != 0 {
+            return Err(self.wrong_shape());
+        }
+        for &seq in seqs.values() {
+            let (min, max) = self.seqs.unwrap_or((seq, seq));
+            self.seqs = Some((min.min(seq), max.max(seq)));
+        }
+        self.append(batch, Some(Arc::new(seqs.clone())))
+    }
+
+    /// Adds rows to a staged segment.
+    ///
+    /// # Errors
+    /// As [`SegmentWriter::write`]; `InternalError` in a segment that is not staged.
+    pub fn write_staged(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.row_seqs != RowSeqs::OfOneCommit {
+            return Err(self.wrong_shape());
+        }
+        self.append(batch, None)
+    }
+
+    fn append(&mut self, batch: &RecordBatch, seqs: Option<ArrayRef>) -> Result<()> {
+        self.check_shape(batch)?;
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -123,12 +197,8 @@ impl SegmentWriter {
                 format!("a segment has at most {SEGMENT_ROWS_MAX} rows"),
             ));
         };
-        for &seq in seqs.values() {
-            let (min, max) = self.seqs.unwrap_or((seq, seq));
-            self.seqs = Some((min.min(seq), max.max(seq)));
-        }
         self.zones.append(batch.columns(), added);
-        self.columns.write(batch.columns(), Arc::new(seqs.clone()))?;
+        self.columns.write(batch.columns(), seqs, batch.num_rows())?;
         self.rows = total;
         Ok(())
     }
@@ -196,18 +266,17 @@ impl SegmentWriter {
     /// Gives the segment up and removes its file.
     pub fn abort(self) {}
 
-    fn check_shape(&self, batch: &RecordBatch, seqs: &UInt64Array) -> Result<()> {
+    fn check_shape(&self, batch: &RecordBatch) -> Result<()> {
         let expected = &self.schema.columns;
         let fits = batch.num_columns() == expected.len()
-            && batch.num_rows() == seqs.len()
-            && seqs.null_count() == 0
             && expected.iter().zip(batch.columns()).all(|(column, array)| {
                 *array.data_type() == column.data_type.to_arrow() && (column.nullable || array.null_count() == 0)
             });
-        if fits {
-            return Ok(());
-        }
-        Err(Error::internal(format!("a batch of another shape than table {}", self.schema.name)))
+        if fits { Ok(()) } else { Err(self.wrong_shape()) }
+    }
+
+    fn wrong_shape(&self) -> Error {
+        Error::internal(format!("a batch of another shape than table {}", self.schema.name))
     }
 }
 

@@ -35,12 +35,23 @@ pub struct NewTable {
 pub enum Ddl {
     /// `CREATE SCHEMA`: 42P06 if it exists.
     CreateSchema(String),
-    /// `DROP SCHEMA`: 3F000 if it does not exist, 2BP01 if it holds tables.
+    /// `DROP SCHEMA`: 3F000 if it does not exist; 2BP01 for `commons`, and if it holds tables.
     DropSchema(String),
+    /// `DROP SCHEMA … CASCADE`: its tables go too. 3F000 if it does not exist; 2BP01 for `commons`.
+    DropSchemaCascade(String),
     /// `CREATE TABLE`: 42P07 if it exists, 3F000 without the schema, 42701, 54011, 42622, 42P16 for bad definitions.
     CreateTable(NewTable),
     /// `DROP TABLE`: 42P01 if it does not exist.
     DropTable(TableName),
+    /// `DROP TABLE IF EXISTS`.
+    DropTableIfExists(TableName),
     /// `TRUNCATE`, several tables at once: 42P01 if one does not exist.
     Truncate(Vec<TableName>),
+}
+
+/// One change is a list of one: [`crate::Engine::ddl`] takes lists.
+impl From<Ddl> for Vec<Ddl> {
+    fn from(change: Ddl) -> Self {
+        vec![change]
+    }
 }

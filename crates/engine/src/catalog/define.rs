@@ -8,9 +8,9 @@ use outcrop_types::{
     TableSchema,
 };
 
-use super::{Catalog, Ddl, NewColumn, NewTable};
+use super::{NewColumn, NewTable};
 
-/// Makes the schema of a new table. Pure; whether the name is free is judged by [`Ddl::check`].
+/// Makes the schema of a new table. Pure; whether the name is free is judged by [`super::plan`].
 pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
     check_name(&new.name.table)?;
     if new.columns.len() > COLUMNS_MAX {
@@ -66,60 +66,9 @@ pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
     })
 }
 
-impl Ddl {
-    /// Judges existence against a catalog.
-    ///
-    /// # Errors
-    /// As the variants say.
-    pub(crate) fn check(&self, catalog: &Catalog) -> Result<()> {
-        match self {
-            Self::CreateSchema(name) => {
-                check_name(name)?;
-                if catalog.has_schema(name) {
-                    return Err(Error::new(Condition::DuplicateSchema, format!("schema \"{name}\" already exists")));
-                }
-            }
-            Self::DropSchema(name) => {
-                require_schema(catalog, name)?;
-                if catalog.schema_in_use(name) || name == outcrop_types::schema::DEFAULT_SCHEMA {
-                    return Err(Error::new(
-                        Condition::DependentObjectsStillExist,
-                        format!("cannot drop schema {name} because other objects depend on it"),
-                    )
-                    .with_hint("Drop its tables first; the schema commons always stays."));
-                }
-            }
-            Self::CreateTable(new) => {
-                require_schema(catalog, &new.name.schema)?;
-                if catalog.table(&new.name).is_some() {
-                    let name = &new.name.table;
-                    return Err(Error::new(Condition::DuplicateTable, format!("relation \"{name}\" already exists")));
-                }
-            }
-            Self::DropTable(name) => {
-                catalog.table(name).ok_or_else(|| undefined_table(name))?;
-            }
-            Self::Truncate(names) => {
-                for name in names {
-                    catalog.table(name).ok_or_else(|| undefined_table(name))?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// 42P01.
 pub(crate) fn undefined_table(name: impl std::fmt::Display) -> Error {
     Error::new(Condition::UndefinedTable, format!("table \"{name}\" does not exist"))
-}
-
-fn require_schema(catalog: &Catalog, name: &str) -> Result<()> {
-    if catalog.has_schema(name) {
-        Ok(())
-    } else {
-        Err(Error::new(Condition::InvalidSchemaName, format!("schema \"{name}\" does not exist")))
-    }
 }
 
 fn define_key(columns: &mut [Column], name: &str, key_columns: &[String]) -> Result<KeyIndex> {
@@ -152,7 +101,7 @@ fn define_key(columns: &mut [Column], name: &str, key_columns: &[String]) -> Res
     Ok(KeyIndex { id: IndexId::new(1), name: name.to_owned(), columns: ids, secret: KeySecret::default() })
 }
 
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.contains('\0') {
         return Err(Error::new(Condition::InvalidTableDefinition, "a name is empty or contains a null character"));
     }

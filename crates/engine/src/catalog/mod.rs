@@ -2,8 +2,10 @@
 
 mod ddl;
 mod define;
+mod plan;
 mod view;
 
 pub use ddl::{Ddl, NewColumn, NewTable};
-pub(crate) use define::{define_table, undefined_table};
+pub(crate) use define::undefined_table;
+pub(crate) use plan::{Plan, Step, plan};
 pub use view::Catalog;

@@ -47,9 +47,9 @@ impl Catalog {
         self.names.values().filter_map(|id| self.tables.get(id))
     }
 
-    /// Whether a schema holds a table.
-    pub(crate) fn schema_in_use(&self, schema: &str) -> bool {
-        self.names.keys().any(|name| name.schema == schema)
+    /// The tables of a schema, sorted by name.
+    pub(crate) fn tables_of<'a>(&'a self, schema: &'a str) -> impl Iterator<Item = &'a Arc<TableSchema>> {
+        self.tables().filter(move |table| table.name.schema == schema)
     }
 
     pub(crate) fn put_schema(&mut self, name: &str) {

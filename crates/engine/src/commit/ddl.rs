@@ -1,26 +1,26 @@
 //! Changes of the catalog, judged and sequenced like any commit.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use outcrop_format::record::{Change, DdlChange};
 use outcrop_log::{Permit, SpaceClass};
-use outcrop_types::{CommitSeq, Error, KeySecret, Result, TableId, TableName, TableSchema};
+use outcrop_types::{CommitSeq, Error, KeySecret, Result, TableSchema};
 
 use super::shard::Shard;
 use super::tail::{Answer, Sequenced, Tail};
 use super::ticket::{CommitHandle, Ticket};
 use super::turn::{one_shard, only_shard};
 use crate::Ddl;
-use crate::catalog::{Catalog, define_table};
+use crate::catalog::{Plan, Step, plan};
 use crate::node::{Node, RetiredRun, RetiredSegment};
 use crate::snapshot::{ShardState, TableState, Version};
 use crate::write::{AppliedRows, Commit};
 
 impl Node {
-    /// Changes the catalog. Existence is judged against the tail, under the turns of the tables that go.
-    pub(crate) fn commit_ddl(&self, change: &Ddl) -> CommitHandle {
-        match self.sequence_ddl(change) {
+    /// Changes the catalog: all of `changes`, or none of them. Existence is judged against the tail, under the turns of the
+    /// tables that go.
+    pub(crate) fn commit_ddl(&self, changes: &[Ddl]) -> CommitHandle {
+        match self.sequence_ddl(changes) {
             Ok(ticket) => {
                 self.log_signal.notify();
                 CommitHandle::new(&ticket, &self.env.tasks)
@@ -29,101 +29,77 @@ impl Node {
         }
     }
 
-    fn sequence_ddl(&self, change: &Ddl) -> std::result::Result<Arc<Ticket>, Refused> {
-        let schema = match change {
-            Ddl::CreateTable(new) => Some(define_table(new, TableId::new(0))?),
-            Ddl::CreateSchema(_) | Ddl::DropSchema(_) | Ddl::DropTable(_) | Ddl::Truncate(_) => None,
+    fn sequence_ddl(&self, changes: &[Ddl]) -> std::result::Result<Arc<Ticket>, Refused> {
+        let plan_on = |tail: &Tail| {
+            let (seq, catalog) = (tail.version().seq, &tail.version().catalog);
+            plan(changes, catalog, self.ids.next_table(), &mut || self.new_secret())
+                .map_err(|error| Refused { seq, error })
         };
-        let bytes = schema.as_ref().map_or(0, schema_bytes) + DDL_BYTES;
-        let permit = self.admit(bytes, SpaceClass::Reserve)?;
+        let mut planned = plan_on(&self.tail.lock())?;
+        let permit = self.admit(record_bytes(&planned), SpaceClass::Reserve)?;
         loop {
-            let shards = self.shards_of(change)?;
+            let shards: Result<Vec<Arc<Shard>>> = planned.affected.iter().map(|id| self.shard(*id)).collect();
+            let Ok(shards) = shards else {
+                // Another statement dropped one of the tables since.
+                planned = plan_on(&self.tail.lock())?;
+                continue;
+            };
             let mut turns: Vec<_> = shards.iter().map(|shard| shard.turn()).collect();
             let mut tail = self.tail.lock();
             let seq = tail.version().seq;
             let refused = |error| Refused { seq, error };
             tail.check_open().map_err(refused)?;
-            change.check(&tail.version().catalog).map_err(refused)?;
-            let ids = affected(change, &tail.version().catalog);
-            if ids.iter().ne(shards.iter().map(|shard| shard.table()).collect::<BTreeSet<_>>().iter()) {
+            let now = plan_on(&tail)?;
+            if now.affected != planned.affected {
                 // Another statement dropped or created one of the tables before their turns were ours.
+                planned = now;
                 continue;
             }
             for turn in &mut turns {
                 turn.remaps = super::Remaps::default();
                 turn.open_since = None;
             }
-            return self.push_ddl(&mut tail, change, schema, &ids, permit).map_err(refused);
+            return self.push_ddl(&mut tail, now, permit).map_err(refused);
         }
     }
 
-    /// The shards whose tables go, by `TableId`.
-    fn shards_of(&self, change: &Ddl) -> std::result::Result<Vec<Arc<Shard>>, Refused> {
-        let (seq, ids) = {
-            let tail = self.tail.lock();
-            (tail.version().seq, affected(change, &tail.version().catalog))
-        };
-        ids.into_iter().map(|id| self.shard(id)).collect::<Result<_>>().map_err(|error| Refused { seq, error })
+    /// A secret for the long keys of an index.
+    fn new_secret(&self) -> KeySecret {
+        let mut secret = [0; 16];
+        self.env.rng.fill(&mut secret);
+        KeySecret::from_bytes(secret)
     }
 
-    fn push_ddl(
-        &self,
-        tail: &mut Tail,
-        change: &Ddl,
-        schema: Option<TableSchema>,
-        ids: &BTreeSet<TableId>,
-        permit: Permit,
-    ) -> Result<Arc<Ticket>> {
+    fn push_ddl(&self, tail: &mut Tail, plan: Plan, permit: Permit) -> Result<Arc<Ticket>> {
         let seq = tail.next_seq()?;
-        let old = tail.version();
-        let mut catalog = Catalog::clone(&old.catalog);
-        let mut tables = old.tables.clone();
-        let mut changes = Vec::new();
-        match change {
-            Ddl::CreateSchema(name) => {
-                catalog.put_schema(name);
-                changes.push(DdlChange::CreateSchema { name: name.clone() });
-            }
-            Ddl::DropSchema(name) => {
-                catalog.drop_schema(name);
-                changes.push(DdlChange::DropSchema { name: name.clone() });
-            }
-            Ddl::CreateTable(_) => {
-                let mut schema = schema.ok_or_else(|| Error::internal("a new table without schema"))?;
-                schema.id = self.ids.table();
-                for key in &mut schema.keys {
-                    let mut secret = [0; 16];
-                    self.env.rng.fill(&mut secret);
-                    key.secret = KeySecret::from_bytes(secret);
+        let mut tables = tail.version().tables.clone();
+        let mut changes = Vec::with_capacity(plan.steps.len());
+        for step in plan.steps {
+            changes.push(Change::Ddl(match step {
+                Step::CreateSchema(name) => DdlChange::CreateSchema { name },
+                Step::DropSchema(name) => DdlChange::DropSchema { name },
+                Step::CreateTable(schema) => {
+                    self.ids.claim_table(schema.id);
+                    tables.insert(schema.id, self.empty_table(&schema));
+                    self.shards.write().insert(schema.id, Arc::new(Shard::new(None)));
+                    DdlChange::PutTable(TableSchema::clone(&schema))
                 }
-                changes.push(DdlChange::PutTable(schema.clone()));
-                let schema = Arc::new(schema);
-                catalog.put_table(Arc::clone(&schema));
-                tables.insert(schema.id, self.empty_table(&schema));
-                self.shards.write().insert(schema.id, Arc::new(Shard::new(schema.id)));
-            }
-            Ddl::DropTable(_) => {
-                for id in ids {
-                    catalog.drop_table(*id);
-                    if let Some(table) = tables.remove(id) {
+                Step::DropTable(id) => {
+                    if let Some(table) = tables.remove(&id) {
                         self.retire_table(&table, seq)?;
                     }
-                    changes.push(DdlChange::DropTable { table: *id });
+                    DdlChange::DropTable { table: id }
                 }
-            }
-            Ddl::Truncate(_) => {
-                for id in ids {
-                    if let Some(table) = tables.get(id) {
-                        let empty = self.empty_table(&table.schema);
-                        self.retire_table(table, seq)?;
-                        tables.insert(*id, empty);
+                Step::Truncate(id) => {
+                    if let Some(table) = tables.get(&id).map(Arc::clone) {
+                        self.retire_table(&table, seq)?;
+                        tables.insert(id, self.empty_table(&table.schema));
                     }
-                    changes.push(DdlChange::Truncate { table: *id });
+                    DdlChange::Truncate { table: id }
                 }
-            }
+            }));
         }
-        let version = Version::new(seq, Arc::new(catalog), tables);
-        let changes = changes.into_iter().map(Change::Ddl).collect();
+        let version = Version::new(seq, Arc::new(plan.catalog), tables);
         tail.push(Sequenced { version, changes, permit }, self.env.clock.wall_us());
         let ticket = Ticket::new();
         let commit =
@@ -168,14 +144,13 @@ impl From<Error> for Refused {
     }
 }
 
-/// The tables whose rows go.
-fn affected(change: &Ddl, catalog: &Catalog) -> BTreeSet<TableId> {
-    let names: &[TableName] = match change {
-        Ddl::DropTable(name) => std::slice::from_ref(name),
-        Ddl::Truncate(names) => names,
-        Ddl::CreateSchema(_) | Ddl::DropSchema(_) | Ddl::CreateTable(_) => &[],
-    };
-    names.iter().filter_map(|name| catalog.table(name)).map(|schema| schema.id).collect()
+/// About the bytes of a record.
+fn record_bytes(plan: &Plan) -> u64 {
+    let schemas = plan.steps.iter().map(|step| match step {
+        Step::CreateTable(schema) => schema_bytes(schema),
+        Step::CreateSchema(_) | Step::DropSchema(_) | Step::DropTable(_) | Step::Truncate(_) => STEP_BYTES,
+    });
+    DDL_BYTES + schemas.sum::<u64>()
 }
 
 /// About the bytes of a schema in a record; names and defaults may be long.
@@ -188,4 +163,6 @@ fn schema_bytes(schema: &TableSchema) -> u64 {
 }
 
 const COLUMN_BYTES: usize = 64;
+/// A step without a schema: a tag, an id or a name.
+const STEP_BYTES: u64 = 192;
 const DDL_BYTES: u64 = 4_096;

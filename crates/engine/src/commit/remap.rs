@@ -62,6 +62,11 @@ impl Remaps {
         self.entries.push(Remap { input, at, map: Arc::new(map) });
     }
 
+    /// How many maps are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Forgets maps that no version still held can need: `oldest` is the oldest one.
     pub(crate) fn trim(&mut self, oldest: CommitSeq) {
         self.entries.retain(|entry| entry.at > oldest);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outcrop_types::{CommitSeq, TableId};
+use outcrop_types::CommitSeq;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::remap::Remaps;
@@ -11,7 +11,6 @@ use crate::key_index::KeyHash;
 /// The actor of one shard (W2): whoever holds its turn is the only one that changes the shard's tail.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    table: TableId,
     turn: Mutex<Turn>,
 }
 
@@ -27,17 +26,14 @@ pub(crate) struct Turn {
 }
 
 impl Shard {
-    pub(crate) fn new(table: TableId) -> Self {
-        Self { table, turn: Mutex::default() }
+    /// The writer of a shard whose open generation has rows since `open_since`.
+    pub(crate) fn new(open_since: Option<Duration>) -> Self {
+        Self { turn: Mutex::new(Turn { open_since, ..Turn::default() }) }
     }
 
     /// Waits for the turn.
     pub(crate) fn turn(&self) -> MutexGuard<'_, Turn> {
         self.turn.lock()
-    }
-
-    pub(crate) fn table(&self) -> TableId {
-        self.table
     }
 }
 

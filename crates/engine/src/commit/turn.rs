@@ -19,6 +19,7 @@ use crate::catalog::undefined_table;
 use crate::key_index::KeyHash;
 use crate::node::{Node, SEGMENT_DIR};
 use crate::snapshot::{NewSegment, ShardState, TableSnapshot, TableState, Version};
+use crate::stage::RowSet;
 use crate::write::{AppliedRows, Commit, Decision, LastWord, RowOutcome, TailView};
 
 /// A statement that is ready to be decided.
@@ -82,14 +83,19 @@ impl Outcomes {
     }
 
     pub(crate) fn add(&mut self, outcome: RowOutcome) {
-        match outcome {
-            RowOutcome::Inserted => self.inserted += 1,
-            RowOutcome::Updated => self.updated += 1,
-            RowOutcome::Deleted => self.deleted += 1,
-            RowOutcome::Skipped => {}
-        }
+        self.add_many(outcome, 1);
         if let Some(list) = &mut self.list {
             list.push(outcome);
+        }
+    }
+
+    /// `count` rows of one outcome, for those who want no list.
+    pub(crate) fn add_many(&mut self, outcome: RowOutcome, count: u64) {
+        match outcome {
+            RowOutcome::Inserted => self.inserted += count,
+            RowOutcome::Updated => self.updated += count,
+            RowOutcome::Deleted => self.deleted += count,
+            RowOutcome::Skipped => {}
         }
     }
 }
@@ -98,7 +104,7 @@ impl Outcomes {
 #[derive(Debug)]
 pub(crate) struct StagedPart {
     pub(crate) segments: Vec<NewSegment>,
-    pub(crate) victims: Vec<RowAddress>,
+    pub(crate) victims: RowSet,
     pub(crate) record: StagedCommit,
     /// Keys of the staged rows that are alive, for statements that resolve theirs at the same time.
     pub(crate) keys: Vec<KeyHash>,
@@ -374,7 +380,7 @@ fn apply(
     let mut changes = Vec::with_capacity(2);
     let mut staged_rows = None;
     if let Some(StagedPart { segments, victims, record, keys }) = staged {
-        next.delete(&victims)?;
+        next.delete_all(&victims)?;
         changes.push(Change::Staged(record));
         staged_rows = Some((segments, keys));
     }

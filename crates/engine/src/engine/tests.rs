@@ -4,7 +4,8 @@ use outcrop_env::Env;
 use outcrop_types::{DataType, TableId, TableName, TableOptions, Value};
 
 use super::*;
-use crate::flush::{FlushJob, is_published};
+use crate::flush::is_published;
+use crate::rewrite::RewriteJob;
 use crate::{NewColumn, NewTable, OnConflict};
 
 fn table_of_one_row(engine: &Engine) -> (TableId, TableName) {
@@ -38,12 +39,12 @@ fn a_flush_of_a_table_that_is_dropped_or_truncated_meanwhile_is_given_up() {
         let sealed = sealed_generations(node, None).remove(0);
         let before = engine.snapshot();
         assert!(is_published(&before, &sealed).unwrap());
-        assert!(FlushJob::new(node, &before, table, sealed.unit).unwrap().is_some());
+        assert!(RewriteJob::new(node, &before, table, &[sealed.unit]).unwrap().is_some());
         let gone = if truncate { Ddl::Truncate(vec![name]) } else { Ddl::DropTable(name) };
         engine.ddl(gone).wait().unwrap();
         let after = engine.snapshot();
         assert!(!is_published(&after, &sealed).unwrap());
-        assert!(FlushJob::new(node, &after, table, sealed.unit).unwrap().is_none());
+        assert!(RewriteJob::new(node, &after, table, &[sealed.unit]).unwrap().is_none());
         assert_eq!(node.shards.read().len(), usize::from(truncate), "a dropped table leaves no writer");
     }
 }

@@ -4,18 +4,13 @@
 //! segment of the rows alive at a pinned version; installs it in a turn with only the *difference* of the delete vectors
 //! since the pin (W7); and writes a manifest once the install is durable.
 
-mod install;
-mod job;
-mod output;
+mod generations;
 mod plan;
 mod state;
 mod worker;
 
 #[cfg(test)]
-pub(crate) use install::is_published;
-pub(crate) use install::{seal, sealed_generations, still_there};
-#[cfg(test)]
-pub(crate) use job::FlushJob;
-pub(crate) use output::{Output, OutputWriter};
-pub(crate) use state::FlushState;
+pub(crate) use generations::is_published;
+pub(crate) use generations::{seal, sealed_generations, still_there};
+pub(crate) use state::Requests;
 pub(crate) use worker::FlushWorker;

@@ -1,15 +1,15 @@
-//! What the flush worker and those who wait for it share.
+//! What a background worker and those who wait for it share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use outcrop_types::{Condition, Error};
 use parking_lot::Mutex;
 
-/// Requests to the flush worker and its failures.
+/// Requests to a worker, by number, and its failures: checkpoints of the flush worker, compactions.
 #[derive(Debug, Default)]
-pub(crate) struct FlushState {
-    checkpoints_wanted: AtomicU64,
-    checkpoints_done: AtomicU64,
+pub(crate) struct Requests {
+    wanted: AtomicU64,
+    done: AtomicU64,
     failures: Mutex<Failures>,
     stopped: AtomicBool,
 }
@@ -20,7 +20,7 @@ struct Failures {
     last: Option<(Condition, String)>,
 }
 
-impl FlushState {
+impl Requests {
     /// The worker is gone: whoever waits for it waits for nothing.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
@@ -30,26 +30,27 @@ impl FlushState {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Asks for a checkpoint; the answer is the number that [`FlushState::checkpoints_done`] reaches.
-    pub(crate) fn want_checkpoint(&self) -> u64 {
-        self.checkpoints_wanted.fetch_add(1, Ordering::AcqRel) + 1
+    /// Asks for the work; it is done when [`Requests::done`] reaches the number.
+    pub(crate) fn want(&self) -> u64 {
+        self.wanted.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// How many checkpoints were asked for.
-    pub(crate) fn checkpoints_wanted(&self) -> u64 {
-        self.checkpoints_wanted.load(Ordering::Acquire)
+    /// The newest request.
+    pub(crate) fn wanted(&self) -> u64 {
+        self.wanted.load(Ordering::Acquire)
     }
 
-    /// All checkpoints asked for up to `number` are done.
-    pub(crate) fn finish_checkpoints(&self, number: u64) {
-        self.checkpoints_done.fetch_max(number, Ordering::AcqRel);
+    /// All requests up to `number` are done.
+    pub(crate) fn finish(&self, number: u64) {
+        self.done.fetch_max(number, Ordering::AcqRel);
     }
 
-    pub(crate) fn checkpoints_done(&self) -> u64 {
-        self.checkpoints_done.load(Ordering::Acquire)
+    /// The newest request that is done.
+    pub(crate) fn done(&self) -> u64 {
+        self.done.load(Ordering::Acquire)
     }
 
-    /// A flush or checkpoint failed.
+    /// The worker failed.
     pub(crate) fn fail(&self, error: &Error) {
         let mut failures = self.failures.lock();
         failures.count += 1;

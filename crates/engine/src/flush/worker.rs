@@ -7,21 +7,21 @@ use std::time::Duration;
 use outcrop_env::{Step, Worker};
 use outcrop_types::{CommitSeq, Condition, Error, Result};
 
-use super::install::{Installed, Sealed, is_published, seal, sealed_generations};
-use super::job::{FlushJob, JobStep, is_harmless};
+use super::generations::{Sealed, is_published, seal, sealed_generations};
 use super::plan::{Load, OpenGeneration, generations_to_seal, next_due};
 use crate::commit::only_shard;
 use crate::manifest::Checkpoints;
 use crate::node::Node;
+use crate::rewrite::{Installed, JobStep, RewriteJob, is_harmless};
 use crate::snapshot::Snapshot;
 
 /// Flushes one generation at a time, and writes the checkpoints.
 pub(crate) struct FlushWorker {
     node: Arc<Node>,
-    job: Option<FlushJob>,
+    job: Option<RewriteJob>,
     /// Commit of an install that is not published yet.
     installing: Option<CommitSeq>,
-    /// Newest install that no checkpoint holds.
+    /// Commit that a checkpoint should hold, beside installs.
     checkpoint_due: Option<CommitSeq>,
     checkpoints: Checkpoints,
     /// Not before this time is anything tried again.
@@ -46,6 +46,7 @@ impl FlushWorker {
                     self.job = None;
                     self.node.progress.notify();
                 }
+                JobStep::Unreadable(error) => return Err(error),
                 JobStep::Installed(installed) => self.installed(installed),
             }
             return Ok(Step::Again);
@@ -71,7 +72,7 @@ impl FlushWorker {
         // One version for both questions: between two, a DROP might be published.
         let pin = self.node.snapshot();
         if let Some(next) = first_published(&pin, &waiting)? {
-            self.job = FlushJob::new(&self.node, &pin, next.table, next.unit)?;
+            self.job = RewriteJob::new(&self.node, &pin, next.table, &[next.unit])?;
             return Ok(Step::Again);
         }
         drop(pin);
@@ -82,6 +83,7 @@ impl FlushWorker {
             // Its rows are being synced; whoever publishes them does not know about this worker.
             return Ok(Step::WaitAtMost(PUBLISH_POLL));
         }
+        self.checkpoints.return_space(&self.node)?;
         let due = next_due(&open, &self.node.options).unwrap_or(IDLE_POLL);
         Ok(Step::WaitAtMost(due.clamp(PUBLISH_POLL, IDLE_POLL)))
     }
@@ -90,7 +92,7 @@ impl FlushWorker {
         let Installed { seq, handle } = installed;
         self.job = None;
         self.installing = Some(seq);
-        self.checkpoint_due = Some(seq);
+        self.node.note_install(seq);
         self.node.pressure.set_flush_disk_full(false);
         let node = Arc::clone(&self.node);
         handle.on_done(move |outcome| {
@@ -98,20 +100,23 @@ impl FlushWorker {
                 node.counters.flushes.fetch_add(1, Ordering::Relaxed);
             }
             node.flush_signal.notify();
+            node.compaction_signal.notify();
             node.progress.notify();
         });
     }
 
     /// Writes the checkpoint that an install made due, or that somebody asked for.
     fn checkpoint_if_due(&mut self, published: CommitSeq) -> Result<bool> {
-        let wanted = self.node.flushes.checkpoints_wanted();
-        let asked = wanted > self.node.flushes.checkpoints_done();
-        if !asked && self.checkpoint_due.is_none_or(|due| due > published) {
+        let wanted = self.node.flushes.wanted();
+        let asked = wanted > self.node.flushes.done();
+        let installed = Some(self.node.installed()).filter(|seq| *seq > self.checkpoints.newest());
+        let is_due = |seq: CommitSeq| seq <= published;
+        if !asked && !installed.is_some_and(is_due) && !self.checkpoint_due.is_some_and(is_due) {
             return Ok(false);
         }
         self.checkpoints.write(&self.node)?;
         self.checkpoint_due = self.checkpoint_due.filter(|due| *due > published);
-        self.node.flushes.finish_checkpoints(wanted);
+        self.node.flushes.finish(wanted);
         self.node.progress.notify();
         Ok(true)
     }

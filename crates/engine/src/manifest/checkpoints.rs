@@ -4,10 +4,11 @@ use outcrop_env::FileName;
 use outcrop_types::{CommitSeq, Result};
 
 use super::build::{Stamp, build};
-use super::retire::retire;
+use super::retire::{retire, retired};
 use super::store::publish_manifest;
 use crate::files::remove_if_there;
 use crate::node::{MANIFEST_DIR, Node};
+use crate::snapshot::Version;
 
 /// A manifest file that recovery could start from.
 #[derive(Clone, Debug)]
@@ -43,8 +44,31 @@ impl Checkpoints {
     /// # Errors
     /// `DiskFull`; `IoError`, after which it is unknown which manifest a restart finds (W9).
     pub(crate) fn write(&mut self, node: &Node) -> Result<()> {
+        let newest = self.newest.checkpoint;
+        self.write_if(node, |version| version.seq > newest)
+    }
+
+    /// Gives back the space of files that nobody reads any more, while there is nothing else to do. As long as the older of
+    /// the two manifests needs some, another one is written, so that neither does.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::write`].
+    pub(crate) fn return_space(&mut self, node: &Node) -> Result<()> {
+        let needed_since = self.older.as_ref().unwrap_or(&self.newest).checkpoint;
+        let (removable, waiting) = retired(node, needed_since);
+        if waiting {
+            self.write_if(node, |_| true)
+        } else {
+            if removable {
+                self.tidy(node);
+            }
+            Ok(())
+        }
+    }
+
+    fn write_if(&mut self, node: &Node, wanted: impl FnOnce(&Version) -> bool) -> Result<()> {
         let version = node.published.load_full();
-        if version.seq > self.newest.checkpoint {
+        if wanted(&version) {
             let epoch = node.tail.lock().epoch();
             let stamp = Stamp {
                 log_id: node.log_id,

@@ -2,7 +2,7 @@
 
 use outcrop_env::FileName;
 use outcrop_segment::{data_file_name, key_run_file_name, meta_file_name};
-use outcrop_types::UnitId;
+use outcrop_types::{CommitSeq, UnitId};
 
 use super::checkpoints::Kept;
 use crate::files::{file_name, remove_if_there};
@@ -33,6 +33,20 @@ pub(super) fn retire(node: &Node, oldest: &Kept) {
     };
     files.iter().for_each(|name| remove_staged_file(node, name));
     collect_keys(node);
+}
+
+/// Whether files of retired units could be removed if the older manifest held commit `checkpoint`, and whether some wait for
+/// nothing but a newer one.
+pub(super) fn retired(node: &Node, checkpoint: CommitSeq) -> (bool, bool) {
+    let published = node.published_seq();
+    let segments = node.retired.lock();
+    let segments = segments.iter().map(|entry| (entry.at, entry.segment.strong_count()));
+    let (mut removable, mut waiting) = (false, false);
+    for (at, readers) in segments.collect::<Vec<_>>() {
+        removable |= readers == 0 && at <= checkpoint;
+        waiting |= readers == 0 && at > checkpoint && at <= published;
+    }
+    (removable, waiting)
 }
 
 /// Removes the files of a segment that was never installed, its key run among them. What cannot be removed is an orphan, which the next

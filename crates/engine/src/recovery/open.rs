@@ -1,6 +1,7 @@
 //! Opening a directory: creating, recovering, and putting the node together.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
@@ -18,7 +19,7 @@ use super::replay::{Replay, Replayed};
 use crate::EngineOptions;
 use crate::commit::{LogRequests, Pressure, Shard, Tail, one_shard, only_shard};
 use crate::files::{FileError, file_name, read_file, remove_if_there, write_file};
-use crate::flush::FlushState;
+use crate::flush::Requests;
 use crate::key_index::rebuild_runs;
 use crate::manifest::{Checkpoints, Kept, StoredManifest, list_manifests, publish_manifest};
 use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, RetiredRun, RetiredSegment, SEGMENT_DIR, STAGED_DIR};
@@ -331,9 +332,14 @@ fn build_node(
 ) -> Arc<Node> {
     let Replayed { version, wall_us, next_unit, next_table, victims_files, segments, key_runs, .. } = replayed;
     let retired = retired_segments(&version, &segments);
+    // The age of recovered rows counts from now on: the clock of the process before is gone.
+    let now = env.clock.monotonic();
+    let recovered = |(id, table): (&TableId, &Arc<TableState>)| {
+        let has_open_rows = table.shards.iter().any(|shard| shard.open_rows() > 0);
+        (*id, Arc::new(Shard::new(has_open_rows.then_some(now))))
+    };
+    let shards: HashMap<TableId, Arc<Shard>> = version.tables.iter().map(recovered).collect();
     let retired_runs = retired_runs(&version, &key_runs);
-    let shards: HashMap<TableId, Arc<Shard>> =
-        version.tables.keys().map(|table| (*table, Arc::new(Shard::new(*table)))).collect();
     let pressure = Pressure::default();
     let bytes = version.tables.values().flat_map(|table| &table.shards).map(|shard| shard.memtable_bytes()).sum();
     pressure.resize(0, bytes);
@@ -350,7 +356,9 @@ fn build_node(
         shards: RwLock::new(shards),
         pressure,
         log_requests: LogRequests::default(),
-        flushes: FlushState::default(),
+        flushes: Requests::default(),
+        compactions: Requests::default(),
+        installed: AtomicU64::new(0),
         counters: Counters::default(),
         retired: Mutex::new(retired),
         retired_runs: Mutex::new(retired_runs),
@@ -358,6 +366,7 @@ fn build_node(
         ids: Ids::new(next_unit, next_table),
         log_signal: Arc::new(Signal::new()),
         flush_signal: Arc::new(Signal::new()),
+        compaction_signal: Arc::new(Signal::new()),
         merge_signal: Arc::new(Signal::new()),
         progress: Signal::new(),
     })

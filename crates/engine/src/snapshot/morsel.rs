@@ -26,6 +26,14 @@ pub(super) fn cut_shard(shard: &ShardState, rows: u32) -> Vec<Morsel> {
     segments.chain(shard.all_generations().flat_map(|generation| cut_generation(generation, rows))).collect()
 }
 
+/// A piece in smaller ones of about `rows` rows.
+pub(super) fn cut_morsel(shard: &ShardState, piece: &Morsel, rows: u32) -> Vec<Morsel> {
+    let Some(deletes) = shard.deletes(piece.unit) else { return Vec::new() };
+    // Whole blocks, unless they are larger than what is wanted.
+    let step = if rows < BLOCK_ROWS { rows.max(1) } else { rows / BLOCK_ROWS * BLOCK_ROWS };
+    steps(piece.rows.clone(), step).filter_map(|rows| morsel(piece.unit, deletes, rows)).collect()
+}
+
 /// The pieces of one unit.
 pub(super) fn cut_unit(shard: &ShardState, unit: UnitId, rows: u32) -> Vec<Morsel> {
     match (shard.generation(unit), shard.segment(unit)) {

@@ -11,6 +11,7 @@ use outcrop_types::{CommitSeq, Error, LogId, Result, RowAddress, RowOrdinal, Tab
 use super::LiveVersions;
 use crate::key_index::ShardKeys;
 use crate::memtable::Generation;
+use crate::stage::RowSet;
 
 /// The generations and segments of a shard with their delete vectors. Persistent: a clone costs a few reference counts and
 /// shares everything with its origin until one of them is changed.
@@ -111,6 +112,20 @@ impl ShardState {
             }
         }
         self.live_rows -= newly;
+        Ok(newly)
+    }
+
+    /// As [`ShardState::delete`], for any number of rows.
+    ///
+    /// # Errors
+    /// As [`ShardState::delete`].
+    pub(crate) fn delete_all(&mut self, victims: &RowSet) -> Result<u64> {
+        let mut newly = 0;
+        let mut rows = victims.iter().peekable();
+        while rows.peek().is_some() {
+            let some: Vec<RowAddress> = rows.by_ref().take(DELETE_ROWS).collect();
+            newly += self.delete(&some)?;
+        }
         Ok(newly)
     }
 
@@ -302,3 +317,6 @@ impl fmt::Debug for ShardState {
             .finish_non_exhaustive()
     }
 }
+
+/// Rows that are deleted at once.
+const DELETE_ROWS: usize = 65_536;

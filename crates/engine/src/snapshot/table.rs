@@ -16,6 +16,7 @@ use super::scan::{Projection, may_match_chunk, unexpected};
 use super::statistics::{StatisticsBuilder, row_bytes};
 use super::{ColumnStatistics, Morsel, ShardState, TableState, Version, morsel};
 use crate::ScanColumn;
+use crate::key_index::KeyHash;
 
 /// Rows that [`TableSnapshot::index_generation`] reads at a time.
 const INDEX_ROWS: u32 = 65_536;
@@ -113,6 +114,16 @@ impl TableSnapshot {
         self.table.shards.iter().flat_map(|shard| morsel::cut_shard(shard, rows)).collect()
     }
 
+    /// The pieces of one unit, of about `rows` rows each; those without live rows are left out.
+    pub(crate) fn morsels_of(&self, unit: UnitId, rows: u32) -> Vec<Morsel> {
+        self.shard_of(unit).map_or_else(|_| Vec::new(), |shard| morsel::cut_unit(shard, unit, rows))
+    }
+
+    /// Cuts a piece in smaller ones of about `rows` rows, for readers whose rows turn out to be large.
+    pub fn cut(&self, morsel: &Morsel, rows: u32) -> Vec<Morsel> {
+        self.shard_of(morsel.unit).map_or_else(|_| Vec::new(), |shard| morsel::cut_morsel(shard, morsel, rows))
+    }
+
     /// Whether a piece can hold a row for which `predicate` is true (zone maps; cheap, never reads data pages).
     pub fn may_match(&self, morsel: &Morsel, predicate: &Predicate) -> bool {
         let Ok(shard) = self.shard_of(morsel.unit) else { return false };
@@ -175,6 +186,17 @@ impl TableSnapshot {
             }
         }
         fetch.finish()
+    }
+
+    /// As [`TableSnapshot::lookup`], by the hashes of keys; nothing is found in a table without key index.
+    pub(crate) fn lookup_hashes(&self, keys: &[KeyHash]) -> Result<Vec<Option<RowAddress>>> {
+        let mut found: Vec<Option<RowAddress>> = vec![None; keys.len()];
+        for shard in &self.table.shards {
+            let Some(index) = shard.keys() else { continue };
+            let of_shard = index.lookup_live(keys, shard)?;
+            found.iter_mut().zip(of_shard).for_each(|(found, here)| *found = found.or(here));
+        }
+        Ok(found)
     }
 
     fn lookup_valid(&self, keys: &[ArrayRef]) -> Result<Vec<Option<RowAddress>>> {

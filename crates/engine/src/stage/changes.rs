@@ -1,13 +1,14 @@
 //! A large `UPDATE` or `DELETE`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use arrow_array::RecordBatch;
 use outcrop_format::record::Op;
 use outcrop_types::{CommitSeq, Error, Result, RowAddress};
 
 use super::StagedRows;
-use super::part::{CHUNK_ROWS, Resolved, StagedRowSet};
+use super::part::{CHUNK_ROWS, Resolved};
+use super::row_set::{PackedRow, RowSet};
 use super::writer::Stage;
 use crate::commit::{Applied, Keep, Outcomes, Proposal, VICTIM_BYTES};
 use crate::key_index::KeyHash;
@@ -17,44 +18,50 @@ use crate::write::{
     key_hashes, ops_from, seen_keys,
 };
 
-/// Rows to change, with their new rows staged.
+/// Rows to change, with their new rows staged: 16 bytes of addresses for each, and more only for those that other
+/// statements changed since the snapshot.
 pub(crate) struct StagedChanges {
     stage: Stage,
     items: Vec<Item>,
-    seen: HashSet<RowAddress>,
+    /// Rows given so far.
+    seen: RowSet,
+    /// What became of items whose row is not the one that was seen any more.
+    fates: BTreeMap<usize, Fate>,
+    /// Whether a new row may have another key than the row that it replaces.
+    moves_keys: bool,
     recheck: Option<Box<dyn Recheck>>,
     /// What the statement read.
     snapshot: TableSnapshot,
     keep: Keep,
-    /// Staged rows of items that are gone, or were judged anew.
-    dead: Vec<RowAddress>,
     /// New rows of rechecks inside the turn.
     memory: Vec<RecordBatch>,
     resolved: Resolved,
 }
 
+/// A row to change.
 #[derive(Clone, Copy, Debug)]
 struct Item {
-    seen: RowAddress,
-    now: Option<RowAddress>,
-    row: New,
+    /// As the statement saw it; `None` for one that was given before.
+    seen: Option<PackedRow>,
+    /// The staged row that replaces it; `None` to delete.
+    new_row: Option<PackedRow>,
 }
 
-impl Item {
-    /// The staged row that replaces it.
-    fn staged(&self) -> Option<RowAddress> {
-        match self.row {
-            New::Staged(row, _) => Some(row),
-            New::Nothing | New::Memory(..) => None,
-        }
-    }
+/// An item that was judged anew.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// There is nothing to change any more.
+    Gone,
+    /// The row that replaced the one seen, and what replaces that.
+    Successor(RowAddress, New),
 }
 
 /// What replaces a row.
 #[derive(Clone, Copy, Debug)]
 enum New {
     Nothing,
-    Staged(RowAddress, Option<KeyHash>),
+    Staged(RowAddress),
+    /// Batch and row there.
     Memory(usize, usize),
 }
 
@@ -68,48 +75,58 @@ impl StagedChanges {
         let mut staged = Self {
             stage,
             items: Vec::with_capacity(items.len()),
-            seen: HashSet::new(),
+            seen: RowSet::default(),
+            fates: BTreeMap::new(),
+            moves_keys: false,
             recheck,
             snapshot: target.table.clone(),
             keep,
-            dead: Vec::new(),
             memory: Vec::new(),
             resolved: Resolved::default(),
         };
-        let mut new_rows = Vec::with_capacity(sources.len());
-        for rows in &sources {
-            new_rows.push(staged.stage_rows(target, rows)?);
-        }
-        for ChangeItem { seen, now, row } in items {
-            let row = row.and_then(|(source, row)| new_rows.get(source)?.get(row)).copied().unwrap_or(New::Nothing);
-            staged.seen.insert(seen);
-            staged.items.push(Item { seen, now, row });
+        let source = |item: &ChangeItem| item.row.map(|(source, _)| source);
+        for run in items.chunk_by(|a, b| source(a) == source(b)) {
+            let victims: Vec<RowAddress> = run.iter().map(|item| item.seen).collect();
+            match run.first().and_then(source).and_then(|source| sources.get(source)) {
+                Some(rows) => staged.update(target, &victims, rows)?,
+                None => staged.delete(&victims)?,
+            }
         }
         Ok(staged)
     }
 
-    fn stage_rows(&mut self, target: &Target, rows: &RecordBatch) -> Result<Vec<New>> {
-        let keys = key_hashes(target.keys.as_deref(), &target.schema, rows)?;
-        let staged = self.stage.append(rows, &keys)?;
-        Ok(staged.into_iter().enumerate().map(|(row, address)| New::Staged(address, keys.get(row).copied())).collect())
+    /// Room for more items: a quarter more at a time, because half of many would lie idle.
+    fn make_room(&mut self, more: usize) {
+        if self.items.capacity() - self.items.len() < more {
+            self.items.reserve_exact(more.max(self.items.len() / 4));
+        }
     }
 
-    fn add(&mut self, victim: RowAddress, row: New) {
-        let first = self.seen.insert(victim);
-        self.items.push(Item { seen: victim, now: first.then_some(victim), row });
-    }
-
-    /// Finds every row in `view`; returns those that are gone.
-    fn locate(&mut self, view: &TailView<'_>) -> Vec<usize> {
-        let mut gone = Vec::new();
-        for (index, item) in self.items.iter_mut().enumerate() {
-            let Some(now) = item.now else { continue };
-            item.now = view.locate(now);
-            if item.now.is_none() {
-                gone.push(index);
+    /// Where an item's row was found last, and what replaces it.
+    fn current(&self, index: usize) -> Option<(RowAddress, New)> {
+        match self.fates.get(&index) {
+            Some(Fate::Gone) => None,
+            Some(Fate::Successor(row, new)) => Some((*row, *new)),
+            None => {
+                let item = self.items.get(index)?;
+                Some((item.seen?.get(), item.new_row.map_or(New::Nothing, |row| New::Staged(row.get()))))
             }
         }
+    }
+
+    /// Finds every row in `view`; returns the items whose row is gone, with their staged rows killed.
+    fn locate(&mut self, view: &TailView<'_>) -> Vec<usize> {
+        let is_gone = |index: &usize| self.current(*index).is_some_and(|(row, _)| view.locate(row).is_none());
+        let gone: Vec<usize> = (0..self.items.len()).filter(is_gone).collect();
+        gone.iter().for_each(|index| self.give_up(*index));
         gone
+    }
+
+    fn give_up(&mut self, index: usize) {
+        if let Some((_, New::Staged(row))) = self.current(index) {
+            self.stage.kill(row);
+        }
+        self.fates.insert(index, Fate::Gone);
     }
 
     /// Successors by key of rows that are gone, judged again by the callback.
@@ -118,7 +135,7 @@ impl StagedChanges {
             return Ok((Vec::new(), None));
         };
         let seen: Vec<RowAddress> =
-            gone.iter().filter_map(|index| self.items.get(*index)).map(|item| item.seen).collect();
+            gone.iter().filter_map(|index| self.items.get(*index)?.seen).map(PackedRow::get).collect();
         let keys = seen_keys(view, &self.snapshot, &seen)?;
         let found: Vec<(usize, RowAddress)> =
             gone.iter().zip(view.lookup(&keys)?).filter_map(|(index, row)| Some((*index, row?))).collect();
@@ -148,98 +165,123 @@ impl StagedChanges {
             let (judged, rows) = self.rejudge(view, chunk)?;
             let picks: Vec<(usize, usize)> = judged.iter().filter_map(|(_, _, row)| Some((0, (*row)?))).collect();
             let rows = gather(view.schema, rows.as_slice(), &picks)?;
-            let keys = view.key_hashes(&rows)?;
-            let mut staged = self.stage.append(&rows, &keys)?.into_iter().zip(keys);
+            let mut staged = self.stage.append(&rows, &view.key_hashes(&rows)?)?.into_iter();
+            self.moves_keys |= !picks.is_empty();
             for (index, address, row) in judged {
-                let new = if row.is_some() { staged.next() } else { None };
-                self.set(index, address, new.map_or(New::Nothing, |(row, key)| New::Staged(row, Some(key))));
+                let new = row.and_then(|_| staged.next()).map_or(New::Nothing, New::Staged);
+                self.fates.insert(index, Fate::Successor(address, new));
             }
         }
         self.stage.finish()
     }
 
-    fn set(&mut self, index: usize, now: RowAddress, row: New) {
-        if let Some(item) = self.items.get_mut(index) {
-            self.dead.extend(item.staged());
-            item.now = Some(now);
-            item.row = row;
+    /// The rows that die. Two items never take one row: the second one gives up.
+    fn victims(&mut self, view: &TailView<'_>) -> RowSet {
+        let mut victims = RowSet::default();
+        for index in 0..self.items.len() {
+            let now = self.current(index).and_then(|(row, _)| view.locate(row));
+            if now.is_some_and(|now| !victims.insert(now)) {
+                self.give_up(index);
+            }
         }
+        victims
     }
 
-    /// Two items never take one row.
-    fn distinct(&mut self) {
-        let mut taken = HashSet::with_capacity(self.items.len());
-        for item in &mut self.items {
-            item.now = item.now.filter(|now| taken.insert(*now));
-        }
+    /// Uniqueness of all new keys: among themselves, and against rows of `view` that stay.
+    fn check_all_unique(&self, view: &TailView<'_>, victims: &RowSet) -> Result<()> {
+        self.stage.each_key(usize::MAX, |keys, rows| {
+            let mut taken = view.lookup(keys)?.iter().position(|row| row.is_some_and(|row| !victims.contains(row)));
+            self.stage.each_alive(keys, |position, other| {
+                if rows.get(position) != Some(&other) {
+                    taken = Some(position);
+                }
+            })?;
+            match taken.and_then(|position| rows.get(position)) {
+                Some(row) => Err(self.violation(view, *row)),
+                None => Ok(()),
+            }
+        })
     }
 
-    fn victims(&self) -> Vec<RowAddress> {
-        self.items.iter().filter_map(|item| item.now).collect()
-    }
-
-    /// Uniqueness of the new keys: among themselves, and against rows of `view` that stay. `only` limits the second part.
-    fn check_unique(&self, view: &TailView<'_>, only: Option<&HashSet<KeyHash>>) -> Result<()> {
+    /// The same inside the turn, where only some keys can have met others since: those that other statements wrote, and
+    /// those of rows that were made inside the turn.
+    fn check_late_unique(&self, view: &TailView<'_>, victims: &RowSet, memory: &[(usize, usize)]) -> Result<()> {
         if view.keys().is_none() {
             return Ok(());
         }
-        let memory = self.memory.iter().map(|rows| view.key_hashes(rows)).collect::<Result<Vec<_>>>()?;
-        let mut owners: HashMap<KeyHash, usize> = HashMap::with_capacity(self.items.len());
-        for (index, item) in self.items.iter().enumerate().filter(|(_, item)| item.now.is_some()) {
-            let key = match item.row {
-                New::Nothing => continue,
-                New::Staged(_, key) => key,
-                New::Memory(source, row) => memory.get(source).and_then(|keys| keys.get(row)).copied(),
-            };
-            if key.is_some_and(|key| owners.insert(key, index).is_some()) {
-                return Err(self.violation(view, index));
+        let of_batches = self.memory.iter().map(|rows| view.key_hashes(rows)).collect::<Result<Vec<_>>>()?;
+        let mut made: HashMap<KeyHash, (usize, usize)> = HashMap::with_capacity(memory.len());
+        for place @ (batch, row) in memory {
+            let Some(key) = of_batches.get(*batch).and_then(|keys| keys.get(*row)) else { continue };
+            if made.insert(*key, *place).is_some() {
+                return Err(self.memory_violation(view, *place));
             }
         }
-        let victims: HashSet<RowAddress> = self.victims().into_iter().collect();
-        let wanted = |key: &&KeyHash| only.is_none_or(|only| only.contains(*key));
-        let keys: Vec<KeyHash> = owners.keys().filter(wanted).copied().collect();
+        let mut keys = self.resolved.stale_keys(view);
+        keys.extend(made.keys());
         for keys in keys.chunks(CHUNK_ROWS) {
-            let taken =
-                keys.iter().zip(view.lookup(keys)?).find(|(_, row)| row.is_some_and(|row| !victims.contains(&row)));
-            if let Some(index) = taken.and_then(|(key, _)| owners.get(key)) {
-                return Err(self.violation(view, *index));
+            for ((key, staged), there) in keys.iter().zip(self.stage.find(keys)?).zip(view.lookup(keys)?) {
+                let stays = there.is_some_and(|row| !victims.contains(row));
+                match (staged, made.get(key)) {
+                    (Some(_), Some(place)) => return Err(self.memory_violation(view, *place)),
+                    (None, Some(place)) if stays => return Err(self.memory_violation(view, *place)),
+                    (Some(row), None) if stays => return Err(self.violation(view, row)),
+                    (Some(_) | None, _) => {}
+                }
             }
         }
         Ok(())
     }
 
-    fn violation(&self, view: &TailView<'_>, index: usize) -> Error {
-        let columns = all_columns(view.schema);
-        match self.items.get(index).map(|item| item.row) {
-            Some(New::Staged(row, _)) => {
-                match self.stage.snapshot().and_then(|staged| staged.fetch(&[row], &columns)) {
-                    Ok(rows) => view.unique_violation(&rows, 0),
-                    Err(error) => error,
-                }
-            }
-            Some(New::Memory(source, row)) => match self.memory.get(source) {
-                Some(rows) => view.unique_violation(rows, row),
-                None => Error::internal("a row of a recheck is lost"),
-            },
-            Some(New::Nothing) | None => Error::internal("a deleted row violates a key"),
+    fn violation(&self, view: &TailView<'_>, row: RowAddress) -> Error {
+        match self.stage.fetch(&[row], &all_columns(view.schema)) {
+            Ok(rows) => view.unique_violation(&rows, 0),
+            Err(error) => error,
+        }
+    }
+
+    fn memory_violation(&self, view: &TailView<'_>, (batch, row): (usize, usize)) -> Error {
+        match self.memory.get(batch) {
+            Some(rows) => view.unique_violation(rows, row),
+            None => Error::internal("a row of a recheck is lost"),
         }
     }
 }
 
 impl StagedRows for StagedChanges {
     fn update(&mut self, target: &Target, victims: &[RowAddress], rows: &RecordBatch) -> Result<()> {
-        let new_rows = self.stage_rows(target, rows)?;
-        victims.iter().zip(new_rows).for_each(|(victim, row)| self.add(*victim, row));
+        let first: Vec<bool> = victims.iter().map(|victim| self.seen.insert(*victim)).collect();
+        let picks: Vec<(usize, usize)> =
+            first.iter().enumerate().filter(|(_, first)| **first).map(|(row, _)| (0, row)).collect();
+        let whole = picks.len() == rows.num_rows();
+        let rows = if whole { rows.clone() } else { gather(&target.schema, std::slice::from_ref(rows), &picks)? };
+        let keys = key_hashes(target.keys.as_deref(), &target.schema, &rows)?;
+        if !self.moves_keys && target.keys.is_some() {
+            let kept = victims.iter().zip(&first).filter(|(_, first)| **first).map(|(victim, _)| Some(*victim));
+            self.moves_keys = !kept.eq(self.snapshot.lookup_hashes(&keys)?);
+        }
+        let mut staged = self.stage.append(&rows, &keys)?.into_iter();
+        self.make_room(victims.len());
+        for (victim, first) in victims.iter().zip(first) {
+            let (seen, new_row) = if first { (Some(*victim), staged.next()) } else { (None, None) };
+            let (seen, new_row) = (seen.map(PackedRow::new).transpose()?, new_row.map(PackedRow::new).transpose()?);
+            self.items.push(Item { seen, new_row });
+        }
         Ok(())
     }
 
     fn delete(&mut self, victims: &[RowAddress]) -> Result<()> {
-        victims.iter().for_each(|victim| self.add(*victim, New::Nothing));
+        self.make_room(victims.len());
+        for victim in victims {
+            let seen = self.seen.insert(*victim).then(|| PackedRow::new(*victim)).transpose()?;
+            self.items.push(Item { seen, new_row: None });
+        }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>, _: &Target) -> Result<Box<dyn Proposal>> {
         self.stage.finish()?;
+        self.seen = RowSet::default();
         Ok(self)
     }
 }
@@ -248,53 +290,53 @@ impl Proposal for StagedChanges {
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         let gone = self.locate(view);
         self.rejudge_staged(view, &gone)?;
-        self.distinct();
-        self.check_unique(view, None)?;
-        let victims = self.victims();
-        self.resolved.set(&mut self.stage, view, &victims)
+        let victims = self.victims(view);
+        if self.moves_keys && view.keys().is_some() {
+            self.check_all_unique(view, &victims)?;
+        }
+        self.resolved.set(&mut self.stage, view, victims)
     }
 
     fn is_settled(&self, view: &TailView<'_>) -> bool {
         self.resolved.is_settled(view)
-            && self.items.iter().all(|item| item.now.is_none_or(|now| view.locate(now).is_some()))
+            && (0..self.items.len()).all(|index| self.current(index).is_none_or(|(row, _)| view.locate(row).is_some()))
     }
 
     fn decide(&mut self, view: &TailView<'_>) -> Result<Applied> {
         let gone = self.locate(view);
         for chunk in gone.chunks(CHUNK_ROWS) {
             let (judged, rows) = self.rejudge(view, chunk)?;
-            let source = self.memory.len();
+            let batch = self.memory.len();
             self.memory.extend(rows);
             for (index, address, row) in judged {
-                self.set(index, address, row.map_or(New::Nothing, |row| New::Memory(source, row)));
+                let new = row.map_or(New::Nothing, |row| New::Memory(batch, row));
+                self.fates.insert(index, Fate::Successor(address, new));
             }
         }
-        self.distinct();
-        let rejudged = !self.memory.is_empty() || !gone.is_empty();
-        let stale = self.resolved.stale_keys(view, |_| true);
-        self.check_unique(view, if rejudged { None } else { Some(&stale) })?;
-
-        let mut applied = Split::new(self.keep);
-        self.items.iter().for_each(|item| applied.add(item));
-        self.dead.extend(self.items.iter().filter(|item| item.now.is_none()).filter_map(Item::staged));
-        let Self { stage, items, dead, resolved, .. } = self;
-        let alive = || -> Box<dyn Iterator<Item = (KeyHash, RowAddress)>> {
-            Box::new(items.iter().filter(|item| item.now.is_some()).filter_map(|item| match item.row {
-                New::Staged(row, key) => Some((key?, row)),
-                New::Nothing | New::Memory(..) => None,
-            }))
-        };
-        let (part, extra) = resolved.part(stage, view, &applied.victims, &StagedRowSet { dead, alive: &alive })?;
-        let mut list = applied.list;
+        let victims = self.victims(view);
+        let mut split = Split::new(self.keep);
+        for index in 0..self.items.len() {
+            let now = self.current(index).and_then(|(row, new)| Some((view.locate(row)?, new)));
+            split.add(now);
+        }
+        self.check_late_unique(view, &victims, &split.picks)?;
+        let mut stored = victims;
+        split.list.iter().for_each(|op| {
+            if let Op::Update(victim) = op {
+                stored.remove(*victim);
+            }
+        });
+        let (part, extra) = self.resolved.part(&mut self.stage, view, stored)?;
+        let mut list = split.list;
         list.extend(extra);
-        let rows = gather(view.schema, &self.memory, &applied.picks)?;
+        let rows = gather(view.schema, &self.memory, &split.picks)?;
         let row_keys = view.key_hashes(&rows)?;
         Ok(Applied {
             decision: Decision { rows, row_keys, ops: ops_from(list)?, outcomes: Vec::new() },
             staged: Some(part),
-            returning_staged: applied.staged,
-            returning_deleted: applied.deleted,
-            staged_outcomes: applied.outcomes,
+            returning_staged: split.staged,
+            returning_deleted: split.deleted,
+            staged_outcomes: split.outcomes,
         })
     }
 
@@ -303,7 +345,7 @@ impl Proposal for StagedChanges {
     }
 
     fn adds_rows(&self) -> bool {
-        self.items.iter().any(|item| !matches!(item.row, New::Nothing))
+        self.items.iter().any(|item| item.new_row.is_some())
     }
 
     fn needs_memory(&self) -> bool {
@@ -322,47 +364,35 @@ impl Proposal for StagedChanges {
 /// The items by where their parts of the record are, and what is returned of them.
 struct Split {
     keep: Keep,
-    victims: Vec<RowAddress>,
     staged: Vec<RowAddress>,
     deleted: Vec<RowAddress>,
     list: Vec<Op>,
+    /// Rows of the list: batch and row there.
     picks: Vec<(usize, usize)>,
     outcomes: Outcomes,
 }
 
 impl Split {
     fn new(keep: Keep) -> Self {
-        Self {
-            keep,
-            victims: Vec::new(),
-            staged: Vec::new(),
-            deleted: Vec::new(),
-            list: Vec::new(),
-            picks: Vec::new(),
-            outcomes: Outcomes::new(keep),
-        }
+        let outcomes = Outcomes::new(keep);
+        Self { keep, staged: Vec::new(), deleted: Vec::new(), list: Vec::new(), picks: Vec::new(), outcomes }
     }
 
-    fn add(&mut self, item: &Item) {
-        let Some(now) = item.now else {
-            self.outcomes.add(RowOutcome::Skipped);
-            return;
-        };
+    fn add(&mut self, item: Option<(RowAddress, New)>) {
         let returns = self.keep == Keep::Rows;
-        self.outcomes.add(match item.row {
-            New::Nothing => {
-                self.victims.push(now);
+        self.outcomes.add(match item {
+            None => RowOutcome::Skipped,
+            Some((now, New::Nothing)) => {
                 self.deleted.extend(returns.then_some(now));
                 RowOutcome::Deleted
             }
-            New::Staged(row, _) => {
-                self.victims.push(now);
+            Some((_, New::Staged(row))) => {
                 self.staged.extend(returns.then_some(row));
                 RowOutcome::Updated
             }
-            New::Memory(source, row) => {
+            Some((now, New::Memory(batch, row))) => {
                 self.list.push(Op::Update(now));
-                self.picks.push((source, row));
+                self.picks.push((batch, row));
                 RowOutcome::Updated
             }
         });

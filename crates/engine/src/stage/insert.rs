@@ -1,13 +1,14 @@
 //! A large `INSERT` or `COPY`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use arrow_array::RecordBatch;
 use outcrop_format::record::Op;
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress};
 
 use super::StagedRows;
-use super::part::{CHUNK_ROWS, Resolved, StagedRowSet};
+use super::part::{CHUNK_ROWS, Resolved};
+use super::row_set::{PackedRow, RowSet};
 use super::writer::Stage;
 use crate::commit::{Applied, Keep, Outcomes, Proposal};
 use crate::key_index::KeyHash;
@@ -16,37 +17,40 @@ use crate::write::{
     gather, is_true, key_hashes, ops_from, unique_violation,
 };
 
-/// Rows of an `INSERT`, staged.
+/// Rows to insert, staged.
+///
+/// Proposed rows come first; rows that `DO UPDATE` makes of conflicts are in segments of their own behind them. A proposed
+/// row that is not stored, because of a conflict, is dead in its segment. So a row takes a bit of memory, a conflict that
+/// is updated 24 bytes, and a row of a statement that returns its rows 8.
 pub(crate) struct StagedInsert {
     stage: Stage,
     on_conflict: OnConflict,
-    /// The staged row of each key; empty for a table without primary key.
-    rows: HashMap<KeyHash, RowAddress>,
-    /// Rows given without a key.
-    plain: u64,
-    /// Each row given, for those who ask for rows: its key, and where it is staged; `None` for a row that an earlier one of
-    /// the statement rules out.
-    given: Vec<(Option<KeyHash>, Option<RowAddress>)>,
     keep: Keep,
-    /// Staged rows that something newer of the statement replaced.
-    dead: Vec<RowAddress>,
-    /// Keys that were there already, and what becomes of them.
-    conflicts: HashMap<KeyHash, Conflict>,
+    /// Each row given, for those who ask for rows: where it is staged; `None` for one that an earlier row of the
+    /// statement rules out.
+    given: Vec<Option<PackedRow>>,
+    /// Segments with proposed rows, once they are all there.
+    proposed: usize,
+    /// Conflicts whose row is replaced, by proposed row.
+    conflicts: Vec<Conflict>,
     resolved: Resolved,
 }
 
-/// A key that a row of the table has already.
+/// A proposed row whose key another row has, which is replaced.
 #[derive(Clone, Copy, Debug)]
 struct Conflict {
-    victim: RowAddress,
-    /// The row that replaces it: staged, or inside the turn in memory. `None` if it stays.
-    new_row: Option<NewRow>,
+    proposed: PackedRow,
+    victim: PackedRow,
+    /// `None` until it is judged.
+    new_row: Option<PackedRow>,
 }
 
+/// A conflict that was judged inside the turn: its new row is in memory.
 #[derive(Clone, Copy, Debug)]
-enum NewRow {
-    Staged(RowAddress),
-    Memory(usize, usize),
+struct LateConflict {
+    victim: RowAddress,
+    /// Batch and row there.
+    new_row: (usize, usize),
 }
 
 impl StagedInsert {
@@ -54,12 +58,10 @@ impl StagedInsert {
         Self {
             stage,
             on_conflict,
-            rows: HashMap::new(),
-            plain: 0,
-            given: Vec::new(),
             keep,
-            dead: Vec::new(),
-            conflicts: HashMap::new(),
+            given: Vec::new(),
+            proposed: 0,
+            conflicts: Vec::new(),
             resolved: Resolved::default(),
         }
     }
@@ -68,8 +70,8 @@ impl StagedInsert {
     fn distinct(&mut self, target: &Target, rows: &RecordBatch, keys: &[KeyHash]) -> Result<Vec<usize>> {
         let mut fresh = HashSet::with_capacity(keys.len());
         let mut wanted = Vec::with_capacity(keys.len());
-        for (row, key) in keys.iter().enumerate() {
-            if !self.rows.contains_key(key) && fresh.insert(*key) {
+        for (row, (key, staged)) in keys.iter().zip(self.stage.find(keys)?).enumerate() {
+            if staged.is_none() && fresh.insert(*key) {
                 wanted.push(row);
                 continue;
             }
@@ -100,31 +102,48 @@ impl StagedInsert {
         }
     }
 
-    fn violation(&self, view: &TailView<'_>, key: KeyHash) -> Error {
-        let row = self.rows.get(&key).map(std::slice::from_ref).unwrap_or_default();
-        let columns = all_columns(view.schema);
-        match self.stage.snapshot().and_then(|staged| staged.fetch(row, &columns)) {
+    /// 23505 for a proposed row.
+    fn violation(&self, view: &TailView<'_>, proposed: RowAddress) -> Error {
+        match self.stage.fetch(&[proposed], &all_columns(view.schema)) {
             Ok(rows) => view.unique_violation(&rows, 0),
             Err(error) => error,
         }
     }
 
-    /// New rows for conflicts: old rows from the tail, proposed ones from the stage, judged by the callback.
+    /// The proposed rows whose keys live rows of `view` have, with those rows; ascending.
+    fn find_conflicts(&self, view: &TailView<'_>) -> Result<Vec<Conflict>> {
+        let mut found = Vec::new();
+        self.stage.each_key(self.proposed, |keys, rows| {
+            for (proposed, victim) in rows.iter().zip(view.lookup(keys)?) {
+                if let Some(victim) = victim {
+                    if matches!(self.on_conflict, OnConflict::Error) {
+                        return Err(self.violation(view, *proposed));
+                    }
+                    let (proposed, victim) = (PackedRow::new(*proposed)?, PackedRow::new(victim)?);
+                    found.push(Conflict { proposed, victim, new_row: None });
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// New rows for conflicts, given as proposed rows and victims: old rows from the tail, proposed ones from the stage,
+    /// judged by the callback.
     fn judge(
         &self,
         callback: &mut dyn ConflictUpdate,
         view: &TailView<'_>,
-        conflicts: &[(KeyHash, RowAddress)],
+        conflicts: &[(RowAddress, RowAddress)],
     ) -> Result<(RecordBatch, Vec<bool>)> {
-        let columns = all_columns(view.schema);
-        let victims: Vec<RowAddress> = conflicts.iter().map(|(_, victim)| *victim).collect();
-        let staged: Vec<RowAddress> = conflicts.iter().filter_map(|(key, _)| self.rows.get(key)).copied().collect();
-        let proposed = self.stage.snapshot()?.fetch(&staged, &columns)?;
+        let (proposed, victims): (Vec<RowAddress>, Vec<RowAddress>) = conflicts.iter().copied().unzip();
+        let proposed = self.stage.fetch(&proposed, &all_columns(view.schema))?;
         let answer = callback.update(&view.fetch(&victims)?, &proposed)?;
         check_answer(&answer.matches, &answer.rows, conflicts.len())?;
         let rows = checked_rows(view, &answer.matches, &answer.rows)?;
         let matches: Vec<bool> = (0..conflicts.len()).map(|row| is_true(&answer.matches, row)).collect();
-        for (((key, _), matches), new_key) in conflicts.iter().zip(&matches).zip(view.key_hashes(&rows)?) {
+        let keys = view.key_hashes(&proposed)?;
+        for ((key, matches), new_key) in keys.iter().zip(&matches).zip(view.key_hashes(&rows)?) {
             if *matches && *key != new_key {
                 let message = "ON CONFLICT DO UPDATE cannot change primary keys in a statement of this size";
                 return Err(Error::new(Condition::FeatureNotSupported, message)
@@ -134,73 +153,150 @@ impl StagedInsert {
         Ok((rows, matches))
     }
 
-    /// Conflicts of `found` keys against `view`; new rows are staged.
-    fn update_staged(&mut self, view: &TailView<'_>, found: &[(KeyHash, RowAddress)]) -> Result<()> {
+    /// Judges conflicts off the turn; new rows are staged. Only those that are updated stay in the list.
+    fn update_staged(&mut self, view: &TailView<'_>, conflicts: &mut Vec<Conflict>) -> Result<()> {
         let OnConflict::Update(mut callback) = std::mem::replace(&mut self.on_conflict, OnConflict::Nothing) else {
             return Ok(());
         };
-        let outcome = found.chunks(CHUNK_ROWS).try_for_each(|chunk| -> Result<()> {
-            let (rows, matches) = self.judge(callback.as_mut(), view, chunk)?;
+        let outcome = conflicts.chunks_mut(CHUNK_ROWS).try_for_each(|chunk| -> Result<()> {
+            let rows: Vec<(RowAddress, RowAddress)> =
+                chunk.iter().map(|conflict| (conflict.proposed.get(), conflict.victim.get())).collect();
+            let (rows, matches) = self.judge(callback.as_mut(), view, &rows)?;
             let picks: Vec<(usize, usize)> =
                 matches.iter().enumerate().filter(|(_, matches)| **matches).map(|(row, _)| (0, row)).collect();
             let rows = gather(view.schema, &[rows], &picks)?;
             let mut staged = self.stage.append(&rows, &view.key_hashes(&rows)?)?.into_iter();
-            for ((key, victim), matches) in chunk.iter().zip(matches) {
-                let new_row = if matches { staged.next().map(NewRow::Staged) } else { None };
-                self.conflicts.insert(*key, Conflict { victim: *victim, new_row });
+            for (conflict, matches) in chunk.iter_mut().zip(matches) {
+                if matches {
+                    conflict.new_row = staged.next().map(PackedRow::new).transpose()?;
+                }
             }
             Ok(())
         });
         self.on_conflict = OnConflict::Update(callback);
         outcome?;
+        conflicts.retain(|conflict| conflict.new_row.is_some());
         self.stage.finish()
     }
 
-    /// Conflicts that must be judged anew; rows staged for them are of no use.
-    fn forget_conflicts(&mut self, forget: impl Fn(&KeyHash) -> bool) {
-        let forgotten = self.conflicts.extract_if(|key, _| forget(key));
-        self.dead.extend(forgotten.filter_map(|(_, conflict)| match conflict.new_row {
-            Some(NewRow::Staged(row)) => Some(row),
-            Some(NewRow::Memory(..)) | None => None,
-        }));
+    /// Inside the turn: the proposed rows that must be judged anew, because another row with their key came, or the one
+    /// they were to replace is gone. They stand as if nobody had their keys.
+    fn reopen(&mut self, view: &TailView<'_>) -> Result<Vec<RowAddress>> {
+        let proposed: HashSet<_> =
+            self.stage.segments().iter().take(self.proposed).map(|staged| staged.segment.unit()).collect();
+        let stale = self.stage.find(&self.resolved.stale_keys(view))?.into_iter().flatten();
+        let mut again: Vec<RowAddress> = stale.filter(|row| proposed.contains(&row.unit)).collect();
+        let stage = &mut self.stage;
+        self.conflicts.retain_mut(|conflict| {
+            let now = view.locate(conflict.victim.get()).and_then(|now| PackedRow::new(now).ok());
+            if let Some(now) = now {
+                conflict.victim = now;
+                return true;
+            }
+            if let Some(new_row) = conflict.new_row {
+                stage.kill(new_row.get());
+            }
+            stage.revive(conflict.proposed.get());
+            again.push(conflict.proposed.get());
+            false
+        });
+        Ok(again)
     }
 
-    /// The keys of the statement that live rows have.
-    fn find(&self, view: &TailView<'_>, keys: &[KeyHash]) -> Result<Vec<(KeyHash, RowAddress)>> {
-        let mut found = Vec::new();
-        for keys in keys.chunks(CHUNK_ROWS) {
-            found.extend(keys.iter().zip(view.lookup(keys)?).filter_map(|(key, row)| Some((*key, row?))));
+    /// Conflicts of `again`, inside the turn.
+    fn judge_late(&mut self, view: &TailView<'_>, again: &[RowAddress]) -> Result<Late> {
+        let mut late = Late::default();
+        for chunk in again.chunks(CHUNK_ROWS) {
+            let keys = self.stage.keys_of(chunk)?;
+            let found: Vec<(RowAddress, RowAddress)> = chunk
+                .iter()
+                .zip(view.lookup(&keys)?)
+                .filter_map(|(proposed, victim)| Some((*proposed, victim?)))
+                .collect();
+            let Some((first, _)) = found.first() else { continue };
+            let mut callback = match std::mem::replace(&mut self.on_conflict, OnConflict::Nothing) {
+                OnConflict::Error => return Err(self.violation(view, *first)),
+                OnConflict::Nothing => {
+                    found.iter().for_each(|(proposed, _)| self.stage.kill(*proposed));
+                    continue;
+                }
+                OnConflict::Update(callback) => callback,
+            };
+            let judged = self.judge(callback.as_mut(), view, &found);
+            self.on_conflict = OnConflict::Update(callback);
+            let (rows, matches) = judged?;
+            for (row, ((proposed, victim), matches)) in found.iter().zip(matches).enumerate() {
+                self.stage.kill(*proposed);
+                if matches {
+                    let new_row = (late.rows.len(), row);
+                    late.conflicts.insert(*proposed, LateConflict { victim: *victim, new_row });
+                }
+            }
+            late.rows.push(rows);
         }
-        Ok(found)
+        Ok(late)
     }
+
+    /// What became of the rows, and the staged ones that are stored, in the order given.
+    fn outcomes(&self, late: &Late) -> Result<(Outcomes, Vec<RowAddress>)> {
+        let mut outcomes = Outcomes::new(self.keep);
+        let mut returning = Vec::new();
+        if self.keep == Keep::Counts {
+            outcomes.add_many(RowOutcome::Inserted, self.stage.alive_rows(self.proposed));
+            outcomes.add_many(RowOutcome::Updated, (self.conflicts.len() + late.conflicts.len()) as u64);
+            return Ok((outcomes, returning));
+        }
+        for given in &self.given {
+            let Some(row) = given else {
+                outcomes.add(RowOutcome::Skipped);
+                continue;
+            };
+            let conflict = self.conflicts.binary_search_by_key(row, |conflict| conflict.proposed).ok();
+            let replaced_by = conflict.and_then(|place| self.conflicts.get(place)?.new_row);
+            let (outcome, stored) = match (replaced_by, row.get()) {
+                (Some(new_row), _) => (RowOutcome::Updated, Some(new_row.get())),
+                (None, row) if late.conflicts.contains_key(&row) => (RowOutcome::Updated, None),
+                (None, row) if self.stage.is_alive(row) => (RowOutcome::Inserted, Some(row)),
+                (None, _) => (RowOutcome::Skipped, None),
+            };
+            outcomes.add(outcome);
+            returning.extend(stored);
+        }
+        Ok((outcomes, returning))
+    }
+}
+
+/// Conflicts that were judged inside the turn.
+#[derive(Default)]
+struct Late {
+    /// By proposed row.
+    conflicts: BTreeMap<RowAddress, LateConflict>,
+    /// The callback's answers.
+    rows: Vec<RecordBatch>,
 }
 
 impl StagedRows for StagedInsert {
     fn insert(&mut self, target: &Target, rows: &RecordBatch) -> Result<()> {
-        if target.keys.is_none() {
-            let staged = self.stage.append(rows, &[])?;
-            self.plain += staged.len() as u64;
-            if self.keep == Keep::Rows {
-                self.given.extend(staged.into_iter().map(|row| (None, Some(row))));
-            }
-            return Ok(());
-        }
         let keys = key_hashes(target.keys.as_deref(), &target.schema, rows)?;
-        let wanted = self.distinct(target, rows, &keys)?;
-        self.check_published(target, rows, &keys)?;
-        let picks: Vec<(usize, usize)> = wanted.iter().map(|row| (0, *row)).collect();
-        let whole = wanted.len() == rows.num_rows();
-        let staged_rows =
-            if whole { rows.clone() } else { gather(&target.schema, std::slice::from_ref(rows), &picks)? };
-        let staged_keys: Vec<KeyHash> = wanted.iter().filter_map(|row| keys.get(*row)).copied().collect();
-        let mut staged = wanted.into_iter().zip(self.stage.append(&staged_rows, &staged_keys)?).peekable();
-        for (row, key) in keys.into_iter().enumerate() {
-            let address = staged.next_if(|(staged_row, _)| *staged_row == row).map(|(_, address)| address);
-            if let Some(address) = address {
-                self.rows.insert(key, address);
-            }
-            if self.keep == Keep::Rows {
-                self.given.push((Some(key), address));
+        let wanted = if target.keys.is_some() {
+            let wanted = self.distinct(target, rows, &keys)?;
+            self.check_published(target, rows, &keys)?;
+            wanted
+        } else {
+            (0..rows.num_rows()).collect()
+        };
+        let staged = if wanted.len() == rows.num_rows() {
+            self.stage.append(rows, &keys)?
+        } else {
+            let picks: Vec<(usize, usize)> = wanted.iter().map(|row| (0, *row)).collect();
+            let keys: Vec<KeyHash> = wanted.iter().filter_map(|row| keys.get(*row)).copied().collect();
+            self.stage.append(&gather(&target.schema, std::slice::from_ref(rows), &picks)?, &keys)?
+        };
+        if self.keep == Keep::Rows {
+            let mut staged = wanted.into_iter().zip(staged).peekable();
+            for row in 0..rows.num_rows() {
+                let address = staged.next_if(|(staged_row, _)| *staged_row == row).map(|(_, address)| address);
+                self.given.push(address.map(PackedRow::new).transpose()?);
             }
         }
         Ok(())
@@ -208,31 +304,25 @@ impl StagedRows for StagedInsert {
 
     fn finish(mut self: Box<Self>, _: &Target) -> Result<Box<dyn Proposal>> {
         self.stage.finish()?;
+        self.proposed = self.stage.segments().len();
         Ok(self)
     }
 }
 
 impl Proposal for StagedInsert {
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
-        let keys: Vec<KeyHash> = self.rows.keys().copied().collect();
-        let found = self.find(view, &keys)?;
-        self.forget_conflicts(|_| true);
-        match (&self.on_conflict, found.first()) {
-            (OnConflict::Error, Some((key, _))) => return Err(self.violation(view, *key)),
-            (OnConflict::Error, None) => {}
-            (OnConflict::Nothing, _) => {
-                let stays = |victim| Conflict { victim, new_row: None };
-                self.conflicts.extend(found.into_iter().map(|(key, victim)| (key, stays(victim))));
-            }
-            (OnConflict::Update(_), _) => self.update_staged(view, &found)?,
+        // A second round begins anew: what the first one made is dead.
+        self.stage.keep_only(self.proposed);
+        let mut conflicts = self.find_conflicts(view)?;
+        conflicts.iter().for_each(|conflict| self.stage.kill(conflict.proposed.get()));
+        match &self.on_conflict {
+            // The rows there stay.
+            OnConflict::Error | OnConflict::Nothing => conflicts.clear(),
+            OnConflict::Update(_) => self.update_staged(view, &mut conflicts)?,
         }
-        let victims: Vec<RowAddress> = self
-            .conflicts
-            .values()
-            .filter(|conflict| conflict.new_row.is_some())
-            .map(|conflict| conflict.victim)
-            .collect();
-        self.resolved.set(&mut self.stage, view, &victims)
+        self.conflicts = conflicts;
+        let victims: RowSet = self.conflicts.iter().map(|conflict| conflict.victim.get()).collect();
+        self.resolved.set(&mut self.stage, view, victims)
     }
 
     fn is_settled(&self, view: &TailView<'_>) -> bool {
@@ -240,44 +330,27 @@ impl Proposal for StagedInsert {
     }
 
     fn decide(&mut self, view: &TailView<'_>) -> Result<Applied> {
-        let mut stale = self.resolved.stale_keys(view, |key| self.rows.contains_key(key));
-        for (key, conflict) in &mut self.conflicts {
-            match view.locate(conflict.victim) {
-                Some(now) => conflict.victim = now,
-                None => {
-                    stale.insert(*key);
-                }
-            }
-        }
-        let found = self.find(view, &stale.iter().copied().collect::<Vec<_>>())?;
-        self.forget_conflicts(|key| stale.contains(key));
-        let mut memory = Vec::new();
-        match std::mem::replace(&mut self.on_conflict, OnConflict::Nothing) {
-            OnConflict::Error => {
-                if let Some((key, _)) = found.first() {
-                    return Err(self.violation(view, *key));
-                }
-            }
-            OnConflict::Nothing => {
-                let stays = |victim| Conflict { victim, new_row: None };
-                self.conflicts.extend(found.into_iter().map(|(key, victim)| (key, stays(victim))));
-            }
-            OnConflict::Update(mut callback) => {
-                for chunk in found.chunks(CHUNK_ROWS) {
-                    let (rows, matches) = self.judge(callback.as_mut(), view, chunk)?;
-                    for (row, ((key, victim), matches)) in chunk.iter().zip(matches).enumerate() {
-                        let new_row = matches.then_some(NewRow::Memory(memory.len(), row));
-                        self.conflicts.insert(*key, Conflict { victim: *victim, new_row });
-                    }
-                    memory.push(rows);
-                }
-            }
-        }
-        self.apply(view, &memory)
+        let again = self.reopen(view)?;
+        let late = self.judge_late(view, &again)?;
+        let victims: RowSet = self.conflicts.iter().map(|conflict| conflict.victim.get()).collect();
+        let (outcomes, returning) = self.outcomes(&late)?;
+        let (part, extra) = self.resolved.part(&mut self.stage, view, victims)?;
+        let mut list: Vec<Op> = late.conflicts.values().map(|conflict| Op::Update(conflict.victim)).collect();
+        let picks: Vec<(usize, usize)> = late.conflicts.values().map(|conflict| conflict.new_row).collect();
+        list.extend(extra);
+        let rows = gather(view.schema, &late.rows, &picks)?;
+        let row_keys = view.key_hashes(&rows)?;
+        Ok(Applied {
+            decision: Decision { rows, row_keys, ops: ops_from(list)?, outcomes: Vec::new() },
+            staged: Some(part),
+            returning_staged: returning,
+            returning_deleted: Vec::new(),
+            staged_outcomes: outcomes,
+        })
     }
 
     fn record_bytes(&self) -> u64 {
-        self.resolved.record_bytes() + self.conflicts.len() as u64
+        self.resolved.record_bytes()
     }
 
     fn adds_rows(&self) -> bool {
@@ -294,77 +367,5 @@ impl Proposal for StagedInsert {
 
     fn sequenced(&mut self, seq: CommitSeq) {
         self.stage.commit(seq, self.resolved.file());
-    }
-}
-
-impl StagedInsert {
-    /// What the turn applies, now that every conflict is decided.
-    fn apply(&mut self, view: &TailView<'_>, memory: &[RecordBatch]) -> Result<Applied> {
-        let mut victims = Vec::new();
-        let mut list = Vec::new();
-        let mut picks = Vec::new();
-        for (key, Conflict { victim, new_row }) in &self.conflicts {
-            // The proposed row is stored in no case: the one there stays, or another one replaces it.
-            self.dead.extend(self.rows.get(key));
-            match new_row {
-                Some(NewRow::Staged(_)) => victims.push(*victim),
-                Some(NewRow::Memory(source, row)) => {
-                    list.push(Op::Update(*victim));
-                    picks.push((*source, *row));
-                }
-                None => {}
-            }
-        }
-        let (outcomes, returning) = self.outcomes();
-        let Self { stage, rows, conflicts, dead, resolved, .. } = self;
-        let alive = || -> Box<dyn Iterator<Item = (KeyHash, RowAddress)>> {
-            Box::new(rows.iter().filter_map(|(key, row)| match conflicts.get(key) {
-                None => Some((*key, *row)),
-                Some(Conflict { new_row: Some(NewRow::Staged(row)), .. }) => Some((*key, *row)),
-                Some(_) => None,
-            }))
-        };
-        let (part, extra) = resolved.part(stage, view, &victims, &StagedRowSet { dead, alive: &alive })?;
-        list.extend(extra);
-        let rows = gather(view.schema, memory, &picks)?;
-        let row_keys = view.key_hashes(&rows)?;
-        Ok(Applied {
-            decision: Decision { rows, row_keys, ops: ops_from(list)?, outcomes: Vec::new() },
-            staged: Some(part),
-            returning_staged: returning,
-            returning_deleted: Vec::new(),
-            staged_outcomes: outcomes,
-        })
-    }
-
-    /// What became of the rows, and the staged ones that are stored, in the order given.
-    fn outcomes(&self) -> (Outcomes, Vec<RowAddress>) {
-        let mut outcomes = Outcomes::new(self.keep);
-        let mut returning = Vec::new();
-        if self.keep == Keep::Counts {
-            (0..self.plain).for_each(|_| outcomes.add(RowOutcome::Inserted));
-            self.rows.keys().for_each(|key| outcomes.add(self.outcome(*key).0));
-            return (outcomes, returning);
-        }
-        for (key, row) in &self.given {
-            let (outcome, stored) = match (key, row) {
-                (None, row) => (RowOutcome::Inserted, *row),
-                (Some(_), None) => (RowOutcome::Skipped, None),
-                (Some(key), Some(_)) => self.outcome(*key),
-            };
-            outcomes.add(outcome);
-            returning.extend(stored);
-        }
-        (outcomes, returning)
-    }
-
-    /// What became of the row of a key, and where it is staged.
-    fn outcome(&self, key: KeyHash) -> (RowOutcome, Option<RowAddress>) {
-        match self.conflicts.get(&key).map(|conflict| conflict.new_row) {
-            None => (RowOutcome::Inserted, self.rows.get(&key).copied()),
-            Some(Some(NewRow::Staged(row))) => (RowOutcome::Updated, Some(row)),
-            Some(Some(NewRow::Memory(..))) => (RowOutcome::Updated, None),
-            Some(None) => (RowOutcome::Skipped, None),
-        }
     }
 }

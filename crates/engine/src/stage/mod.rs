@@ -8,6 +8,7 @@
 mod changes;
 mod insert;
 mod part;
+mod row_set;
 mod rows;
 mod upsert;
 mod victims;
@@ -15,6 +16,7 @@ mod writer;
 
 pub(crate) use changes::StagedChanges;
 pub(crate) use insert::StagedInsert;
+pub(crate) use row_set::RowSet;
 pub(crate) use rows::StagedRows;
 pub(crate) use upsert::StagedUpsert;
 pub(crate) use victims::read_victims;

@@ -1,11 +1,12 @@
 //! What all staged statements do at their end: victims, rows that are dead at birth, the record.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use outcrop_format::record::{InstalledSegment, Op, StagedCommit, Victims};
-use outcrop_segment::DeleteVector;
-use outcrop_types::{CommitSeq, Result, RowAddress, RowOrdinal, ShardId, UnitId};
+use outcrop_types::{CommitSeq, Result, ShardId};
 
+use super::row_set::RowSet;
 use super::victims::store_victims;
 use super::writer::Stage;
 use crate::commit::{Journal, StagedPart, VICTIM_BYTES};
@@ -18,13 +19,13 @@ use crate::write::TailView;
 pub(super) struct Resolved {
     /// The tail that they were resolved against; `None` before the first round.
     at: Option<CommitSeq>,
-    stored: HashSet<RowAddress>,
+    stored: RowSet,
     record: Option<Victims>,
 }
 
 impl Resolved {
     /// Keys were resolved against `view`, and these rows are to die.
-    pub(super) fn set(&mut self, stage: &mut Stage, view: &TailView<'_>, victims: &[RowAddress]) -> Result<()> {
+    pub(super) fn set(&mut self, stage: &mut Stage, view: &TailView<'_>, victims: RowSet) -> Result<()> {
         self.store(stage, victims)?;
         self.at = Some(view.seq);
         Ok(())
@@ -38,10 +39,11 @@ impl Resolved {
         few && self.units_are_there(view)
     }
 
-    /// The keys that others wrote since, of those that `is_ours` knows.
-    pub(super) fn stale_keys(&self, view: &TailView<'_>, is_ours: impl Fn(&KeyHash) -> bool) -> HashSet<KeyHash> {
+    /// The keys that others wrote since.
+    pub(super) fn stale_keys(&self, view: &TailView<'_>) -> Vec<KeyHash> {
         let at = self.at.unwrap_or_default();
-        view.journal.into_iter().flat_map(|journal| journal.since(at)).filter(|key| is_ours(key)).collect()
+        let keys: BTreeSet<KeyHash> = view.journal.into_iter().flat_map(|journal| journal.since(at)).collect();
+        keys.into_iter().collect()
     }
 
     /// Bytes of the record.
@@ -52,34 +54,33 @@ impl Resolved {
         }
     }
 
-    /// The part of a commit that names the staged segments. `victims` are alive in the tail; `rows` are dead and live rows
-    /// of the stage. Victims that the stored list does not have come back as operations for the rest of the record.
+    /// The part of a commit that names the staged segments. `victims` are alive in the tail. Those that the stored list
+    /// does not have come back as operations for the rest of the record.
     pub(super) fn part(
         &mut self,
         stage: &mut Stage,
         view: &TailView<'_>,
-        victims: &[RowAddress],
-        rows: &StagedRowSet<'_>,
+        victims: RowSet,
     ) -> Result<(StagedPart, Vec<Op>)> {
-        let StagedRowSet { dead, alive } = *rows;
-        let others = view.journal.is_some_and(Journal::has_others);
-        let keys = if others { alive().map(|(key, _)| key).collect() } else { Vec::new() };
+        let mut keys = Vec::new();
+        if view.journal.is_some_and(Journal::has_others) {
+            stage.each_key(usize::MAX, |some, _| {
+                keys.extend_from_slice(some);
+                Ok(())
+            })?;
+        }
+        let mut extra = Vec::new();
         if self.record.is_none() || !self.units_are_there(view) {
             // A flush moved rows after the last round: the list is written again, inside the turn.
             self.store(stage, victims)?;
-        }
-        let extra = victims.iter().filter(|victim| !self.stored.contains(victim)).map(|victim| Op::Delete(*victim));
-        let extra: Vec<Op> = extra.collect();
-        let mut dead_of: HashMap<UnitId, Vec<RowOrdinal>> = HashMap::new();
-        for address in dead {
-            dead_of.entry(address.unit).or_default().push(address.row);
+        } else {
+            extra.extend(victims.iter().filter(|victim| !self.stored.contains(*victim)).map(Op::Delete));
         }
         let mut segments = Vec::with_capacity(stage.segments().len());
         let mut installed = Vec::with_capacity(stage.segments().len());
         for staged in stage.segments() {
             let segment = &staged.segment;
-            let mut deletes = DeleteVector::new(segment.rows());
-            deletes.delete(dead_of.get(&segment.unit()).map_or(&[], Vec::as_slice));
+            let deletes = stage.deletes(segment);
             installed.push(InstalledSegment {
                 unit: segment.unit(),
                 rows: segment.rows(),
@@ -87,13 +88,11 @@ impl Resolved {
                 deletes: if deletes.deleted() == 0 { Vec::new() } else { deletes.encode() },
             });
             segments.push(NewSegment {
-                segment: std::sync::Arc::clone(segment),
+                segment: Arc::clone(segment),
                 deletes,
-                run: staged.run.as_ref().map(std::sync::Arc::clone),
+                run: staged.run.as_ref().map(Arc::clone),
             });
         }
-        // The record's own list, dead ones included: replay does the same as the tail.
-        let stored: Vec<RowAddress> = self.stored.iter().copied().collect();
         let record = StagedCommit {
             table: view.schema.id,
             shard: ShardId::new(0),
@@ -101,7 +100,9 @@ impl Resolved {
             segments: installed,
             victims: self.record.clone().unwrap_or(Victims::Inline(Vec::new())),
         };
-        Ok((StagedPart { segments, victims: stored, record, keys }, extra))
+        // The record's own list, dead ones included: replay does the same as the tail.
+        let victims = std::mem::take(&mut self.stored);
+        Ok((StagedPart { segments, victims, record, keys }, extra))
     }
 
     /// The name of the victims file, if there is one.
@@ -112,28 +113,19 @@ impl Resolved {
         }
     }
 
-    fn store(&mut self, stage: &mut Stage, victims: &[RowAddress]) -> Result<()> {
-        let record = store_victims(stage.node(), victims)?;
+    fn store(&mut self, stage: &mut Stage, victims: RowSet) -> Result<()> {
+        let record = store_victims(stage.node(), &victims)?;
         if let Victims::File { name, .. } = &record {
             stage.own_victims_file(name);
         }
-        self.stored = victims.iter().copied().collect();
+        self.stored = victims;
         self.record = Some(record);
         Ok(())
     }
 
     fn units_are_there(&self, view: &TailView<'_>) -> bool {
-        let units: HashSet<UnitId> = self.stored.iter().map(|victim| victim.unit).collect();
-        units.into_iter().all(|unit| view.state.has_unit(unit))
+        self.stored.units().all(|unit| view.state.has_unit(unit))
     }
-}
-
-/// The staged rows of a statement, once all is decided.
-pub(super) struct StagedRowSet<'a> {
-    /// Rows that nobody shall see.
-    pub(super) dead: &'a [RowAddress],
-    /// The others, with their keys; none for a table without primary key.
-    pub(super) alive: &'a dyn Fn() -> Box<dyn Iterator<Item = (KeyHash, RowAddress)> + 'a>,
 }
 
 /// Keys that a turn resolves again at most before it would rather be another round.

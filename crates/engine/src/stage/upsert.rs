@@ -7,13 +7,14 @@ use outcrop_format::record::{Op, Ops};
 use outcrop_types::{CommitSeq, Result, RowAddress};
 
 use super::StagedRows;
-use super::part::{CHUNK_ROWS, Resolved, StagedRowSet};
+use super::part::{CHUNK_ROWS, Resolved};
+use super::row_set::RowSet;
 use super::writer::Stage;
 use crate::commit::{Applied, Keep, Outcomes, Proposal};
 use crate::key_index::KeyHash;
 use crate::write::{Decision, RowOutcome, TailView, Target, UpsertItem, concat, gather, key_hashes, ops_from};
 
-/// Documents, staged.
+/// Documents, staged. What it remembers of each is limited by the size of the request that brought them all.
 pub(crate) struct StagedUpsert {
     stage: Stage,
     keep: Keep,
@@ -21,8 +22,6 @@ pub(crate) struct StagedUpsert {
     fates: HashMap<KeyHash, Fate>,
     /// Every document given: its key, and whether it is stored or deletes.
     given: Vec<(KeyHash, bool)>,
-    /// Staged rows that a later document of the statement replaced.
-    dead: Vec<RowAddress>,
     /// Staged rows of a table without primary key.
     plain: Vec<RowAddress>,
     resolved: Resolved,
@@ -50,7 +49,6 @@ impl StagedUpsert {
             keep,
             fates: HashMap::new(),
             given: Vec::new(),
-            dead: Vec::new(),
             plain: Vec::new(),
             resolved: Resolved::default(),
         };
@@ -81,7 +79,9 @@ impl StagedUpsert {
     /// The newest document of a key.
     fn put(&mut self, key: KeyHash, row: Option<RowAddress>) {
         let before = self.fates.insert(key, Fate { row, victim: None });
-        self.dead.extend(before.and_then(|fate| fate.row));
+        if let Some(replaced) = before.and_then(|fate| fate.row) {
+            self.stage.kill(replaced);
+        }
         self.given.push((key, row.is_some()));
     }
 
@@ -140,8 +140,8 @@ impl Proposal for StagedUpsert {
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         let keys: Vec<KeyHash> = self.fates.keys().copied().collect();
         self.find(view, &keys)?;
-        let victims: Vec<RowAddress> = self.fates.values().filter_map(|fate| fate.victim).collect();
-        self.resolved.set(&mut self.stage, view, &victims)
+        let victims: RowSet = self.fates.values().filter_map(|fate| fate.victim).collect();
+        self.resolved.set(&mut self.stage, view, victims)
     }
 
     fn is_settled(&self, view: &TailView<'_>) -> bool {
@@ -149,7 +149,7 @@ impl Proposal for StagedUpsert {
     }
 
     fn decide(&mut self, view: &TailView<'_>) -> Result<Applied> {
-        let mut stale: HashSet<KeyHash> = self.resolved.stale_keys(view, |key| self.fates.contains_key(key));
+        let mut stale: HashSet<KeyHash> = self.resolved.stale_keys(view).into_iter().collect();
         for (key, fate) in &mut self.fates {
             let Some(victim) = fate.victim else { continue };
             fate.victim = view.locate(victim);
@@ -159,7 +159,7 @@ impl Proposal for StagedUpsert {
         }
         self.find(view, &stale.into_iter().collect::<Vec<_>>())?;
 
-        let victims: Vec<RowAddress> = self.fates.values().filter_map(|fate| fate.victim).collect();
+        let victims: RowSet = self.fates.values().filter_map(|fate| fate.victim).collect();
         let (mut returning, mut deleted) = (Vec::new(), Vec::new());
         if self.keep == Keep::Rows {
             returning.extend(self.fates.values().filter_map(|fate| fate.row));
@@ -168,11 +168,7 @@ impl Proposal for StagedUpsert {
             deleted.extend(self.fates.values().filter(|fate| fate.row.is_none()).filter_map(|fate| fate.victim));
         }
         let outcomes = self.outcomes();
-        let Self { stage, fates, dead, resolved, .. } = self;
-        let alive = || -> Box<dyn Iterator<Item = (KeyHash, RowAddress)>> {
-            Box::new(fates.iter().filter_map(|(key, fate)| Some((*key, fate.row?))))
-        };
-        let (part, extra) = resolved.part(stage, view, &victims, &StagedRowSet { dead, alive: &alive })?;
+        let (part, extra) = self.resolved.part(&mut self.stage, view, victims)?;
         Ok(Applied {
             decision: only_ops(view, extra)?,
             staged: Some(part),

@@ -10,18 +10,19 @@ use outcrop_format::record::Victims;
 use outcrop_format::{DecodeError, DecodeProblem};
 use outcrop_types::{Epoch, Error, LogId, Result, RowAddress, RowOrdinal, UnitId};
 
+use super::row_set::RowSet;
 use crate::files::{file_name, read_file, write_file};
 use crate::node::{Node, STAGED_DIR};
 
 /// Victims as the record names them: in it when they are few, else in a file.
-pub(super) fn store_victims(node: &Node, victims: &[RowAddress]) -> Result<Victims> {
+pub(super) fn store_victims(node: &Node, victims: &RowSet) -> Result<Victims> {
     if victims.len() <= INLINE_MAX {
-        return Ok(Victims::Inline(victims.to_vec()));
+        return Ok(Victims::Inline(victims.iter().collect()));
     }
     let name = file_name(STAGED_DIR, &format!("{}-{}.victims", node.log_id, node.ids.unit().get()))?;
     let bytes = encode(node.log_id, victims);
     write_file(&node.env, &name, &bytes)?;
-    Ok(Victims::File { name: name.as_str().to_owned(), count: victims.len() as u64, crc32c: crc32c::crc32c(&bytes) })
+    Ok(Victims::File { name: name.as_str().to_owned(), count: victims.len(), crc32c: crc32c::crc32c(&bytes) })
 }
 
 /// Reads a victims file that a record names.
@@ -43,15 +44,13 @@ pub(crate) fn read_victims(env: &Env, log_id: LogId, name: &str, count: u64, crc
     Ok(victims)
 }
 
-fn encode(log_id: LogId, victims: &[RowAddress]) -> Vec<u8> {
-    let mut sorted = victims.to_vec();
-    sorted.sort_unstable();
+fn encode(log_id: LogId, victims: &RowSet) -> Vec<u8> {
     let header = Header { log_id, epoch: Epoch::default(), features: Features::default() };
     let mut bytes = Vec::new();
     envelope::seal(&VICTIMS_KIND, &header, &mut bytes, |out: &mut Encoder<'_>| {
-        out.put_count(sorted.len());
+        out.put_varint(victims.len());
         let (mut unit, mut row) = (0, 0);
-        for victim in sorted {
+        for victim in victims.iter() {
             let next = victim.unit.get();
             out.put_varint(next - unit);
             if next != unit {
@@ -83,7 +82,7 @@ fn decode(mut body: Decoder<'_>) -> std::result::Result<Vec<RowAddress>, DecodeE
 const VICTIMS_KIND: FileKind = FileKind { name: "victims file", magic: *b"OUTCRVIC", version: 1, features: 0 };
 
 /// Victims that a record holds itself.
-const INLINE_MAX: usize = 16_384;
+const INLINE_MAX: u64 = 16_384;
 
 #[cfg(test)]
 mod tests;

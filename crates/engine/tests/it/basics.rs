@@ -261,3 +261,55 @@ fn small_commits_take_little_memory() {
     }
     assert!(engine.status().memtable_bytes < 300 * 100, "{:?}", engine.status());
 }
+
+#[test]
+fn a_list_of_changes_of_the_catalog_is_one_commit_or_none() {
+    let (env, engine, _table) = open();
+    let name = |schema: &str, table: &str| TableName::new(schema, table);
+    let in_schema = |schema: &str, table: &str| {
+        let mut new = keyed(table);
+        new.name.schema = schema.into();
+        Ddl::CreateTable(new)
+    };
+    let before = engine.snapshot().commit_seq();
+    let made = engine
+        .ddl([Ddl::CreateSchema("s".into()), in_schema("s", "a"), in_schema("s", "b"), in_schema("commons", "c")])
+        .wait()
+        .unwrap();
+    assert_eq!(made.seq.get(), before.get() + 1);
+    let id = |engine: &Engine, name| engine.snapshot().catalog().table(&name).map(|schema| schema.id);
+    let a = id(&engine, name("s", "a")).unwrap();
+    insert(&engine, a, &rows(0..10, "x")).unwrap();
+
+    // The second one is refused, so the first one does not happen.
+    let refused = |changes: Vec<Ddl>| engine.ddl(changes).wait().unwrap_err();
+    let error = refused(vec![Ddl::DropTable(name("s", "a")), Ddl::DropTable(name("s", "x"))]);
+    assert_eq!(error.condition(), Condition::UndefinedTable);
+    let error = refused(vec![Ddl::Truncate(vec![name("s", "a")]), Ddl::DropSchema("s".into())]);
+    assert_eq!(error.condition(), Condition::DependentObjectsStillExist);
+    assert_eq!(error.detail(), Some("table s.a depends on schema s"));
+    assert_eq!(pairs(&engine.snapshot(), a).len(), 10);
+
+    // Later changes are judged on what the ones before them leave.
+    let dropped = engine.ddl([
+        Ddl::DropTable(name("commons", "c")),
+        Ddl::DropSchemaCascade("s".into()),
+        in_schema("commons", "c"),
+    ]);
+    let seq = dropped.wait().unwrap().seq;
+    let check = |engine: &Engine| {
+        let snapshot = engine.snapshot();
+        assert_eq!(snapshot.catalog().schemas().collect::<Vec<_>>(), ["commons"]);
+        assert_eq!(snapshot.catalog().tables().map(|table| table.name.table.as_str()).collect::<Vec<_>>(), ["c", "t"]);
+        assert!(snapshot.table(a).is_none());
+    };
+    check(&engine);
+    assert_eq!(engine.snapshot().commit_seq(), seq);
+    engine.ddl(Ddl::DropTableIfExists(name("commons", "gone"))).wait().unwrap();
+    drop(engine);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    check(&engine);
+    // A table id is never used again.
+    let again = create(&engine, keyed("last"));
+    assert!(again > id(&engine, name("commons", "c")).unwrap());
+}

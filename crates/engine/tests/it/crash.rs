@@ -27,7 +27,7 @@ fn live(env: &Env, options: &EngineOptions) -> (usize, Result<()>) {
 
 type Script = fn(&Engine, TableId) -> Result<()>;
 
-/// Each one is one commit, or none (flush).
+/// Each one is one commit, or none (flush, compaction).
 const STEPS: &[Script] = &[
     |engine, table| insert(engine, table, &rows(0..5, "a")).map(drop),
     |engine, table| upsert(engine, table, &rows(3..8, "b")).map(drop),
@@ -37,6 +37,8 @@ const STEPS: &[Script] = &[
     |engine, table| write_rows(engine, table, &rows(5..40, "staged"), WriteMode::Upsert).map(drop),
     |engine, table| upsert(engine, table, &rows(6..8, "c")).map(drop),
     |engine, _| engine.flush(None),
+    |engine, _| engine.compact(),
+    |engine, table| delete_keys(engine, table, &[vec![Value::Int(9)]]).map(drop),
     |engine, _| engine.ddl(Ddl::CreateSchema("s".into())).wait().map(drop),
     |engine, _| engine.ddl(Ddl::Truncate(vec![TableName::new("commons", "t")])).wait().map(drop),
     |engine, table| insert(engine, table, &rows(1..3, "d")).map(drop),
@@ -66,6 +68,7 @@ fn content(engine: &Engine) -> Option<Vec<(i64, String)>> {
 fn options() -> EngineOptions {
     let mut options = tiny();
     options.commit_inline_bytes_max = 1_000;
+    options.compaction_in_background = false;
     options
 }
 

@@ -16,9 +16,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod basics;
+mod compaction;
 mod concurrent;
 mod crash;
 mod key_runs;
+mod memory;
 mod model;
 mod resources;
 mod restarts;

@@ -72,6 +72,7 @@ impl World {
         for step in steps {
             let outcome = match step {
                 Step::Change(operation) => self.change(operation),
+                Step::Flush if self.below(3) == 0 => self.engine().compact().map_err(Stop::from),
                 Step::Flush => self.engine().flush(None).map_err(Stop::from),
                 Step::Snapshot => self.hold(),
                 Step::Crash => Err(Stop),

@@ -204,3 +204,47 @@ fn a_full_disk_refuses_a_staged_statement_whose_record_does_not_fit() {
     assert_eq!(write.commit().wait().unwrap().deleted, 12_000);
     insert(&engine, table, &[row(0, "again")]).unwrap();
 }
+
+#[test]
+fn recovered_rows_are_flushed_when_they_are_old() {
+    let (env, sim) = Env::simulated(26);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    let table = create(&engine, keyed("t"));
+    insert(&engine, table, &rows(0..10, "a")).unwrap();
+    drop(engine);
+    let engine = Engine::open(&sim.crash(), roomy()).unwrap();
+    sim.run_until_idle(1_000);
+    assert_eq!(engine.status().segments, 0);
+    // Longer than `flush_age_max`, in which nobody writes.
+    for _ in 0..130 {
+        sim.advance(Duration::from_secs(5));
+        sim.run_until_idle(1_000);
+    }
+    assert_eq!((engine.status().segments, engine.status().memtable_bytes), (1, 0));
+    assert_eq!(pairs(&engine.snapshot(), table).len(), 10);
+}
+
+#[test]
+fn a_close_ends_a_running_flush_and_poisons_nothing() {
+    let mut closed_with_a_half_written_segment = 0;
+    for steps in 0..12 {
+        let (env, sim) = Env::simulated(27);
+        let mut options = roomy();
+        options.flush_rows_max = 100;
+        let engine = Engine::open(&env, options.clone()).unwrap();
+        let table = create(&engine, keyed("t"));
+        insert(&engine, table, &rows(0..100, "a")).unwrap();
+        // The flush begins when its rows are synced, which it looks for now and then.
+        sim.run_until_idle(1_000);
+        sim.advance(Duration::from_millis(5));
+        sim.run_until_idle(steps);
+        let temporary = |file: &outcrop_env::DirEntry| file.name.base().ends_with("tmp");
+        closed_with_a_half_written_segment += usize::from(env.disk.list("segments").unwrap().iter().any(temporary));
+        engine.close().unwrap();
+        assert_eq!(engine.status().poisoned, None, "after {steps} steps");
+        drop(engine);
+        let engine = Engine::open(&env, options).unwrap();
+        assert_eq!(pairs(&engine.snapshot(), table).len(), 100);
+    }
+    assert!(closed_with_a_half_written_segment > 0);
+}

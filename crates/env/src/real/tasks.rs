@@ -1,5 +1,6 @@
 //! Workers on threads.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -14,7 +15,7 @@ use crate::tasks::{Signal, Step, TaskHandle, TaskState, Tasks, Worker};
 pub(crate) struct RealTasks;
 
 impl Tasks for RealTasks {
-    fn start(&self, name: &'static str, signal: Arc<Signal>, worker: Box<dyn Worker>) -> TaskHandle {
+    fn start(&self, name: &'static str, signal: Arc<Signal>, worker: Box<dyn Worker>) -> io::Result<TaskHandle> {
         let state = TaskState::new(name);
         let body = {
             let (state, signal) = (Arc::clone(&state), Arc::clone(&signal));
@@ -23,11 +24,8 @@ impl Tasks for RealTasks {
                 state.finish(outcome.err().as_deref(), &signal);
             }
         };
-        // A process that cannot start its own few threads cannot serve: the same outcome as `thread::spawn`.
-        #[expect(clippy::expect_used, reason = "no thread at start-up means no server")]
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(body).expect("the system refused a thread");
-        let thread = Mutex::new(Some(thread));
-        TaskHandle::new(state, signal, Box::new(move || join(thread.lock().take())))
+        let thread = Mutex::new(Some(thread::Builder::new().name(name.to_owned()).spawn(body)?));
+        Ok(TaskHandle::new(state, signal, Box::new(move || join(thread.lock().take()))))
     }
 
     fn wait_until(&self, signal: &Signal, deadline: Option<Duration>, done: &mut dyn FnMut() -> bool) -> bool {

@@ -1,5 +1,6 @@
 //! Workers without threads: a seeded scheduler that runs one step at a time.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,7 +142,7 @@ impl SimTasks {
 }
 
 impl Tasks for SimTasks {
-    fn start(&self, name: &'static str, signal: Arc<Signal>, worker: Box<dyn Worker>) -> TaskHandle {
+    fn start(&self, name: &'static str, signal: Arc<Signal>, worker: Box<dyn Worker>) -> io::Result<TaskHandle> {
         let state = TaskState::new(name);
         let mut queue = self.queue.lock();
         let id = queue.next_id;
@@ -166,7 +167,7 @@ impl Tasks for SimTasks {
                 stopped.finish(None, &on_stop);
             }
         };
-        TaskHandle::new(state, signal, Box::new(remove))
+        Ok(TaskHandle::new(state, signal, Box::new(remove)))
     }
 
     fn wait_until(&self, _signal: &Signal, deadline: Option<Duration>, done: &mut dyn FnMut() -> bool) -> bool {

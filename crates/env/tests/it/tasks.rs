@@ -37,7 +37,7 @@ fn e3_no_wake_up_is_lost_between_two_parties() {
                 Step::Wait
             })
         };
-        let handle = env.tasks.start("echo", Arc::clone(&request), Box::new(worker));
+        let handle = env.tasks.start("echo", Arc::clone(&request), Box::new(worker)).unwrap();
         for round in 1..=5000 {
             asked.store(round, Ordering::SeqCst);
             request.notify();
@@ -76,7 +76,7 @@ fn timed_waits_of_a_worker_end_without_a_signal() {
                 if count == 3 { Step::Stop } else { Step::WaitAtMost(Duration::from_millis(2)) }
             })
         };
-        let handle = env.tasks.start("ticker", signal, Box::new(worker));
+        let handle = env.tasks.start("ticker", signal, Box::new(worker)).unwrap();
         let limit = Some(Duration::from_secs(20));
         assert!(env.tasks.wait_until(&done, limit, &mut || steps.load(Ordering::SeqCst) == 4));
         drop(handle);
@@ -90,7 +90,7 @@ fn e4_a_panic_reaches_its_owner() {
     for env in environments {
         let signal = Arc::new(Signal::new());
         let worker = Each(|| panic!("out of luck"));
-        let handle = env.tasks.start("unlucky", Arc::clone(&signal), Box::new(worker));
+        let handle = env.tasks.start("unlucky", Arc::clone(&signal), Box::new(worker)).unwrap();
         let told = Arc::new(AtomicBool::new(false));
         let hook = Arc::clone(&told);
         handle.on_panic(move |message| hook.store(message == "out of luck", Ordering::SeqCst));
@@ -122,7 +122,7 @@ fn dropping_a_handle_stops_and_drops_the_worker() {
             let _kept = &flag;
             Step::Wait
         });
-        let mut handle = env.tasks.start("idle", Arc::new(Signal::new()), Box::new(worker));
+        let mut handle = env.tasks.start("idle", Arc::new(Signal::new()), Box::new(worker)).unwrap();
         handle.stop();
         assert!(dropped.load(Ordering::SeqCst));
         assert!(handle.is_finished());
@@ -142,7 +142,7 @@ fn the_schedule_of_workers_follows_the_seed() {
                     seen.lock().push(id);
                     Step::Again
                 });
-                env.tasks.start("one of four", Arc::new(Signal::new()), Box::new(worker))
+                env.tasks.start("one of four", Arc::new(Signal::new()), Box::new(worker)).unwrap()
             })
             .collect();
         assert_eq!(sim.run_until_idle(50), 50);

@@ -33,6 +33,8 @@ pub(super) struct ScanQueue {
     work: Mutex<Option<Arc<Work>>>,
     next: AtomicUsize,
     rows: AtomicUsize,
+    /// Bytes of a row in memory, in the last batch; 0 before the first.
+    row_bytes: AtomicUsize,
 }
 
 impl ScanQueue {
@@ -59,6 +61,24 @@ impl ScanQueue {
         }
     }
 
+    /// How many rows to read at once, so that a batch is not much larger than [`BATCH_BYTES`]. Before the first batch only
+    /// the stored, compressed size of a row is known, and a few rows are read to learn more.
+    pub(super) fn rows_of_batch(&self, stored_row_bytes: u64) -> u32 {
+        let (row_bytes, rows_max) = match self.row_bytes.load(Ordering::Relaxed) {
+            0 => (usize::try_from(stored_row_bytes).unwrap_or(usize::MAX), FIRST_ROWS),
+            known => (known, u32::MAX),
+        };
+        let rows = u32::try_from(BATCH_BYTES / row_bytes.max(1)).unwrap_or(u32::MAX);
+        rows.clamp(ROWS_MIN, rows_max)
+    }
+
+    /// A batch of `bytes` bytes was read from a range of `rows` rows.
+    pub(super) fn note_width(&self, bytes: usize, rows: usize) {
+        if let Some(row_bytes) = bytes.checked_div(rows) {
+            self.row_bytes.store(row_bytes.max(1), Ordering::Relaxed);
+        }
+    }
+
     /// Whether `limit` rows were handed out.
     pub(super) fn is_satisfied(&self, limit: Option<usize>) -> bool {
         limit.is_some_and(|limit| self.rows.load(Ordering::Relaxed) >= limit)
@@ -70,3 +90,10 @@ impl ScanQueue {
         limit.map_or(rows, |limit| rows.min(limit.saturating_sub(before)))
     }
 }
+
+/// Memory that a batch of a scan should take at most.
+const BATCH_BYTES: usize = 8 << 20;
+/// Rows of the first batch.
+const FIRST_ROWS: u32 = 2_048;
+/// Fewest rows of a batch, however large they are.
+const ROWS_MIN: u32 = 16;

@@ -1,6 +1,7 @@
 //! The leaf of every plan that reads a table.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,8 +22,9 @@ use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, Push
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
-use outcrop_engine::{ScanColumn, TableSnapshot};
+use outcrop_engine::{Morsel, ScanColumn, TableSnapshot};
 use outcrop_types::{Condition, Error, Predicate, Result};
+use parking_lot::Mutex;
 
 use super::key::KeySet;
 use super::predicate::{Translator, Wanted};
@@ -172,6 +174,7 @@ impl TableScanSource {
             baseline: BaselineMetrics::new(&self.metrics, partition),
             source: self.clone(),
             queue,
+            rest: Mutex::default(),
         };
         // A piece is read on a thread that may block; the stream only waits, so a dropped stream reads at most one more.
         let batches = stream::try_unfold(Arc::new(reader), |reader| async move {
@@ -319,6 +322,8 @@ struct PartitionReader {
     queue: Arc<ScanQueue>,
     baseline: BaselineMetrics,
     counts: ScanCounts,
+    /// What is left of a morsel whose rows are too large to be read at once.
+    rest: Mutex<VecDeque<Morsel>>,
 }
 
 /// What `EXPLAIN ANALYZE` tells of a scan.
@@ -345,7 +350,8 @@ impl PartitionReader {
         let _timer = self.baseline.elapsed_compute().timer();
         let work = self.queue.work(|| self.source.plan_work())?;
         while !self.queue.is_satisfied(self.source.limit) {
-            let Some(piece) = self.queue.take(&work) else {
+            let rest = self.rest.lock().pop_front().map(Piece::Morsel);
+            let Some(piece) = rest.or_else(|| self.queue.take(&work)) else {
                 return Ok(None);
             };
             let Some(batch) = self.read(&work, &piece)?.filter(|batch| batch.num_rows() > 0) else {
@@ -380,11 +386,28 @@ impl PartitionReader {
                     self.counts.morsels_pruned.add(1);
                     return Ok(None);
                 }
+                let Some(first) = self.split(morsel) else { return Ok(None) };
                 self.counts.morsels_read.add(1);
-                source.table.scan(morsel, &source.columns, predicate.as_ref()).map(Some)
+                let batch = source.table.scan(&first, &source.columns, predicate.as_ref())?;
+                self.queue.note_width(batch.get_array_memory_size(), first.rows.len());
+                Ok(Some(batch))
             }
             (Piece::Rows(_), Work::Morsels(_)) => Err(Error::internal("rows by key in a scan of morsels")),
         }
+    }
+
+    /// As much of a morsel as is to be read at once; the rest comes next.
+    fn split(&self, morsel: &Morsel) -> Option<Morsel> {
+        let rows_max = self.queue.rows_of_batch(self.source.table.row_bytes());
+        if morsel.rows.end - morsel.rows.start <= rows_max {
+            return Some(morsel.clone());
+        }
+        let mut parts: VecDeque<Morsel> = self.source.table.cut(morsel, rows_max).into();
+        let first = parts.pop_front();
+        let mut rest = self.rest.lock();
+        parts.append(&mut rest);
+        *rest = parts;
+        first
     }
 
     /// The same columns under the schema of the plan.

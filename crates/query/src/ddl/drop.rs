@@ -8,15 +8,15 @@ use crate::result::{CommandTag, Execution};
 use crate::session::{Notice, Work};
 use crate::statement::{Outcome, WrittenName, name_of, schema_name, undefined_schema};
 
-/// `DROP { TABLE | SCHEMA } [IF EXISTS] name, …`
+/// `DROP { TABLE | SCHEMA } [IF EXISTS] name, … [CASCADE | RESTRICT]`: all of them at once.
 pub(crate) async fn drop_objects(work: &Work, sql: &ast::Statement) -> Result<Outcome> {
-    let ast::Statement::Drop { object_type, if_exists, names, .. } = sql else {
+    let ast::Statement::Drop { object_type, if_exists, names, cascade, .. } = sql else {
         return Err(Error::internal("DROP expected"));
     };
     #[expect(clippy::wildcard_enum_match_arm, reason = "everything else is refused by name")]
     match object_type {
         ast::ObjectType::Table => drop_tables(work, names, *if_exists).await,
-        ast::ObjectType::Schema => drop_schemas(work, names, *if_exists).await,
+        ast::ObjectType::Schema => drop_schemas(work, names, *if_exists, *cascade).await,
         other => Err(Error::new(Condition::FeatureNotSupported, format!("DROP {other} is not supported"))),
     }
 }
@@ -27,7 +27,7 @@ async fn drop_tables(work: &Work, names: &[ast::ObjectName], if_exists: bool) ->
     for name in names {
         let written = WrittenName::read(name, &work.view().database)?;
         if if_exists && written.find(work.snapshot.catalog(), work.search_path()).is_none() {
-            outcome.notices.push(skipped("table", &written.table, "00000"));
+            outcome.notices.push(skipped("table", &written.table));
             continue;
         }
         let table = written.resolve(work.snapshot.catalog(), work.search_path()).map_err(|error| {
@@ -41,39 +41,59 @@ async fn drop_tables(work: &Work, names: &[ast::ObjectName], if_exists: bool) ->
             found.push(table.name.clone());
         }
     }
-    // Names were all checked before the first is dropped; each drop is a commit of its own.
-    for name in found {
-        let (engine, ddl) = (work.engine().clone(), Ddl::DropTable(name.clone()));
-        match work.commit(move || engine.ddl(ddl)).await {
-            Err(error) if if_exists && error.condition() == Condition::UndefinedTable => {
-                outcome.notices.push(skipped("table", &name.table, "00000"));
-            }
-            other => {
-                other?;
-            }
-        }
-    }
+    // One that another session drops meanwhile is as good as dropped, if it need not exist.
+    let drop: fn(TableName) -> Ddl = if if_exists { Ddl::DropTableIfExists } else { Ddl::DropTable };
+    commit(work, found.into_iter().map(drop).collect()).await?;
     Ok(outcome)
 }
 
-async fn drop_schemas(work: &Work, names: &[ast::ObjectName], if_exists: bool) -> Result<Outcome> {
+async fn drop_schemas(work: &Work, names: &[ast::ObjectName], if_exists: bool, cascade: bool) -> Result<Outcome> {
     let mut outcome = Outcome::new(Execution::Done(CommandTag::new("DROP SCHEMA")));
+    let catalog = work.snapshot.catalog();
+    let mut found = Vec::new();
+    let mut dropped_with_them = Vec::new();
     for name in names {
         let [part] = name.0.as_slice() else {
             return Err(Error::new(Condition::SyntaxError, format!("improper schema name: {name}")));
         };
         let name = part.as_ident().map(name_of).map(|name| schema_name(&name)).unwrap_or_default();
-        if !work.snapshot.catalog().has_schema(&name) {
+        if !catalog.has_schema(&name) {
             if if_exists {
-                outcome.notices.push(skipped("schema", &name, "00000"));
+                outcome.notices.push(skipped("schema", &name));
                 continue;
             }
             return Err(undefined_schema(&name));
         }
-        let (engine, ddl) = (work.engine().clone(), Ddl::DropSchema(name));
-        work.commit(move || engine.ddl(ddl)).await?;
+        if !found.contains(&name) {
+            let tables = catalog.tables().filter(|table| table.name.schema == name);
+            dropped_with_them.extend(tables.map(|table| table.name.to_string()));
+            found.push(name);
+        }
+    }
+    let drop: fn(String) -> Ddl = if cascade { Ddl::DropSchemaCascade } else { Ddl::DropSchema };
+    commit(work, found.into_iter().map(drop).collect()).await?;
+    if cascade {
+        outcome.notices.extend(cascades(&dropped_with_them));
     }
     Ok(outcome)
+}
+
+/// Says what went with a schema.
+fn cascades(tables: &[String]) -> Option<Notice> {
+    match tables {
+        [] => None,
+        [table] => Some(Notice::new(SUCCESS, format!("drop cascades to table {table}"))),
+        tables => Some(Notice::new(SUCCESS, format!("drop cascades to {} other objects", tables.len()))),
+    }
+}
+
+/// One commit, unless there is nothing to do.
+async fn commit(work: &Work, changes: Vec<Ddl>) -> Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let engine = work.engine().clone();
+    work.commit(move || engine.ddl(changes)).await.map(drop)
 }
 
 /// `TRUNCATE [TABLE] name, …`: all of them at once.
@@ -86,11 +106,13 @@ pub(crate) async fn truncate(work: &Work, truncate: &ast::Truncate) -> Result<Ou
             tables.push(table.name.clone());
         }
     }
-    let engine = work.engine().clone();
-    work.commit(move || engine.ddl(Ddl::Truncate(tables))).await?;
+    commit(work, vec![Ddl::Truncate(tables)]).await?;
     Ok(Outcome::new(Execution::Done(CommandTag::new("TRUNCATE TABLE"))))
 }
 
-fn skipped(what: &str, name: &str, code: &'static str) -> Notice {
-    Notice::new(code, format!("{what} \"{name}\" does not exist, skipping"))
+fn skipped(what: &str, name: &str) -> Notice {
+    Notice::new(SUCCESS, format!("{what} \"{name}\" does not exist, skipping"))
 }
+
+/// The SQLSTATE of notices that report no problem.
+const SUCCESS: &str = "00000";

@@ -38,20 +38,25 @@ impl LocalExecutor {
     ///
     /// # Errors
     /// [`Stalled`] when nothing was woken: no other thread takes part, so waiting would last for ever.
-    pub(super) fn run<T>(&mut self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Stalled> {
+    pub(super) fn run<T>(&mut self, poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Stalled> {
+        self.settle(poll).ok_or(Stalled)
+    }
+
+    /// Polls `poll` and the spawned tasks until nothing is left to do before more input comes, or `poll` is ready.
+    pub(super) fn settle<T>(&mut self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
         let waker = Waker::from(Arc::clone(&self.spawner.signal));
         let mut context = Context::from_waker(&waker);
         loop {
             self.spawner.signal.take();
             if let Poll::Ready(value) = poll(&mut context) {
-                return Ok(value);
+                return Some(value);
             }
             self.adopt();
             while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(&mut context) {
                 self.adopt();
             }
             if !self.spawner.signal.is_set() {
-                return Err(Stalled);
+                return None;
             }
         }
     }

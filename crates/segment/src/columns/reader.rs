@@ -1,6 +1,6 @@
 //! Reading columns of a Vortex file with a mask of ours (architecture S4).
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::ArrayRef;
@@ -106,18 +106,28 @@ impl Selection {
 }
 
 impl ColumnReader {
-    /// Reads the footer of a file that should have `columns` columns of `rows` rows.
-    pub(crate) fn open(file: PagedFile, session: &ReadSession, columns: usize, rows: u64) -> Result<Self> {
+    /// Reads the footer of a file that should have as many columns as `columns` allows, of `rows` rows.
+    pub(crate) fn open(
+        file: PagedFile,
+        session: &ReadSession,
+        columns: RangeInclusive<usize>,
+        rows: u64,
+    ) -> Result<Self> {
         let ReadSession(session) = session.clone();
         let path = Arc::clone(file.path());
         let file = Arc::new(file);
         let (footer, columns) = decoding(&path, || {
             let footer = read_footer(&file, &session)?;
-            let columns = file_columns(&footer, columns, rows)?;
+            let columns = file_columns(&footer, &columns, rows)?;
             Ok((footer, columns))
         })?;
         let source = PageSource::new(Arc::clone(&file), Arc::clone(footer.segment_map()));
         Ok(Self { path, session, source: Arc::new(source), columns })
+    }
+
+    /// Whether the file has a column at this position.
+    pub(crate) fn has(&self, position: usize) -> bool {
+        position < self.columns.len()
     }
 
     /// The selected rows of `rows`, one array per wanted column.
@@ -235,10 +245,11 @@ fn read_bytes(file: &PagedFile, offset: u64, length: usize) -> VortexResult<Byte
 }
 
 /// The columns of the file: children of a struct without NULLs, whose field `i` is in slot `i + 1`.
-fn file_columns(footer: &Footer, columns: usize, rows: u64) -> VortexResult<Vec<FileColumn>> {
+fn file_columns(footer: &Footer, expected: &RangeInclusive<usize>, rows: u64) -> VortexResult<Vec<FileColumn>> {
     let layout = footer.layout();
-    if !layout.is::<Struct>() || layout.dtype().is_nullable() || layout.nslots() != columns + 1 {
-        vortex_bail!("the file does not hold {columns} columns but {}", layout.dtype());
+    let columns = layout.nslots().saturating_sub(1);
+    if !layout.is::<Struct>() || layout.dtype().is_nullable() || !expected.contains(&columns) {
+        vortex_bail!("the file does not hold {} columns but {}", expected.start(), layout.dtype());
     }
     if layout.row_count() != rows {
         vortex_bail!("the file has {} rows, its meta file says {rows}", layout.row_count());

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use arrow_array::{Array, ArrayRef};
+use arrow_array::ArrayRef;
 use arrow_schema::{DataType as ArrowType, Field};
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
@@ -18,7 +18,7 @@ use vortex::array::validity::Validity;
 use vortex::array::{ArrayRef as VortexArray, IntoArray};
 use vortex::arrow::ArrowSessionExt;
 use vortex::dtype::{DType, FieldName, FieldNames};
-use vortex::error::{VortexResult, vortex_err};
+use vortex::error::{VortexError, VortexResult, vortex_err};
 use vortex::file::{WriteOptionsSessionExt, WriteStrategyBuilder, WriteSummary};
 use vortex::io::session::RuntimeSessionExt;
 use vortex::layout::BufferedBytesTracker;
@@ -29,6 +29,7 @@ use super::failure::encoding;
 use super::sink::{PageSink, WriteFailure};
 use super::types::{file_field, to_file};
 use crate::failure::io_error;
+use crate::writer::RowSeqs;
 
 /// Name of the hidden column that holds each row's insert `CommitSeq` (F4).
 pub(crate) const SEQ_NAME: &str = "__seq";
@@ -67,9 +68,15 @@ pub(crate) struct WrittenFile {
 }
 
 impl ColumnWriter {
-    /// Starts a file with these columns and the hidden one. `path` is for messages.
-    pub(crate) fn new(file: Arc<dyn File>, path: String, columns: &[Column], layout: Layout) -> Result<Self> {
-        let fields = file_fields(columns);
+    /// Starts a file with these columns, and the hidden one if it is wanted. `path` is for messages.
+    pub(crate) fn new(
+        file: Arc<dyn File>,
+        path: String,
+        columns: &[Column],
+        row_seqs: RowSeqs,
+        layout: Layout,
+    ) -> Result<Self> {
+        let fields = file_fields(columns, row_seqs);
         let executor = LocalExecutor::new();
         let sink = PageSink::new(file);
         let (batches, received) = mpsc::channel(0);
@@ -98,12 +105,11 @@ impl ColumnWriter {
         Ok(Self { path, types, fields, session, executor, batches, summary, sink, buffered })
     }
 
-    /// Adds rows: the columns in the order of [`ColumnWriter::new`], and the hidden one.
-    pub(crate) fn write(&mut self, columns: &[ArrayRef], seqs: ArrayRef) -> Result<()> {
-        let rows = seqs.len();
+    /// Adds rows: the columns in the order of [`ColumnWriter::new`], and the hidden one if the file has it.
+    pub(crate) fn write(&mut self, columns: &[ArrayRef], seqs: Option<ArrayRef>, rows: usize) -> Result<()> {
         let columns = columns.iter().zip(&self.types).map(|(array, data_type)| to_file(array, data_type));
         let mut arrays = columns.collect::<Result<Vec<_>>>()?;
-        arrays.push(seqs);
+        arrays.extend(seqs);
         let chunk = encoding(&self.path, || {
             let columns = arrays.into_iter().zip(&self.fields);
             let columns: Vec<_> = columns
@@ -117,8 +123,7 @@ impl ColumnWriter {
         drive(&mut self.executor, &self.sink, &self.path, |context| {
             // The pipeline comes first: it makes room, and it says when it failed.
             if let Poll::Ready(ended) = poll_boxed(summary, context) {
-                let early = || vortex_err!("the writer ended before its input");
-                return Poll::Ready(Err(ended.err().unwrap_or_else(early)));
+                return Poll::Ready(Err(ended_early(ended)));
             }
             match batches.poll_ready(context) {
                 Poll::Pending => return Poll::Pending,
@@ -128,7 +133,18 @@ impl ColumnWriter {
                 Poll::Ready(_) => {}
             }
             Poll::Ready(Err(vortex_err!("the writer stopped taking input")))
-        })
+        })?;
+        self.settle()
+    }
+
+    /// Lets the pipeline do all that it can with what it has, so that only unfilled chunks wait in it.
+    fn settle(&mut self) -> Result<()> {
+        let (executor, summary) = (&mut self.executor, &mut self.summary);
+        let outcome = encoding(&self.path, || match executor.settle(|context| poll_boxed(summary, context)) {
+            Some(ended) => Err(ended_early(ended)),
+            None => Ok(()),
+        });
+        outcome.map_err(|error| explained(&self.sink, &self.path, error))
     }
 
     /// Bytes written and bytes waiting in the pipeline.
@@ -157,10 +173,18 @@ fn drive<T>(
     poll: impl FnMut(&mut Context<'_>) -> Poll<VortexResult<T>>,
 ) -> Result<T> {
     let outcome = encoding(path, || executor.run(poll).unwrap_or_else(|stalled| Err(vortex_err!("{stalled}"))));
-    outcome.map_err(|error| match sink.take_failure() {
+    outcome.map_err(|error| explained(sink, path, error))
+}
+
+fn explained(sink: &PageSink, path: &str, error: Error) -> Error {
+    match sink.take_failure() {
         Some(failure) => write_error(path, failure),
         None => error,
-    })
+    }
+}
+
+fn ended_early(ended: VortexResult<WriteSummary>) -> VortexError {
+    ended.err().unwrap_or_else(|| vortex_err!("the writer ended before its input"))
 }
 
 fn write_error(path: &str, failure: WriteFailure) -> Error {
@@ -173,7 +197,7 @@ fn describe(columns: &[Column]) -> String {
 
 /// The fields of the file: the columns by their present names, for tools that read the file without us, and the hidden
 /// one. We find columns by position. A name that occurs twice, or is that of the hidden column, gets its id appended.
-fn file_fields(columns: &[Column]) -> Vec<Field> {
+fn file_fields(columns: &[Column], row_seqs: RowSeqs) -> Vec<Field> {
     let mut taken = HashSet::from([SEQ_NAME.to_owned()]);
     let mut fields: Vec<Field> = columns
         .iter()
@@ -185,6 +209,9 @@ fn file_fields(columns: &[Column]) -> Vec<Field> {
             file_field(&name, &column.data_type, column.nullable)
         })
         .collect();
-    fields.push(Field::new(SEQ_NAME, ArrowType::UInt64, false));
+    match row_seqs {
+        RowSeqs::Stored => fields.push(Field::new(SEQ_NAME, ArrowType::UInt64, false)),
+        RowSeqs::OfOneCommit => {}
+    }
     fields
 }

@@ -77,6 +77,25 @@ impl KeyRunBuilder {
         }
     }
 
+    /// The upper half of the key of a row, by which keys are spread.
+    pub fn high(&self, row: u32) -> u64 {
+        let row = usize::try_from(row).unwrap_or(usize::MAX);
+        match &self.entries {
+            Entries::Half(highs) => highs.get(row).copied(),
+            Entries::Whole(keys) => keys.get(row).map(|key| key.high()),
+        }
+        .unwrap_or_default()
+    }
+
+    /// Whether a row has this key.
+    pub fn has(&self, row: u32, key: KeyHash) -> bool {
+        let row = usize::try_from(row).unwrap_or(usize::MAX);
+        match &self.entries {
+            Entries::Half(highs) => highs.get(row) == Some(&key.high()),
+            Entries::Whole(keys) => keys.get(row) == Some(&key),
+        }
+    }
+
     /// The keys of the next rows.
     pub fn add(&mut self, keys: &[KeyHash]) {
         match &mut self.entries {

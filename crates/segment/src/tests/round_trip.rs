@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array};
+use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
 use arrow_buffer::BooleanBuffer;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
 use outcrop_env::FileName;
-use outcrop_types::{Column, ColumnId, CompareOp, DataType, LogId, Predicate, RowOrdinal, TableSchema, UnitId, Value};
+use outcrop_format::SegmentMeta;
+use outcrop_types::{
+    Column, ColumnId, CommitSeq, CompareOp, Condition, DataType, LogId, Predicate, RowOrdinal, TableSchema, UnitId,
+    Value,
+};
 use proptest::prelude::*;
 
 use super::data::*;
@@ -28,7 +32,7 @@ fn assert_batches(found: &RecordBatch, expected: &RecordBatch, what: &str) {
     }
 }
 
-fn open(env: &outcrop_env::Env, meta: outcrop_format::SegmentMeta) -> Arc<Segment> {
+fn open(env: &outcrop_env::Env, meta: SegmentMeta) -> Arc<Segment> {
     Segment::open(env, DIR, Arc::new(meta), &PageCache::new(4 << 20)).unwrap()
 }
 
@@ -221,6 +225,29 @@ fn a_younger_column_has_its_default() {
             (default, data_type) => assert!(values(array, data_type).iter().all(|value| value == default)),
         }
     }
+}
+
+#[test]
+fn rows_of_one_commit_store_no_number_and_get_it_from_the_metadata() {
+    let (schema, batch) = ids(3000);
+    let env = environment(1);
+    let options = options(256, 4096);
+    let mut writer = SegmentWriter::create_staged(&env, DIR, LOG, UNIT, Arc::clone(&schema), &options).unwrap();
+    let seqs = UInt64Array::from_value(0, 3000);
+    assert!(writer.write(&batch, &seqs).is_err(), "a staged segment has no place for numbers");
+    writer.write_staged(&batch).unwrap();
+    let meta = writer.finish().unwrap();
+    let (min_seq, max_seq) = (CommitSeq::new(77), CommitSeq::new(77));
+    let segment = open(&env, SegmentMeta { min_seq, max_seq, ..meta.clone() });
+    let scanned = segment.scan(&schema, &[ScanColumn::CommitSeq], 0..3000, None, None).unwrap().batch;
+    assert!(scanned.column(0).as_primitive::<UInt64Type>().values().iter().all(|seq| *seq == 77));
+    assert_eq!(segment.scan(&schema, &all_columns(&schema), 0..3000, None, None).unwrap().batch, batch);
+    segment.verify().unwrap();
+    // Metadata that names several commits needs a number for each row.
+    let broken = open(&env, SegmentMeta { min_seq: CommitSeq::new(7), max_seq, ..meta });
+    assert_eq!(broken.verify().unwrap_err().condition(), Condition::DataCorrupted);
+    let unstored = broken.scan(&schema, &[ScanColumn::CommitSeq], 0..3000, None, None);
+    assert_eq!(unstored.unwrap_err().condition(), Condition::DataCorrupted);
 }
 
 #[test]

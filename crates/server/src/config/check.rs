@@ -198,6 +198,7 @@ impl Config {
             ("engine.log_file_bytes", self.engine.log_file_bytes, MIB, 4 << 30),
             ("engine.commit_inline_bytes_max", self.engine.commit_inline_bytes_max, KIB, 1 << 30),
             ("engine.page_cache_bytes", self.engine.page_cache_bytes, MIB, TIB),
+            ("engine.compaction_bytes_target", self.engine.compaction_bytes_target, MIB, TIB),
             ("query.memory_bytes", self.query.memory_bytes, 16 * MIB, TIB),
         ];
         for (place, size, least, most) in sizes {
@@ -212,6 +213,9 @@ impl Config {
         }
         if !(1..=FLUSH_ROWS_MAX).contains(&self.engine.flush_rows_max) {
             checks.say("engine.flush_rows_max", format!("is outside 1 to {FLUSH_ROWS_MAX}"));
+        }
+        if !(1..=100).contains(&self.engine.compaction_dead_percent) {
+            checks.say("engine.compaction_dead_percent", "is outside 1 to 100");
         }
         for (place, connections) in
             [("connections_max", self.connections_max), ("http_connections_max", self.http_connections_max)]
@@ -255,6 +259,8 @@ impl Config {
         options.commit_inline_bytes_max = self.engine.commit_inline_bytes_max.0;
         options.page_cache_bytes = self.engine.page_cache_bytes.0;
         options.stall_max = self.engine.stall_max.0;
+        options.compaction_bytes_target = self.engine.compaction_bytes_target.0;
+        options.compaction_dead_percent = self.engine.compaction_dead_percent;
         options
     }
 

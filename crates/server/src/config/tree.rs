@@ -87,6 +87,10 @@ pub struct EngineSection {
     pub page_cache_bytes: ByteSize,
     /// Longest that a write waits for memory before it is refused. Default 10 s.
     pub stall_max: Period,
+    /// Size that compaction gives segments. Default 256 MiB.
+    pub compaction_bytes_target: ByteSize,
+    /// A segment is rewritten when this share of its rows is dead. Default 30.
+    pub compaction_dead_percent: u32,
 }
 
 /// Limits of queries.
@@ -155,6 +159,8 @@ impl Default for EngineSection {
             commit_inline_bytes_max: ByteSize(options.commit_inline_bytes_max),
             page_cache_bytes: ByteSize(options.page_cache_bytes),
             stall_max: Period(options.stall_max),
+            compaction_bytes_target: ByteSize(options.compaction_bytes_target),
+            compaction_dead_percent: options.compaction_dead_percent,
         }
     }
 }

@@ -27,6 +27,15 @@ const METRICS: &[Metric] = &[
     Metric("outcrop_commits_total", "Commits since the start.", Kind::Counter, |s| s.commits),
     Metric("outcrop_log_groups_total", "Log groups synced since the start.", Kind::Counter, |s| s.groups),
     Metric("outcrop_flushes_total", "Flushes installed since the start.", Kind::Counter, |s| s.flushes),
+    Metric("outcrop_compactions_total", "Compactions installed since the start.", Kind::Counter, |s| s.compactions),
+    Metric("outcrop_compacted_rows_total", "Rows that compactions wrote.", Kind::Counter, |s| s.compacted_rows),
+    Metric("outcrop_compacted_bytes_total", "Bytes that compactions wrote, about.", Kind::Counter, |s| {
+        s.compacted_bytes
+    }),
+    Metric("outcrop_compaction_debt_bytes", "Bytes in segments that are worth a rewrite.", Kind::Gauge, |s| {
+        s.compaction_debt_bytes
+    }),
+    Metric("outcrop_dead_rows", "Dead rows of all segments.", Kind::Gauge, |s| s.dead_rows),
     Metric("outcrop_published_commit_seq", "Newest commit that readers see.", Kind::Gauge, |s| s.published.get()),
     Metric("outcrop_live_rows", "Rows alive in all tables.", Kind::Gauge, |s| s.live_rows),
     Metric("outcrop_memtable_bytes", "Memory of memtables.", Kind::Gauge, |s| s.memtable_bytes),

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod allocations;
 pub(crate) mod callbacks;
 mod statements;
 

@@ -39,8 +39,32 @@ impl OutputWriter {
     ) -> Result<Self> {
         let options = SegmentOptions::default();
         let writer = SegmentWriter::create(&node.env, SEGMENT_DIR, node.log_id, unit, Arc::clone(schema), &options)?;
+        Ok(Self::new(unit, writer, keys))
+    }
+
+    /// Starts a segment whose rows are all of one commit, which has no number yet (W10).
+    ///
+    /// # Errors
+    /// `DiskFull`, `IoError`.
+    pub(crate) fn create_staged(
+        node: &Node,
+        unit: UnitId,
+        schema: &Arc<TableSchema>,
+        keys: Option<&Arc<ShardKeys>>,
+    ) -> Result<Self> {
+        let (options, schema) = (SegmentOptions::default(), Arc::clone(schema));
+        let writer = SegmentWriter::create_staged(&node.env, SEGMENT_DIR, node.log_id, unit, schema, &options)?;
+        Ok(Self::new(unit, writer, keys))
+    }
+
+    fn new(unit: UnitId, writer: SegmentWriter, keys: Option<&Arc<ShardKeys>>) -> Self {
         let keys = keys.map(|keys| (Arc::clone(keys), KeyRunBuilder::new(unit, keys.encoder().width())));
-        Ok(Self { unit, writer, keys })
+        Self { unit, writer, keys }
+    }
+
+    /// The keys of its rows, for a table with a key index.
+    pub(crate) fn keys(&self) -> Option<&KeyRunBuilder> {
+        self.keys.as_ref().map(|(_, builder)| builder)
     }
 
     /// Its unit.
@@ -58,13 +82,26 @@ impl OutputWriter {
     /// # Errors
     /// Those of [`SegmentWriter::write`]; `InternalError` when there is not a key for each row.
     pub(crate) fn write(&mut self, rows: &RecordBatch, seqs: &UInt64Array, keys: &[KeyHash]) -> Result<()> {
-        if let Some((_, builder)) = &mut self.keys {
-            if keys.len() != rows.num_rows() {
-                return Err(Error::internal(format!("{} keys for {} rows", keys.len(), rows.num_rows())));
-            }
-            builder.add(keys);
-        }
+        self.add_keys(rows, keys)?;
         self.writer.write(rows, seqs)
+    }
+
+    /// As [`OutputWriter::write`], for a segment of one commit.
+    ///
+    /// # Errors
+    /// As [`OutputWriter::write`].
+    pub(crate) fn write_staged(&mut self, rows: &RecordBatch, keys: &[KeyHash]) -> Result<()> {
+        self.add_keys(rows, keys)?;
+        self.writer.write_staged(rows)
+    }
+
+    fn add_keys(&mut self, rows: &RecordBatch, keys: &[KeyHash]) -> Result<()> {
+        let Some((_, builder)) = &mut self.keys else { return Ok(()) };
+        if keys.len() != rows.num_rows() {
+            return Err(Error::internal(format!("{} keys for {} rows", keys.len(), rows.num_rows())));
+        }
+        builder.add(keys);
+        Ok(())
     }
 
     /// Completes both files. The meta file is last: a segment that can be opened has its run.

@@ -1,0 +1,212 @@
+//! The compaction worker.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use outcrop_env::{Step, Worker};
+use outcrop_types::{CommitSeq, Condition, Error, Result, TableId, UnitId};
+
+use super::plan::{Limits, SegmentSize, debt, plan};
+use crate::commit::only_shard;
+use crate::node::Node;
+use crate::rewrite::{Installed, JobStep, RewriteJob, is_harmless};
+use crate::snapshot::ShardState;
+
+/// Rewrites segments, one job at a time.
+pub(crate) struct CompactionWorker {
+    node: Arc<Node>,
+    job: Option<Job>,
+    /// Commit of an install that is not published yet: the next plan is made with it.
+    installing: Option<CommitSeq>,
+    /// The request that is being worked on, and how many more jobs it may have: rows die all the time.
+    request: (u64, u64),
+    /// Segments that could not be read: they are left alone until the next start, and reads of them say why.
+    damaged: HashSet<UnitId>,
+    /// Not before this time is anything tried again.
+    retry_at: Option<Duration>,
+}
+
+struct Job {
+    rewrite: RewriteJob,
+    table: TableId,
+    inputs: Vec<UnitId>,
+    live_rows: u64,
+    live_bytes: u64,
+}
+
+impl CompactionWorker {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node, job: None, installing: None, request: (0, 0), damaged: HashSet::new(), retry_at: None }
+    }
+
+    fn try_step(&mut self) -> Result<Step> {
+        if let Some(job) = &mut self.job {
+            match job.rewrite.step()? {
+                JobStep::More if self.node.pressure.reason(self.node.options.memtable_bytes_max).is_some() => {
+                    // Writers wait for a flush, which needs the disk more.
+                    return Ok(Step::WaitAtMost(PRESSURE_PAUSE));
+                }
+                JobStep::More => {}
+                JobStep::Abandoned => {
+                    tracing::debug!(table = %job.table, "a compaction lost its inputs");
+                    self.job = None;
+                }
+                JobStep::Unreadable(error) => {
+                    tracing::error!(%error, inputs = ?job.inputs, "segments cannot be compacted");
+                    job.rewrite.give_up();
+                    self.damaged.extend(&job.inputs);
+                    self.job = None;
+                }
+                JobStep::Installed(installed) => self.installed(installed),
+            }
+            return Ok(Step::Again);
+        }
+        if self.installing.is_some_and(|seq| self.node.published_seq() < seq) {
+            return Ok(Step::Wait);
+        }
+        self.installing = None;
+        let wanted = self.node.compactions.wanted();
+        let asked = wanted > self.node.compactions.done() && self.may_go_on(wanted);
+        if asked || self.node.options.compaction_in_background {
+            let options = &self.node.options;
+            let limits = if asked { Limits::asked(options) } else { Limits::background(options) };
+            self.job = self.next_job(&limits)?;
+            if self.job.is_some() {
+                return Ok(Step::Again);
+            }
+        }
+        if wanted > self.node.compactions.done() {
+            self.node.compactions.finish(wanted);
+            self.node.progress.notify();
+        }
+        Ok(Step::WaitAtMost(IDLE_POLL))
+    }
+
+    /// Takes one of the jobs that a request may have; a new request may have as many as there are segments.
+    fn may_go_on(&mut self, request: u64) -> bool {
+        if self.request.0 != request {
+            let version = self.node.published.load();
+            let shards = version.tables.values().flat_map(|table| &table.shards);
+            let segments = shards.map(|shard| shard.segments().count() as u64).sum::<u64>();
+            self.request = (request, segments + 1);
+        }
+        let left = self.request.1;
+        self.request.1 = left.saturating_sub(1);
+        left > 0
+    }
+
+    /// The job of the table that is most behind.
+    fn next_job(&self, limits: &Limits) -> Result<Option<Job>> {
+        let pin = self.node.snapshot();
+        let mut best: Option<(u64, TableId, Vec<SegmentSize>, Vec<UnitId>)> = None;
+        for (table, state) in pin.version().tables.iter() {
+            if self.has_many_remaps(*table) {
+                continue;
+            }
+            let mut segments = sizes(&*only_shard(state)?);
+            segments.retain(|segment| !self.damaged.contains(&segment.unit));
+            let Some(inputs) = plan(&segments, limits) else { continue };
+            let debt = debt(&segments, limits);
+            if best.as_ref().is_none_or(|(most, ..)| debt > *most) {
+                best = Some((debt, *table, segments, inputs));
+            }
+        }
+        let Some((_, table, segments, inputs)) = best else { return Ok(None) };
+        let chosen = segments.iter().filter(|segment| inputs.contains(&segment.unit));
+        let (live_rows, live_bytes) = chosen
+            .fold((0, 0), |(rows, bytes), segment| (rows + u64::from(segment.live), bytes + segment.live_bytes()));
+        let rewrite = RewriteJob::new(&self.node, &pin, table, &inputs)?;
+        Ok(rewrite.map(|rewrite| Job { rewrite, table, inputs, live_rows, live_bytes }))
+    }
+
+    /// A reader that holds an old version for long keeps the remaps of all installs since.
+    fn has_many_remaps(&self, table: TableId) -> bool {
+        let Ok(shard) = self.node.shard(table) else { return true };
+        let mut turn = shard.turn();
+        turn.remaps.trim(self.node.live.oldest_seq());
+        turn.remaps.len() > REMAPS_MAX
+    }
+
+    fn installed(&mut self, Installed { seq, handle }: Installed) {
+        let Some(job) = self.job.take() else { return };
+        self.installing = Some(seq);
+        self.node.note_install(seq);
+        let node = Arc::clone(&self.node);
+        handle.on_done(move |outcome| {
+            if outcome.is_ok() {
+                node.counters.compactions.fetch_add(1, Ordering::Relaxed);
+                node.counters.compacted_rows.fetch_add(job.live_rows, Ordering::Relaxed);
+                node.counters.compacted_bytes.fetch_add(job.live_bytes, Ordering::Relaxed);
+            }
+            node.compaction_signal.notify();
+            node.flush_signal.notify();
+            node.progress.notify();
+        });
+    }
+
+    /// Nothing can be installed any more: what is written goes.
+    fn give_up(&mut self) {
+        if let Some(mut job) = self.job.take() {
+            job.rewrite.give_up();
+        }
+    }
+
+    /// A full disk is waited for, a close ends the job; anything else stops writes (W9).
+    fn fail(&mut self, error: &Error) -> Step {
+        self.give_up();
+        if error.condition() == Condition::AdminShutdown {
+            return Step::Again;
+        }
+        self.node.compactions.fail(error);
+        if is_harmless(error) {
+            tracing::warn!(%error, "a compaction found the disk full");
+            self.retry_at = Some(self.node.env.clock.monotonic() + RETRY_DELAY);
+        } else {
+            self.node.poison(error.message());
+        }
+        self.node.progress.notify();
+        Step::Again
+    }
+}
+
+impl Worker for CompactionWorker {
+    fn step(&mut self) -> Step {
+        if self.node.tail.lock().check_open().is_err() {
+            self.give_up();
+            return Step::Wait;
+        }
+        if let Some(at) = self.retry_at {
+            let now = self.node.env.clock.monotonic();
+            if now < at {
+                return Step::WaitAtMost(at - now);
+            }
+            self.retry_at = None;
+        }
+        match self.try_step() {
+            Ok(step) => step,
+            Err(error) => self.fail(&error),
+        }
+    }
+}
+
+/// The segments of a shard.
+pub(crate) fn sizes(state: &ShardState) -> Vec<SegmentSize> {
+    let size = |view: crate::snapshot::SegmentView<'_>| SegmentSize {
+        unit: view.segment.unit(),
+        rows: view.segment.rows(),
+        live: view.deletes.live(),
+        bytes: view.segment.bytes(),
+    };
+    state.segments().map(size).collect()
+}
+
+/// Live remaps of a shard beyond which its segments stay as they are.
+const REMAPS_MAX: usize = 256;
+/// How long a job rests between two steps while writers are delayed.
+const PRESSURE_PAUSE: Duration = Duration::from_millis(5);
+/// How often an idle worker looks, beside being told of flushes.
+const IDLE_POLL: Duration = Duration::from_secs(5);
+/// How long after a full disk it tries again.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
