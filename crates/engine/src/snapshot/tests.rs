@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -37,6 +37,8 @@ struct Writer {
     unit: UnitId,
     /// Rows by key, with the commit that wrote them.
     rows: BTreeMap<Key, (Row, CommitSeq)>,
+    /// Every key that ever had a row.
+    seen: BTreeSet<Key>,
     /// The published version, as `ArcSwap` would hold it.
     published: Option<Snapshot>,
     /// A flush between its pin and its install.
@@ -56,6 +58,8 @@ struct Flush {
 struct Held {
     snapshot: Snapshot,
     rows: BTreeMap<Key, (Row, CommitSeq)>,
+    /// Keys that have no row in it, but had one.
+    gone: Vec<Row>,
 }
 
 impl Writer {
@@ -66,8 +70,19 @@ impl Writer {
         let tail = ShardState::new(&schema, LOG, &live, UnitId::FIRST);
         let (schema, cache) = (Arc::new(schema), PageCache::new(1 << 20));
         let (seq, unit) = (CommitSeq::ZERO, UnitId::FIRST);
-        let mut writer =
-            Self { env, cache, schema, live, tail, seq, unit, rows: BTreeMap::new(), published: None, flush: None };
+        let mut writer = Self {
+            env,
+            cache,
+            schema,
+            live,
+            tail,
+            seq,
+            unit,
+            rows: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            published: None,
+            flush: None,
+        };
         writer.publish();
         writer
     }
@@ -98,6 +113,7 @@ impl Writer {
         let hashes = index.encode(&key_arrays(&self.schema, &keys)).unwrap();
         let first = self.tail.append(batch_of(&self.schema, &rows), seq).unwrap();
         index.insert(&hashes, unit, first, seq);
+        self.seen.extend(by_key.keys().cloned());
         self.rows.extend(by_key.into_iter().map(|(key, row)| (key, (row, seq))));
     }
 
@@ -205,7 +221,8 @@ impl Writer {
             let version = self.live.publish(&Version::new(self.seq, Arc::new(Catalog::default()), tables));
             self.published = Some(Snapshot::new(version));
         }
-        Held { snapshot: self.published.clone().unwrap(), rows: self.rows.clone() }
+        let gone = self.seen.iter().filter(|key| !self.rows.contains_key(*key)).map(|key| key.0.clone()).collect();
+        Held { snapshot: self.published.clone().unwrap(), rows: self.rows.clone(), gone }
     }
 
     /// Publishes and checks.
@@ -262,6 +279,10 @@ impl Held {
         let schema = table.schema();
         let keys: Vec<Row> = self.rows.keys().map(|key| key.0.clone()).collect();
         let found = table.lookup(&key_batch(schema, &keys)).unwrap();
+        if !self.gone.is_empty() {
+            let gone = table.lookup(&key_batch(schema, &self.gone)).unwrap();
+            assert!(gone.iter().all(Option::is_none), "{gone:?} for keys without row");
+        }
         let addresses: Vec<RowAddress> = found.into_iter().map(|address| address.unwrap()).rev().collect();
         let columns = all_columns(schema);
         let fetched = table.fetch(&addresses, &columns).unwrap();

@@ -304,3 +304,47 @@ fn a_power_cut_around_merges_leaves_every_key_in_a_run_that_is_there() {
         check_keys(&snapshot, table);
     }
 }
+
+#[test]
+fn the_older_manifest_still_finds_its_runs() {
+    let (env, sim, engine, table) = open(13);
+    for round in 0..8 {
+        insert(&engine, table, &rows(round * 5..round * 5 + 5, "a")).unwrap();
+        engine.flush(None).unwrap();
+        upsert(&engine, table, &[row(2, "b")]).unwrap();
+        engine.checkpoint().unwrap();
+        // A copy of the disk whose newest manifest is damaged.
+        let (copy, damaged) = Sim::from_image(&sim.image(), 14);
+        let newest = copy.disk.list("manifest").unwrap().into_iter().map(|entry| entry.name).max().unwrap();
+        damaged.corrupt(&newest, |bytes| bytes[100] ^= 1).unwrap();
+        assert!(only_problem(&copy).contains("manifest"), "round {round}");
+        let reopened = reopen(&copy);
+        assert_eq!(pairs(&reopened.snapshot(), table), pairs(&engine.snapshot(), table));
+        check_keys(&reopened.snapshot(), table);
+    }
+    assert!(engine.status().key_runs < engine.status().segments, "runs were merged");
+    assert!(!files(&env, ".keys").is_empty());
+}
+
+#[test]
+fn every_key_has_a_secret_of_its_own_that_a_restart_keeps() {
+    let (env, _sim, engine, _) = open(15);
+    create(&engine, keyed("u"));
+    let secrets = |engine: &Engine| {
+        let snapshot = engine.snapshot();
+        let secret = |name| {
+            let schema = snapshot.catalog().table(&TableName::new("commons", name)).unwrap();
+            *schema.primary_key().unwrap().secret.as_bytes()
+        };
+        (secret("t"), secret("u"))
+    };
+    let before = secrets(&engine);
+    assert!(before.0 != before.1 && before.0 != [0; 16] && before.1 != [0; 16]);
+    drop(engine);
+    let engine = reopen(&env);
+    assert_eq!(secrets(&engine), before, "from the log");
+    engine.checkpoint().unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    assert_eq!(secrets(&reopen(&env)), before, "from the manifest");
+}
