@@ -139,9 +139,9 @@ pub(crate) fn open_finished(node: &Node, writer: SegmentWriter) -> Result<(Arc<S
     Ok((Segment::open(&node.env, SEGMENT_DIR, Arc::new(meta), &node.cache)?, crc))
 }
 
-/// Whether a failure to write a segment leaves everything else as it was (W9).
+/// Whether a failure to write a file leaves everything else as it was (W9): there is no space for it, or no open file.
 pub(crate) fn is_harmless(error: &Error) -> bool {
-    error.condition() == Condition::DiskFull
+    matches!(error.condition(), Condition::DiskFull | Condition::InsufficientResources)
 }
 
 /// Rows that one step writes.

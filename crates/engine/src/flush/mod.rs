@@ -15,6 +15,6 @@ pub(crate) use install::is_published;
 pub(crate) use install::{seal, sealed_generations, still_there};
 #[cfg(test)]
 pub(crate) use job::FlushJob;
-pub(crate) use job::open_finished;
+pub(crate) use job::{is_harmless, open_finished};
 pub(crate) use state::FlushState;
 pub(crate) use worker::FlushWorker;

@@ -18,7 +18,7 @@ use super::replay::{Replay, Replayed};
 use crate::EngineOptions;
 use crate::commit::{LogRequests, Pressure, Shard, Tail, only_shard};
 use crate::files::{FileError, file_name, read_file, remove_if_there, write_file};
-use crate::flush::FlushState;
+use crate::flush::{FlushState, is_harmless};
 use crate::manifest::{Checkpoints, Kept, StoredManifest, list_manifests, publish_manifest};
 use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, RetiredSegment, SEGMENT_DIR, STAGED_DIR};
 use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, Version};
@@ -51,7 +51,7 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
         }
         return create(env, options, &log_options, identity.log_id, stored.len(), lock);
     };
-    let cache = PageCache::new(options.page_cache_bytes);
+    let cache = PageCache::with_open_files(options.page_cache_bytes, options.open_files_max);
     let live = LiveVersions::new();
     let (recovered, mut replayed) = replay(env, &manifest, chosen.log_start(), &cache, &live)?;
     build_key_indexes(&replayed.version)?;
@@ -91,7 +91,7 @@ pub(crate) fn replay(
 /// there, and yet another sync of the directory would not make it durable. Whoever met that may not have seen it fail.
 fn store_again(env: &Env, manifest: &FileName) -> Result<()> {
     match read_file(env, manifest).and_then(|bytes| write_file(env, manifest, &bytes)) {
-        Err(error) if error.condition() == Condition::DiskFull => {
+        Err(error) if is_harmless(&error) => {
             tracing::warn!(%error, "the newest manifest could not be written again");
             Ok(())
         }
@@ -240,7 +240,7 @@ fn create(
     };
     let name = publish_manifest(env, 1, &manifest)?;
     let newest = Kept { number: 1, name, checkpoint: manifest.checkpoint, log_start: manifest.log_start };
-    let cache = PageCache::new(options.page_cache_bytes);
+    let cache = PageCache::with_open_files(options.page_cache_bytes, options.open_files_max);
     let live = LiveVersions::new();
     let replayed = Replay::begin(env, &manifest, manifest.log_start, &cache, &live)?.finish(CommitSeq::ZERO)?;
     sweep(env, log_id, &replayed)?;

@@ -1,11 +1,13 @@
 //! Files read in checked pages (architecture S3).
 //!
 //! A [`PagedFile`] gives out bytes of a data file only from 64 KiB pages whose CRC32C agrees with the segment's meta
-//! file; the pages live in a [`PageCache`] that all segments share and that never holds more than it was given.
+//! file; the pages live in a [`PageCache`] that all segments share and that never holds more than it was given, neither of
+//! memory nor of open files.
 
 mod cache;
 mod error;
 mod file;
+mod handles;
 
 pub use cache::{PageCache, PageCacheStats};
 pub(crate) use error::PageError;
