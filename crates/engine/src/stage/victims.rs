@@ -10,17 +10,26 @@ use outcrop_format::record::Victims;
 use outcrop_format::{DecodeError, DecodeProblem};
 use outcrop_types::{Epoch, Error, LogId, Result, RowAddress, RowOrdinal, UnitId};
 
+use crate::commit::VICTIM_BYTES;
 use crate::files::{file_name, read_file, write_file};
+use crate::flush::is_harmless;
 use crate::node::{Node, STAGED_DIR};
 
-/// Victims as the record names them: in it when they are few, else in a file.
+/// Victims as the record names them: in it when they are few, or on a full disk fit into what the log keeps for deletes;
+/// else in a file.
 pub(super) fn store_victims(node: &Node, victims: &[RowAddress]) -> Result<Victims> {
     if victims.len() <= INLINE_MAX {
         return Ok(Victims::Inline(victims.to_vec()));
     }
     let name = file_name(STAGED_DIR, &format!("{}-{}.victims", node.log_id, node.ids.unit().get()))?;
     let bytes = encode(node.log_id, victims);
-    write_file(&node.env, &name, &bytes)?;
+    match write_file(&node.env, &name, &bytes) {
+        // The space of the log that is kept for deletes is there when there is no other (W9).
+        Err(error) if is_harmless(&error) && victims.len() as u64 * VICTIM_BYTES <= node.space.reserve_bytes() => {
+            return Ok(Victims::Inline(victims.to_vec()));
+        }
+        outcome => outcome?,
+    }
     Ok(Victims::File { name: name.as_str().to_owned(), count: victims.len() as u64, crc32c: crc32c::crc32c(&bytes) })
 }
 

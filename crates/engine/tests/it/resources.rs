@@ -294,3 +294,31 @@ fn p9_a_database_opens_on_a_full_disk() {
     delete_keys(&engine, table, &[vec![Value::Int(3)]]).unwrap();
     assert_eq!(engine.status().poisoned, None);
 }
+
+/// W9: a DELETE above the limit of inline victims works from the reserve too, as far as it reaches.
+#[test]
+fn p9_a_large_delete_passes_on_a_full_disk() {
+    let (env, sim) = Env::simulated(30);
+    let mut options = roomy();
+    options.log_file_bytes = 4 << 20;
+    options.commit_inline_bytes_max = 2_000;
+    let engine = Engine::open(&env, options.clone()).unwrap();
+    let table = create(&engine, keyed("t"));
+    write_rows(&engine, table, &rows(0..40_000, "a"), WriteMode::Upsert).unwrap();
+    sim.run_until_idle(1_000);
+    sim.set_capacity(Some(sim.used()));
+    let delete = |ids: std::ops::Range<i64>| {
+        let snapshot = engine.snapshot();
+        let mut write = engine.write(&snapshot, table, WriteMode::Change(None)).unwrap();
+        write.delete(&find(&snapshot, table, &ids.collect::<Vec<_>>())).unwrap();
+        write.commit().wait()
+    };
+    // The reserve is an eighth of a log file: 32,768 victims.
+    assert_eq!(delete(0..33_000).unwrap_err().condition(), Condition::DiskFull);
+    assert_eq!(delete(0..20_000).unwrap().deleted, 20_000);
+    assert_eq!(env.disk.list("staged").unwrap(), []);
+    assert_eq!((engine.status().poisoned, engine.status().live_rows), (None, 20_000));
+    drop(engine);
+    let engine = Engine::open(&sim.crash(), options).unwrap();
+    assert_eq!(pairs(&engine.snapshot(), table).len(), 20_000);
+}
