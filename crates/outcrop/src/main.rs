@@ -27,6 +27,7 @@ mod check;
 mod cli;
 mod client;
 mod demo;
+mod limits;
 mod load;
 mod logging;
 mod node;

@@ -7,6 +7,8 @@ use outcrop_query::Database;
 use outcrop_server::{CheckedConfig, RunningServer, Server};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::limits::raise_open_files;
+
 /// A running server with everything below it.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -19,6 +21,7 @@ pub(crate) struct Node {
 impl Node {
     /// Opens the data directory, recovers, and serves. Returns once clients can connect.
     pub(crate) fn start(config: CheckedConfig) -> Result<Self> {
+        raise_open_files();
         let data = config.data.display();
         let env = Env::real(&config.data).with_context(|| format!("open the data directory {data}"))?;
         let engine = Engine::open(&env, config.engine).with_context(|| format!("open the database in {data}"))?;
