@@ -2,13 +2,13 @@
 
 use std::io;
 
-use outcrop_env::{Env, FileName};
+use outcrop_env::{Env, FileName, is_out_of_handles};
 use outcrop_types::{Condition, Error, Result};
 
 /// Writes a file under another name, then publishes it (S5).
 ///
 /// # Errors
-/// `DiskFull`: nothing is there. `IoError`: whether the file will be there after a crash is unknown.
+/// `DiskFull`, `InsufficientResources`: nothing is there. `IoError`: whether the file will be there after a crash is unknown.
 pub(crate) fn write_file(env: &Env, name: &FileName, bytes: &[u8]) -> Result<()> {
     let temporary = file_name(name.dir(), &format!("{}.{TEMPORARY}", name.base()))?;
     let path = env.disk.describe(name);
@@ -81,7 +81,8 @@ impl From<FileError<'_>> for Error {
                 .with_hint("Free space on the disk of the data directory; writes resume by themselves.")
                 .with_source(source);
         }
-        Self::new(Condition::IoError, format!("could not {verb} file {path}: {source}")).with_source(source)
+        let condition = if is_out_of_handles(&source) { Condition::InsufficientResources } else { Condition::IoError };
+        Self::new(condition, format!("could not {verb} file {path}: {source}")).with_source(source)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outcrop_segment::SEGMENT_ROWS_MAX;
+use outcrop_segment::{PageCache, SEGMENT_ROWS_MAX};
 
 /// Sizes and limits of an engine. All have defaults that suit a laptop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct EngineOptions {
     pub commit_inline_bytes_max: u64,
     /// Memory for checked pages of segment files. Default 256 MiB.
     pub page_cache_bytes: u64,
+    /// Segment files that are open at once, well below the limit of the process. Default 256.
+    pub open_files_max: usize,
     /// Longest that a write waits for memory before it is refused with a retryable error. Default 10 s.
     pub stall_max: Duration,
     /// Size that compaction gives segments; smaller ones are merged. Default 256 MiB.
@@ -45,6 +47,7 @@ impl Default for EngineOptions {
             log_file_bytes: 64 << 20,
             commit_inline_bytes_max: 8 << 20,
             page_cache_bytes: 256 << 20,
+            open_files_max: PageCache::OPEN_FILES,
             stall_max: Duration::from_secs(10),
             compaction_bytes_target: 256 << 20,
             compaction_dead_percent: 30,

@@ -57,7 +57,8 @@ pub trait Disk: Send + Sync + Debug {
     /// name, and syncs the directory (architecture S5).
     ///
     /// # Errors
-    /// What the operating system says. When the last step fails, `name` may or may not survive a crash.
+    /// What the operating system says. When the last step fails, `name` may or may not survive a crash; for want of open
+    /// files ([`is_out_of_handles`]) only the first one fails.
     fn publish(&self, temporary: &FileName, name: &FileName) -> io::Result<()>;
 
     /// Takes the exclusive lock of a directory, by the file `name`, and writes the process id into it.
@@ -116,6 +117,12 @@ pub trait File: Send + Sync + Debug {
     /// # Errors
     /// After any error the durability of all earlier writes is unknown and a second call proves nothing: poison (W9).
     fn sync_data(&self) -> io::Result<()>;
+}
+
+/// Whether an operation failed for want of open files (`EMFILE`, `ENFILE`). Nothing was done then, and a later try may
+/// succeed.
+pub fn is_out_of_handles(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// An exclusive lock, held until it is dropped.

@@ -35,7 +35,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use clock::Clock;
-pub use disk::{DirEntry, DirLock, Disk, File, FileName, InvalidFileName};
+pub use disk::{DirEntry, DirLock, Disk, File, FileName, InvalidFileName, is_out_of_handles};
 pub use rng::Rng;
 pub use sim::{DiskImage, FaultKind, Operation, OperationClass, Sim};
 pub use tasks::{Signal, Step, TaskHandle, Tasks, Worker};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use outcrop_env::{Env, FileName};
+use outcrop_env::{Env, FileName, is_out_of_handles};
 use outcrop_types::{Condition, Error};
 
 /// An error of reading, writing or syncing: `verb` is as in "write to the log".
@@ -19,6 +19,12 @@ pub(crate) fn prepare_error(env: &Env, name: &FileName, bytes: u64, source: io::
         Error::new(Condition::DiskFull, format!("no space left to prepare log file {path} of {bytes} bytes"))
             .with_detail("Nothing was written; reads go on.")
             .with_hint("Free space on the disk of the data directory; writes resume by themselves.")
+            .with_source(source)
+    } else if is_out_of_handles(&source) {
+        let path = env.disk.describe(name);
+        let message = format!("too many open files to prepare log file {path}");
+        Error::new(Condition::InsufficientResources, message)
+            .with_detail("Nothing was written; reads go on.")
             .with_source(source)
     } else {
         io_error(env, "prepare", name, Range::bytes(0, bytes), source)

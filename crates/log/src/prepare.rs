@@ -73,6 +73,13 @@ impl LogSpace {
     }
 }
 
+impl LogSpace {
+    /// Space that only [`SpaceClass::Reserve`] may use: what such records have together on a full disk.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.0.options.reserve_bytes
+    }
+}
+
 /// Space set aside for one record; it is free again when the permit goes.
 #[derive(Debug)]
 #[must_use = "the space is free again when the permit is dropped"]

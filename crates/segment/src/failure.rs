@@ -3,15 +3,24 @@
 use std::fmt;
 use std::io;
 
+use outcrop_env::is_out_of_handles;
 use outcrop_types::{Condition, Error};
 
 /// A failed operation on a file: `verb` and the file make the sentence, as in "write segments/x.vortex".
 pub(crate) fn io_error(verb: &str, file: impl fmt::Display, error: io::Error) -> Error {
-    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let condition = if full { Condition::DiskFull } else { Condition::IoError };
+    let condition = condition_of(&error);
     let failed = Error::new(condition, format!("cannot {verb} {file}: {error}")).with_source(error);
-    if full {
+    if condition == Condition::DiskFull {
         return failed.with_hint("Free space on the disk of the data directory; writing resumes without a restart.");
     }
     failed
+}
+
+/// What kind of refusal it is: after lack of space or of open files everything else is as it was.
+pub(crate) fn condition_of(error: &io::Error) -> Condition {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Condition::DiskFull,
+        _ if is_out_of_handles(error) => Condition::InsufficientResources,
+        _ => Condition::IoError,
+    }
 }

@@ -95,7 +95,7 @@ impl DataFiles {
         if let Some(reader) = &*kept {
             return Ok(Arc::clone(reader));
         }
-        let paged = PagedFile::open(&*self.env.disk, &file.name, file.length, &file.checksums, &self.cache)?;
+        let paged = PagedFile::open(&self.env.disk, &file.name, file.length, &file.checksums, &self.cache)?;
         let reader = ColumnReader::open(paged, self.cache.session(), file.columns.clone(), u64::from(self.rows))?;
         let reader = Arc::new(reader);
         *kept = Some(Arc::clone(&reader));

@@ -39,7 +39,7 @@ pub(crate) fn verify(env: &Env, dir: &str, meta: &SegmentMeta) -> Result<()> {
     let cache = PageCache::new(0);
     for file in &meta.files {
         let name = file_name(dir, &file.name)?;
-        PagedFile::open(&*env.disk, &name, file.length, &file.page_crc32c, &cache)?.verify()?;
+        PagedFile::open(&env.disk, &name, file.length, &file.page_crc32c, &cache)?.verify()?;
     }
     let cache = PageCache::new(u64::from(PAGE_BYTES) * 64);
     let files = DataFiles::new(env, dir, meta, &cache)?;

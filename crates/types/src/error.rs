@@ -171,6 +171,8 @@ conditions! {
     TooManyColumns "54011" Invalid;
     /// A program limit was exceeded.
     ProgramLimitExceeded "54000" Exhausted;
+    /// The operating system has no more open files for us.
+    InsufficientResources "53000" Exhausted;
     /// No room on disk.
     DiskFull "53100" Exhausted;
     /// No room in memory.

@@ -159,7 +159,7 @@ impl FlushWorker {
         Ok(open)
     }
 
-    /// A full disk is waited for, a close ends the job; anything else stops writes (W9).
+    /// A full disk and a lack of open files are waited for, a close ends the job; anything else stops writes (W9).
     fn fail(&mut self, error: &Error) -> Step {
         if let Some(mut job) = self.job.take() {
             job.give_up();
@@ -169,8 +169,8 @@ impl FlushWorker {
         }
         self.node.flushes.fail(error);
         if is_harmless(error) {
-            tracing::warn!(%error, "a flush or checkpoint found the disk full");
-            self.node.pressure.set_flush_disk_full(true);
+            tracing::warn!(%error, "a flush or checkpoint must wait");
+            self.node.pressure.set_flush_disk_full(error.condition() == Condition::DiskFull);
             self.retry_at = Some(self.node.env.clock.monotonic() + RETRY_DELAY);
         } else {
             self.node.poison(error.message());

@@ -23,6 +23,7 @@ use crate::flush::Requests;
 use crate::key_index::rebuild_runs;
 use crate::manifest::{Checkpoints, Kept, StoredManifest, list_manifests, publish_manifest};
 use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, RetiredRun, RetiredSegment, SEGMENT_DIR, STAGED_DIR};
+use crate::rewrite::is_harmless;
 use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, TableState, Version};
 
 /// A recovered node, and what its workers need.
@@ -53,11 +54,12 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
         }
         return create(env, options, &log_options, identity.log_id, stored.len(), lock);
     };
-    let cache = PageCache::new(options.page_cache_bytes);
+    let cache = PageCache::with_open_files(options.page_cache_bytes, options.open_files_max);
     let live = LiveVersions::new();
     let (recovered, mut replayed) = replay(env, &manifest, chosen.log_start(), &cache, &live)?;
     complete_key_indexes(env, &cache, identity.log_id, &mut replayed)?;
-    // Nothing was changed so far, though missing key runs may have been written; from here on it is known that what is there makes sense.
+    // Nothing was changed so far, though missing key runs may have been written; from here on it is known that what is there
+    // makes sense.
     store_again(env, &chosen.newest.name)?;
     let log = recovered.start(&log_options)?;
     replayed.segments.extend(segments_of(&stored));
@@ -94,7 +96,7 @@ pub(crate) fn replay(
 /// there, and yet another sync of the directory would not make it durable. Whoever met that may not have seen it fail.
 fn store_again(env: &Env, manifest: &FileName) -> Result<()> {
     match read_file(env, manifest).and_then(|bytes| write_file(env, manifest, &bytes)) {
-        Err(error) if error.condition() == Condition::DiskFull => {
+        Err(error) if is_harmless(&error) => {
             tracing::warn!(%error, "the newest manifest could not be written again");
             Ok(())
         }
@@ -243,7 +245,7 @@ fn create(
     };
     let name = publish_manifest(env, 1, &manifest)?;
     let newest = Kept { number: 1, name, checkpoint: manifest.checkpoint, log_start: manifest.log_start };
-    let cache = PageCache::new(options.page_cache_bytes);
+    let cache = PageCache::with_open_files(options.page_cache_bytes, options.open_files_max);
     let live = LiveVersions::new();
     let replayed = Replay::begin(env, &manifest, manifest.log_start, &cache, &live)?.finish(CommitSeq::ZERO)?;
     sweep(env, log_id, &replayed)?;

@@ -99,6 +99,7 @@ impl RewriteJob {
                 if let Some(morsel) = self.next_piece() {
                     match self.pinned.scan(&morsel, &self.columns, None) {
                         Ok(scanned) => self.write(&mut writer, &morsel, &scanned)?,
+                        Err(error) if is_harmless(&error) => return Err(error),
                         Err(error) => return Ok(JobStep::Unreadable(error)),
                     }
                     self.phase = Phase::Writing(writer);
@@ -167,9 +168,9 @@ impl RewriteJob {
     }
 }
 
-/// Whether a failure to write a segment leaves everything else as it was (W9).
+/// Whether a failure to write a file leaves everything else as it was (W9): there is no space for it, or no open file.
 pub(crate) fn is_harmless(error: &Error) -> bool {
-    error.condition() == Condition::DiskFull
+    matches!(error.condition(), Condition::DiskFull | Condition::InsufficientResources)
 }
 
 /// Most rows that one step writes, and the memory that it should take for them.

@@ -11,17 +11,26 @@ use outcrop_format::{DecodeError, DecodeProblem};
 use outcrop_types::{Epoch, Error, LogId, Result, RowAddress, RowOrdinal, UnitId};
 
 use super::row_set::RowSet;
+use crate::commit::VICTIM_BYTES;
 use crate::files::{file_name, read_file, write_file};
 use crate::node::{Node, STAGED_DIR};
+use crate::rewrite::is_harmless;
 
-/// Victims as the record names them: in it when they are few, else in a file.
+/// Victims as the record names them: in it when they are few, or on a full disk fit into what the log keeps for deletes;
+/// else in a file.
 pub(super) fn store_victims(node: &Node, victims: &RowSet) -> Result<Victims> {
     if victims.len() <= INLINE_MAX {
         return Ok(Victims::Inline(victims.iter().collect()));
     }
     let name = file_name(STAGED_DIR, &format!("{}-{}.victims", node.log_id, node.ids.unit().get()))?;
     let bytes = encode(node.log_id, victims);
-    write_file(&node.env, &name, &bytes)?;
+    match write_file(&node.env, &name, &bytes) {
+        // The space of the log that is kept for deletes is there when there is no other (W9).
+        Err(error) if is_harmless(&error) && victims.len() * VICTIM_BYTES <= node.space.reserve_bytes() => {
+            return Ok(Victims::Inline(victims.iter().collect()));
+        }
+        outcome => outcome?,
+    }
     Ok(Victims::File { name: name.as_str().to_owned(), count: victims.len(), crc32c: crc32c::crc32c(&bytes) })
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use outcrop_engine::{Engine, WriteMode};
+use arrow_array::RecordBatch;
+use outcrop_engine::{Engine, Recheck, Rechecked, WriteMode};
 use outcrop_env::Env;
-use outcrop_testkit::Row;
-use outcrop_types::Value;
+use outcrop_testkit::{Row, batch_of, rows_of};
+use outcrop_types::{Result, TableSchema, Value};
 
 use crate::support::*;
 
@@ -87,4 +88,94 @@ fn readers_see_whole_commits_while_writers_and_flushes_run() {
     assert_eq!(outcrop_engine::check::check(&env).unwrap().problems, []);
     let engine = Engine::open(&env, options).unwrap();
     outcrop_testkit::assert_same_rows("after restart", &balances, &scan(&engine.snapshot(), table));
+}
+
+/// `n = n + 1` where `n` was read in an older snapshot.
+struct Increment(TableSchema);
+
+impl Increment {
+    fn apply(&self, rows: &[Row]) -> RecordBatch {
+        let incremented = |row: &Row| match row.as_slice() {
+            [id, Value::Int(n)] => vec![id.clone(), Value::Int(n + 1)],
+            other => panic!("{other:?}"),
+        };
+        batch_of(&self.0, &rows.iter().map(incremented).collect::<Vec<_>>())
+    }
+}
+
+impl Recheck for Increment {
+    fn recheck(&mut self, current: &RecordBatch) -> Result<Rechecked> {
+        let rows = rows_of(current);
+        Ok(Rechecked { matches: vec![true; rows.len()].into(), rows: Some(self.apply(&rows)) })
+    }
+}
+
+/// No update is lost when small and staged statements change the same rows beside flushes and checkpoints (E3).
+#[test]
+fn p2_increments_of_shared_rows_add_up_to_what_was_acknowledged() {
+    const ROWS: i64 = 400;
+    const CLIENTS: i64 = 4;
+    const TURNS: i64 = 60;
+    let directory = tempfile::tempdir().unwrap();
+    let env = Env::real(directory.path()).unwrap();
+    let mut options = tiny();
+    options.memtable_bytes_max = 8 << 20;
+    let engine = Engine::open(&env, options.clone()).unwrap();
+    let mut counters = keyed("counters");
+    counters.columns[1] = column("n", outcrop_types::DataType::Int8, false);
+    let table = create(&engine, counters);
+    let all: Vec<Row> = (0..ROWS).map(|id| vec![Value::Int(id), Value::Int(0)]).collect();
+    upsert(&engine, table, &all).unwrap();
+    let schema = TableSchema::clone(engine.snapshot().catalog().table_by_id(table).unwrap());
+    let increment = |wanted: &dyn Fn(i64) -> bool| {
+        let snapshot = engine.snapshot();
+        let seen = scan_addresses(&snapshot, table).into_iter();
+        let (addresses, rows): (Vec<_>, Vec<_>) =
+            seen.filter(|(_, row)| matches!(row[0], Value::Int(id) if wanted(id))).unzip();
+        let recheck = Increment(schema.clone());
+        let new_rows = recheck.apply(&rows);
+        let mut write = engine.write(&snapshot, table, WriteMode::Change(Some(Box::new(recheck)))).unwrap();
+        write.update(&addresses, new_rows).unwrap();
+        write.commit().wait().unwrap().updated
+    };
+    let stop = AtomicBool::new(false);
+    let staged = std::thread::scope(|scope| {
+        let flusher = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                engine.flush(None).unwrap();
+                engine.checkpoint().unwrap();
+            }
+        });
+        let stager = scope.spawn(|| {
+            let mut turns = 0;
+            while !stop.load(Ordering::Relaxed) {
+                assert_eq!(increment(&|_| true), ROWS.unsigned_abs());
+                turns += 1;
+            }
+            turns
+        });
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let increment = &increment;
+                scope.spawn(move || {
+                    for turn in 0..TURNS {
+                        assert_eq!(increment(&|id| id == (client + turn) % 3), 1);
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        stop.store(true, Ordering::Relaxed);
+        flusher.join().unwrap();
+        stager.join().unwrap()
+    });
+    let sum: i64 = scan(&engine.snapshot(), table)
+        .iter()
+        .map(|row| if let Value::Int(n) = row[1] { n } else { panic!("{row:?}") })
+        .sum();
+    assert_eq!(sum, CLIENTS * TURNS + staged * ROWS);
+    check_keys(&engine.snapshot(), table);
+    engine.close().unwrap();
+    drop(engine);
+    assert_eq!(outcrop_engine::check::check(&env).unwrap().problems, []);
 }

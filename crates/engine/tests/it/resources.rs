@@ -248,3 +248,121 @@ fn a_close_ends_a_running_flush_and_poisons_nothing() {
     }
     assert!(closed_with_a_half_written_segment > 0);
 }
+
+/// P12: as many segments as there are, only a few files are open.
+#[test]
+fn p12_a_database_of_many_segments_needs_few_open_files() {
+    const TABLES: usize = 50;
+    let (env, sim) = Env::simulated(27);
+    let mut options = roomy();
+    options.open_files_max = 8;
+    sim.set_handles_max(Some(24));
+    let engine = Engine::open(&env, options.clone()).unwrap();
+    let tables: Vec<_> = (0..TABLES).map(|number| create(&engine, keyed(&format!("t{number}")))).collect();
+    for table in &tables {
+        insert(&engine, *table, &rows(0..20, "a")).unwrap();
+        engine.flush(Some(*table)).unwrap();
+    }
+    let check = |engine: &Engine| {
+        let snapshot = engine.snapshot();
+        for table in &tables {
+            assert_eq!(scan(&snapshot, *table).len(), 20);
+            check_keys(&snapshot, *table);
+        }
+        assert_eq!((engine.status().segments, engine.status().poisoned), (TABLES as u64, None));
+    };
+    check(&engine);
+    engine.close().unwrap();
+    drop(engine);
+    assert_eq!(sim.handles(), 0, "everything is closed");
+    let engine = Engine::open(&env, options).unwrap();
+    check(&engine);
+    upsert(&engine, tables[7], &rows(10..30, "b")).unwrap();
+    engine.flush(None).unwrap();
+}
+
+/// P9, P12: what fails for want of open files is tried again, or refused; nothing stops for good.
+#[test]
+fn p12_a_lack_of_open_files_refuses_and_does_not_poison() {
+    let (env, sim) = Env::simulated(28);
+    let mut options = roomy();
+    options.commit_inline_bytes_max = 2_000;
+    let engine = Engine::open(&env, options).unwrap();
+    let table = create(&engine, keyed("t"));
+    insert(&engine, table, &rows(0..20, "a")).unwrap();
+    sim.run_until_idle(1_000);
+    let used = sim.handles();
+    for spare in 0..4 {
+        // Others of the process take the rest.
+        sim.set_handles_max(Some(used + spare));
+        let refused = [
+            engine.flush(None).map(drop),
+            write_rows(&engine, table, &rows(100..400, "staged"), WriteMode::Upsert).map(drop),
+            engine.checkpoint(),
+        ];
+        for outcome in refused {
+            let allowed = |error: outcrop_types::Error| {
+                assert_eq!(error.condition(), Condition::InsufficientResources, "{spare}: {error}");
+            };
+            outcome.unwrap_or_else(allowed);
+        }
+        assert_eq!(engine.status().poisoned, None, "{spare} more files");
+        upsert(&engine, table, &[row(i64::try_from(spare).unwrap(), "b")]).unwrap();
+        assert!(pairs(&engine.snapshot(), table).len() >= 20);
+    }
+    sim.set_handles_max(None);
+    engine.flush(None).unwrap();
+    write_rows(&engine, table, &rows(100..400, "staged"), WriteMode::Upsert).unwrap();
+    let before = pairs(&engine.snapshot(), table);
+    engine.close().unwrap();
+    drop(engine);
+    assert_eq!(outcrop_engine::check::check(&env).unwrap().problems, []);
+    let engine = Engine::open(&sim.crash(), roomy()).unwrap();
+    assert_eq!(pairs(&engine.snapshot(), table), before);
+}
+
+/// P9: a start on a full disk shows everything.
+#[test]
+fn p9_a_database_opens_on_a_full_disk() {
+    let (env, sim) = Env::simulated(29);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    let table = create(&engine, keyed("t"));
+    insert(&engine, table, &rows(0..20, "a")).unwrap();
+    engine.flush(None).unwrap();
+    insert(&engine, table, &rows(20..30, "b")).unwrap();
+    drop(engine);
+    let env = sim.kill();
+    sim.set_capacity(Some(sim.used()));
+    let engine = Engine::open(&env, roomy()).unwrap();
+    assert_eq!(pairs(&engine.snapshot(), table).len(), 30);
+    delete_keys(&engine, table, &[vec![Value::Int(3)]]).unwrap();
+    assert_eq!(engine.status().poisoned, None);
+}
+
+/// W9: a DELETE above the limit of inline victims works from the reserve too, as far as it reaches.
+#[test]
+fn p9_a_large_delete_passes_on_a_full_disk() {
+    let (env, sim) = Env::simulated(30);
+    let mut options = roomy();
+    options.log_file_bytes = 4 << 20;
+    options.commit_inline_bytes_max = 2_000;
+    let engine = Engine::open(&env, options.clone()).unwrap();
+    let table = create(&engine, keyed("t"));
+    write_rows(&engine, table, &rows(0..40_000, "a"), WriteMode::Upsert).unwrap();
+    sim.run_until_idle(1_000);
+    sim.set_capacity(Some(sim.used()));
+    let delete = |ids: std::ops::Range<i64>| {
+        let snapshot = engine.snapshot();
+        let mut write = engine.write(&snapshot, table, WriteMode::Change(None)).unwrap();
+        write.delete(&find(&snapshot, table, &ids.collect::<Vec<_>>())).unwrap();
+        write.commit().wait()
+    };
+    // The reserve is an eighth of a log file: 32,768 victims.
+    assert_eq!(delete(0..33_000).unwrap_err().condition(), Condition::DiskFull);
+    assert_eq!(delete(0..20_000).unwrap().deleted, 20_000);
+    assert_eq!(env.disk.list("staged").unwrap(), []);
+    assert_eq!((engine.status().poisoned, engine.status().live_rows), (None, 20_000));
+    drop(engine);
+    let engine = Engine::open(&sim.crash(), options).unwrap();
+    assert_eq!(pairs(&engine.snapshot(), table).len(), 20_000);
+}

@@ -97,10 +97,14 @@ impl Disk for RealDisk {
     }
 
     fn publish(&self, temporary: &FileName, name: &FileName) -> io::Result<()> {
-        sync_path(&self.path(temporary))?;
+        // All are opened before anything is done: no lack of open files comes between the rename and its sync.
+        let file = fs::File::open(self.path(temporary))?;
+        let dir = fs::File::open(self.dir_path(name.dir())?)?;
+        let old_dir = fs::File::open(self.dir_path(temporary.dir())?)?;
+        sync(&file)?;
         fs::rename(self.path(temporary), self.path(name))?;
-        self.sync_dir(name.dir())?;
-        if temporary.dir() == name.dir() { Ok(()) } else { self.sync_dir(temporary.dir()) }
+        sync(&dir)?;
+        if temporary.dir() == name.dir() { Ok(()) } else { sync(&old_dir) }
     }
 
     fn lock(&self, name: &FileName) -> io::Result<Box<dyn DirLock>> {
@@ -166,12 +170,21 @@ struct RealLock {
 
 impl DirLock for RealLock {}
 
-/// Creates the root with its parents and syncs the parent of each one that is new.
+/// Creates the root with its parents and syncs the parent of each one that is new. Of one that exists too: whoever made it
+/// may have been killed before its own sync. There it may be another user's, or of a file system without such a sync.
 fn create_durably(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent() else {
+        return if path.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) };
+    };
     if path.is_dir() {
-        return Ok(());
+        return match sync_path(parent) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {
+                tracing::debug!(%error, "the directory above the root cannot be synced");
+                Ok(())
+            }
+            outcome => outcome,
+        };
     }
-    let Some(parent) = path.parent() else { return Err(io::ErrorKind::NotFound.into()) };
     create_durably(parent)?;
     create_or_accept(path)?;
     sync_path(parent)
@@ -185,5 +198,12 @@ fn create_or_accept(path: &Path) -> io::Result<()> {
 }
 
 fn sync_path(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
+    sync(&fs::File::open(path)?)
+}
+
+/// The one place where names and whole files become durable.
+fn sync(file: &fs::File) -> io::Result<()> {
+    #[cfg(test)]
+    super::tests::before_sync(file);
+    file.sync_all()
 }

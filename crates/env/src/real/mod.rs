@@ -4,6 +4,8 @@ mod clock;
 mod disk;
 mod rng;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use clock::RealClock;
 pub(crate) use disk::RealDisk;

@@ -129,6 +129,16 @@ impl Sim {
         self.machine.lock().capacity = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     }
 
+    /// Limits the files that are open at once; more meet `EMFILE`.
+    pub fn set_handles_max(&self, handles: Option<usize>) {
+        self.machine.lock().handles_max = handles;
+    }
+
+    /// Files that are open.
+    pub fn handles(&self) -> usize {
+        self.machine.lock().handles
+    }
+
     /// Bytes of all files together.
     pub fn used(&self) -> u64 {
         self.machine.lock().state.used() as u64
@@ -177,6 +187,7 @@ impl Sim {
         let mut machine = self.machine.lock();
         machine.incarnation += 1;
         machine.locks.clear();
+        machine.handles = 0;
         machine.power_off_at = None;
         drop(machine);
         let started = start(&self.machine, &self.clock, &self.rng);

@@ -19,6 +19,9 @@ pub(super) struct Machine {
     pub(super) trace: Trace,
     /// Bytes that all files together may have.
     pub(super) capacity: Option<usize>,
+    /// Files that are open, and how many may be.
+    pub(super) handles: usize,
+    pub(super) handles_max: Option<usize>,
     /// Counts the operations that change the disk.
     pub(super) changes: u64,
     /// The power fails when `changes` reaches it.
@@ -36,6 +39,8 @@ impl Machine {
             faults: FaultPlan::default(),
             trace: Trace::default(),
             capacity: None,
+            handles: 0,
+            handles_max: None,
             changes: 0,
             power_off_at: None,
             incarnation: 0,
@@ -56,6 +61,14 @@ impl Machine {
         let fault = self.faults.check(operation.class);
         self.trace.push(Operation { fault, ..operation });
         Ok(fault)
+    }
+
+    /// Refuses to open `more` files than there may be.
+    fn check_handles(&self, more: usize) -> io::Result<()> {
+        match self.handles_max {
+            Some(max) if self.handles + more > max => Err(FaultKind::OutOfHandles.error()),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Writes as much as capacity and `fault` let through.
@@ -139,26 +152,36 @@ impl SimDisk {
         }
     }
 
+    fn open_as(&self, name: &FileName, access: Access) -> io::Result<Arc<dyn File>> {
+        let inode = self.operate(OperationClass::Open, name.as_str(), |machine| {
+            machine.check_handles(1)?;
+            machine.state.find(name)
+        })?;
+        Ok(self.file(name, inode, access))
+    }
+
     fn file(&self, name: &FileName, inode: InodeId, access: Access) -> Arc<dyn File> {
         let (machine, incarnation) = (Arc::clone(&self.machine), self.incarnation);
+        machine.lock().handles += 1;
         Arc::new(SimFile { machine, incarnation, name: name.clone(), inode, access })
     }
 }
 
 impl Disk for SimDisk {
     fn create(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
-        let inode = self.operate(OperationClass::Create, name.as_str(), |machine| machine.state.create(name))?;
+        let inode = self.operate(OperationClass::Create, name.as_str(), |machine| {
+            machine.check_handles(1)?;
+            machine.state.create(name)
+        })?;
         Ok(self.file(name, inode, Access::ReadWrite))
     }
 
     fn open(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
-        let inode = self.operate(OperationClass::Open, name.as_str(), |machine| machine.state.find(name))?;
-        Ok(self.file(name, inode, Access::ReadWrite))
+        self.open_as(name, Access::ReadWrite)
     }
 
     fn open_read(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
-        let inode = self.operate(OperationClass::Open, name.as_str(), |machine| machine.state.find(name))?;
-        Ok(self.file(name, inode, Access::Read))
+        self.open_as(name, Access::Read)
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<DirEntry>> {
@@ -183,6 +206,7 @@ impl Disk for SimDisk {
         check_dir(dir)?;
         let mut machine = self.machine.lock();
         let fault = machine.begin(self.incarnation, operation(OperationClass::SyncDir, dir, 0, 0))?;
+        machine.check_handles(1)?;
         machine.sync_dir(dir, fault)
     }
 
@@ -190,6 +214,7 @@ impl Disk for SimDisk {
         // Three operations under three locks: a power cut or a fault may come between them, as on a real disk.
         let inode = {
             let mut machine = self.machine.lock();
+            machine.check_handles(3)?;
             let inode = machine.state.find(temporary)?;
             let fault = machine.begin(self.incarnation, operation(OperationClass::Sync, temporary.as_str(), 0, 0))?;
             machine.sync(inode, fault)?;
@@ -305,6 +330,15 @@ impl File for SimFile {
         let mut machine = self.machine.lock();
         let fault = self.begin(&mut machine, OperationClass::Sync, 0, 0)?;
         machine.sync(self.inode, fault)
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut machine = self.machine.lock();
+        if self.incarnation == machine.incarnation {
+            machine.handles -= 1;
+        }
     }
 }
 

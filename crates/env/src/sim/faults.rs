@@ -56,6 +56,8 @@ pub enum FaultKind {
     Io,
     /// `ENOSPC`: no space left.
     StorageFull,
+    /// `EMFILE`: too many open files.
+    OutOfHandles,
 }
 
 impl FaultKind {
@@ -63,6 +65,7 @@ impl FaultKind {
         match self {
             Self::Io => io::Error::from_raw_os_error(libc::EIO),
             Self::StorageFull => io::Error::from_raw_os_error(libc::ENOSPC),
+            Self::OutOfHandles => io::Error::from_raw_os_error(libc::EMFILE),
         }
     }
 }

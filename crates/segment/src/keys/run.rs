@@ -52,7 +52,7 @@ impl KeyRun {
     pub fn open(env: &Env, dir: &str, id: (LogId, UnitId), cache: &Arc<PageCache>) -> Result<Option<Arc<Self>>> {
         let (log_id, unit) = id;
         let name = file_name(dir, &key_run_file_name(log_id, unit))?;
-        let Some(file) = SealedFile::open(&*env.disk, &name, id, cache)? else { return Ok(None) };
+        let Some(file) = SealedFile::open(&env.disk, &name, id, cache)? else { return Ok(None) };
         let first = file.first_page().map_err(rebuild_hint)?;
         let header = KeyRunHeader::decode(&first).map_err(|error| rebuild_hint(error.in_file(file.path(), 0)))?;
         let corrupt = |what: String| Err(rebuild_hint(Error::corrupt(file.path(), 0, what)));

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::PAGE_BYTES;
+use super::handles::OpenFiles;
 use crate::columns::ReadSession;
 
 /// Most shards; each has its own lock.
@@ -25,6 +26,7 @@ pub struct PageCache {
     shards: Box<[Mutex<Shard>]>,
     bytes_max: u64,
     next_file: AtomicU64,
+    files: OpenFiles,
     hits: AtomicU64,
     misses: AtomicU64,
     session: ReadSession,
@@ -39,22 +41,34 @@ pub struct PageCacheStats {
     pub hits: u64,
     /// Look-ups that had to read, since the start.
     pub misses: u64,
+    /// Files that are open now.
+    pub open_files: usize,
 }
 
 impl PageCache {
-    /// A cache of at most `bytes_max` bytes of pages. Less than a page means no caching.
+    /// A cache of at most `bytes_max` bytes of pages. Less than a page means no caching. Of the files
+    /// [`PageCache::OPEN_FILES`] may be open at once.
     pub fn new(bytes_max: u64) -> Arc<Self> {
+        Self::with_open_files(bytes_max, Self::OPEN_FILES)
+    }
+
+    /// As [`PageCache::new`] with another limit of open files, at least 1.
+    pub fn with_open_files(bytes_max: u64, open_files: usize) -> Arc<Self> {
         let count = (bytes_max / (PAGE_BYTES * SHARD_PAGES_MIN)).clamp(1, SHARDS_MAX);
         let shards = (0..count).map(|_| Mutex::new(Shard::new(bytes_max / count))).collect();
         Arc::new(Self {
             shards,
             bytes_max,
             next_file: AtomicU64::new(0),
+            files: OpenFiles::new(open_files),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             session: ReadSession::default(),
         })
     }
+
+    /// Files that may be open at once, well below what a process may usually have (1,024).
+    pub const OPEN_FILES: usize = 256;
 
     /// What the cache may hold at most.
     pub fn bytes_max(&self) -> u64 {
@@ -67,7 +81,13 @@ impl PageCache {
             bytes: self.shards.iter().map(|shard| shard.lock().bytes).sum(),
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
+            open_files: self.files.count(),
         }
+    }
+
+    /// The open files.
+    pub(super) fn files(&self) -> &OpenFiles {
+        &self.files
     }
 
     /// The decoders that readers share.
@@ -93,8 +113,9 @@ impl PageCache {
         self.shard(file, page).lock().put((file, page), bytes);
     }
 
-    /// Drops the pages of a file that is being closed.
+    /// Drops the pages of a file that is being closed, and closes it.
     pub(super) fn forget(&self, file: FileNumber, pages: u32) {
+        self.files.close(file);
         for page in 0..pages {
             self.shard(file, page).lock().remove((file, page));
         }

@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use outcrop_types::{Condition, Error};
+use outcrop_types::Error;
+
+use crate::failure::condition_of;
 
 /// A page that cannot be had. Cloneable, because it travels through Vortex's shared futures.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -36,7 +38,7 @@ impl From<PageError> for Error {
             | PageError::Checksum { path, offset, .. }
             | PageError::Outside { path, offset, .. } => Self::corrupt(path, *offset, &error),
             PageError::Read { path, offset, length, source } => {
-                Self::new(Condition::IoError, format!("cannot read {length} bytes at {offset} of {path}: {source}"))
+                Self::new(condition_of(source), format!("cannot read {length} bytes at {offset} of {path}: {source}"))
                     .with_source(Arc::clone(source))
             }
         }

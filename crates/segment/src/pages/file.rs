@@ -9,10 +9,11 @@ use outcrop_env::{Disk, File, FileName};
 use super::cache::FileNumber;
 use super::{PAGE_BYTES, PageCache, PageError};
 
-/// A data file and the checksums of its pages.
+/// A data file and the checksums of its pages. It is open only while it is read often: see [`PageCache::OPEN_FILES`].
 #[derive(Debug)]
 pub(crate) struct PagedFile {
-    file: Arc<dyn File>,
+    disk: Arc<dyn Disk>,
+    name: FileName,
     path: Arc<str>,
     length: u64,
     checksums: Vec<u32>,
@@ -23,7 +24,7 @@ pub(crate) struct PagedFile {
 impl PagedFile {
     /// Opens a file that has `length` bytes in pages of these checksums. Reads nothing yet.
     pub(crate) fn open(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         name: &FileName,
         length: u64,
         checksums: &[u32],
@@ -37,13 +38,15 @@ impl PagedFile {
             }
             PageError::Read { path, offset: 0, length: 0, source: Arc::new(error) }
         };
-        let file = disk.open_read(name).map_err(read_error)?;
+        let number = cache.register();
+        let file = cache.files().get(number, || disk.open_read(name)).map_err(read_error)?;
+        let (disk, name, cache) = (Arc::clone(disk), name.clone(), Arc::clone(cache));
+        let opened = Self { disk, name, path: Arc::clone(&path), length, checksums: checksums.to_vec(), cache, number };
         let found = file.len().map_err(read_error)?;
         if found != length {
             return Err(PageError::Length { path, found, expected: length });
         }
-        let number = cache.register();
-        Ok(Self { file, path, length, checksums: checksums.to_vec(), cache: Arc::clone(cache), number })
+        Ok(opened)
     }
 
     /// Bytes of the file.
@@ -90,7 +93,7 @@ impl PagedFile {
 
     /// Reads every page from the disk, past the cache, and checks it.
     pub(crate) fn verify(&self) -> Result<(), PageError> {
-        let found = self.file.len().map_err(|error| self.read_error(0, 0, error))?;
+        let found = self.file()?.len().map_err(|error| self.read_error(0, 0, error))?;
         if found != self.length {
             return Err(PageError::Length { path: Arc::clone(&self.path), found, expected: self.length });
         }
@@ -107,12 +110,17 @@ impl PagedFile {
             .and_then(|page| self.checksums.get(page))
             .ok_or_else(|| self.outside(offset, size))?;
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
-        self.file.read_exact_at(offset, &mut bytes).map_err(|error| self.read_error(offset, size, error))?;
+        self.file()?.read_exact_at(offset, &mut bytes).map_err(|error| self.read_error(offset, size, error))?;
         let found = crc32c::crc32c(&bytes);
         if found != expected {
             return Err(PageError::Checksum { path: Arc::clone(&self.path), offset, found, expected });
         }
         Ok(bytes.into())
+    }
+
+    fn file(&self) -> Result<Arc<dyn File>, PageError> {
+        let opened = self.cache.files().get(self.number, || self.disk.open_read(&self.name));
+        opened.map_err(|error| self.read_error(0, 0, error))
     }
 
     fn check_range(&self, offset: u64, size: u64) -> Result<(), PageError> {
@@ -136,10 +144,11 @@ impl PagedFile {
 
     fn read_error(&self, offset: u64, length: u64, error: io::Error) -> PageError {
         let path = Arc::clone(&self.path);
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            return PageError::Truncated { path, offset };
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => PageError::Truncated { path, offset },
+            io::ErrorKind::NotFound => PageError::Missing { path },
+            _ => PageError::Read { path, offset, length, source: Arc::new(error) },
         }
-        PageError::Read { path, offset, length, source: Arc::new(error) }
     }
 }
 

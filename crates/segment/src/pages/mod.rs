@@ -2,11 +2,13 @@
 //!
 //! A [`PagedFile`] gives out bytes of a data file only from 64 KiB pages whose CRC32C agrees with the segment's meta
 //! file; a [`SealedFile`] is a key run, whose pages of 4 KiB carry their checksums themselves. The pages of both live in a
-//! [`PageCache`] that all segments share and that never holds more than it was given.
+//! [`PageCache`] that all segments share and that never holds more than it was given, neither of
+//! memory nor of open files.
 
 mod cache;
 mod error;
 mod file;
+mod handles;
 mod sealed;
 
 pub use cache::{PageCache, PageCacheStats};

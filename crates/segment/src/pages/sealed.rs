@@ -4,17 +4,19 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use outcrop_env::{Disk, File, FileName};
+use outcrop_env::{Disk, FileName};
 use outcrop_format::key_run::{PAGE_BYTES, Page, PagePlace};
 use outcrop_types::{Error, LogId, Result, UnitId};
 
 use super::cache::FileNumber;
 use super::{PageCache, PageError};
 
-/// A key run's file, whose pages are believed one by one, after their checksum was verified.
+/// A key run's file, whose pages are believed one by one, after their checksum was verified. It is open only while it is read
+/// often: see [`PageCache::OPEN_FILES`].
 #[derive(Debug)]
 pub(crate) struct SealedFile {
-    file: Arc<dyn File>,
+    disk: Arc<dyn Disk>,
+    name: FileName,
     path: Arc<str>,
     length: u64,
     /// What the checksums tie pages to, beside their number.
@@ -27,25 +29,26 @@ pub(crate) struct SealedFile {
 impl SealedFile {
     /// Opens a file; `None` if it is not there. Reads nothing yet.
     pub(crate) fn open(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         name: &FileName,
         (log_id, unit): (LogId, UnitId),
         cache: &Arc<PageCache>,
     ) -> std::result::Result<Option<Self>, PageError> {
         let path: Arc<str> = disk.describe(name).into();
-        let file = match disk.open_read(name) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(PageError::Read { path, offset: 0, length: 0, source: Arc::new(error) });
-            }
-        };
-        let length = file.len().map_err(|error| {
+        let number = cache.register();
+        let read_error = |error: io::Error| {
             let path = Arc::clone(&path);
             PageError::Read { path, offset: 0, length: 0, source: Arc::new(error) }
-        })?;
-        let number = cache.register();
-        Ok(Some(Self { file, path, length, log_id, unit, cache: Arc::clone(cache), number }))
+        };
+        let file = match cache.files().get(number, || disk.open_read(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(read_error(error)),
+        };
+        let (disk, name, cache) = (Arc::clone(disk), name.clone(), Arc::clone(cache));
+        let mut opened = Self { disk, name, path: Arc::clone(&path), length: 0, log_id, unit, cache, number };
+        opened.length = file.len().map_err(read_error)?;
+        Ok(Some(opened))
     }
 
     /// Bytes of the file.
@@ -95,7 +98,8 @@ impl SealedFile {
 
     fn read_at(&self, first: u32, bytes: &mut [u8]) -> Result<()> {
         let offset = u64::from(first) * PAGE_BYTES as u64;
-        self.file.read_exact_at(offset, bytes).map_err(|error| {
+        let file = self.cache.files().get(self.number, || self.disk.open_read(&self.name));
+        file.and_then(|file| file.read_exact_at(offset, bytes)).map_err(|error| {
             let path = Arc::clone(&self.path);
             if error.kind() == io::ErrorKind::UnexpectedEof {
                 return PageError::Truncated { path, offset }.into();

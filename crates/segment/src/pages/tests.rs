@@ -30,7 +30,7 @@ proptest! {
     ) {
         let (env, name, bytes, checksums) = file(length);
         let cache = PageCache::new(cache_pages * PAGE_BYTES);
-        let paged = PagedFile::open(&*env.disk, &name, length, &checksums, &cache).unwrap();
+        let paged = PagedFile::open(&env.disk, &name, length, &checksums, &cache).unwrap();
         for (start, count) in reads {
             let start = start % length;
             let count = count % (length - start + 1);
@@ -53,7 +53,7 @@ fn g2_a_bad_page_is_never_given_out_and_names_its_offset() {
     let (env, name, _, checksums) = file(200_000);
     let cache = PageCache::new(1 << 20);
     env.disk.open(&name).unwrap().write_all_at(140_000, &[0; 8]).unwrap();
-    let paged = PagedFile::open(&*env.disk, &name, 200_000, &checksums, &cache).unwrap();
+    let paged = PagedFile::open(&env.disk, &name, 200_000, &checksums, &cache).unwrap();
     paged.read(0, &mut [0; 100_000]).unwrap();
     for _ in 0..2 {
         let error = paged.read(131_072, &mut [0; 4]).unwrap_err();
@@ -66,7 +66,7 @@ fn g2_a_bad_page_is_never_given_out_and_names_its_offset() {
 fn what_is_read_again_outlives_what_is_read_once() {
     let (env, name, _, checksums) = file(PAGE_BYTES * 40);
     let cache = PageCache::new(PAGE_BYTES * 8);
-    let paged = PagedFile::open(&*env.disk, &name, PAGE_BYTES * 40, &checksums, &cache).unwrap();
+    let paged = PagedFile::open(&env.disk, &name, PAGE_BYTES * 40, &checksums, &cache).unwrap();
     let mut byte = [0];
     for page in 0..40 {
         paged.read(0, &mut byte).unwrap();
@@ -74,4 +74,38 @@ fn what_is_read_again_outlives_what_is_read_once() {
     }
     let misses = cache.stats().misses;
     assert_eq!(misses, 40, "page 0 was read from the disk once");
+}
+
+#[test]
+fn p12_few_files_are_open_and_every_one_can_be_read() {
+    let (env, sim) = Env::simulated(1);
+    let cache = PageCache::with_open_files(0, 3);
+    let files: Vec<PagedFile> = (0_u8..10)
+        .map(|number| {
+            let name = FileName::new(format!("f{number}")).unwrap();
+            env.disk.create(&name).unwrap().write_all_at(0, &[number; 100]).unwrap();
+            PagedFile::open(&env.disk, &name, 100, &[crc32c::crc32c(&[number; 100])], &cache).unwrap()
+        })
+        .collect();
+    for round in 0..30_u8 {
+        let number = round * 7 % 10;
+        let mut byte = [255];
+        files[usize::from(number)].read(99, &mut byte).unwrap();
+        assert_eq!(byte, [number]);
+        assert!(sim.handles() <= 3 && cache.stats().open_files == sim.handles());
+    }
+    // What is read all the time stays open.
+    let opened = |sim: &outcrop_env::Sim| {
+        sim.trace().iter().filter(|operation| operation.class == outcrop_env::OperationClass::Open).count()
+    };
+    let before = opened(&sim);
+    for number in [0, 1, 0, 2, 0, 3, 0, 4] {
+        files[number].read(0, &mut [0]).unwrap();
+    }
+    assert_eq!(opened(&sim) - before, 5);
+    // When others have taken all, our own make room.
+    sim.set_handles_max(Some(sim.handles()));
+    files[9].read(0, &mut [0]).unwrap();
+    drop(files);
+    assert_eq!((sim.handles(), cache.stats().open_files), (0, 0));
 }
