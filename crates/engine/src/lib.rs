@@ -44,8 +44,8 @@ pub use options::EngineOptions;
 pub use outcrop_segment::ScanColumn;
 pub use snapshot::{ColumnStatistics, Morsel, Snapshot, TableSnapshot};
 pub use write::{
-    AppliedRows, Commit, CommitHandle, ConflictRows, ConflictUpdate, OnConflict, Recheck, Rechecked, RowOutcome,
-    TableWrite, WriteMode,
+    AppliedRows, Commit, CommitHandle, ConflictRows, ConflictUpdate, LastWord, OnConflict, Recheck, Rechecked,
+    RowOutcome, TableWrite, WriteMode,
 };
 
 /// The server's file of users. It may be in a data directory before the database is; the engine never reads it.

@@ -22,5 +22,6 @@ pub(crate) use tail::{Answer, Sequenced, Tail, poisoned};
 pub use ticket::CommitHandle;
 pub(crate) use ticket::Ticket;
 pub(crate) use turn::{
-    Applied, Keep, Outcomes, Proposal, StagedPart, VICTIM_BYTES, commit_statement, one_shard, only_shard, with_shard,
+    Applied, Caller, Keep, Outcomes, Proposal, StagedPart, VICTIM_BYTES, commit_statement, one_shard, only_shard,
+    with_shard,
 };

@@ -17,7 +17,7 @@ use crate::catalog::undefined_table;
 use crate::key_index::KeyHash;
 use crate::node::{Node, SEGMENT_DIR};
 use crate::snapshot::{ShardState, TableSnapshot, TableState, Version};
-use crate::write::{AppliedRows, Commit, Decision, RowOutcome, TailView};
+use crate::write::{AppliedRows, Commit, Decision, LastWord, RowOutcome, TailView};
 
 /// A statement that is ready to be decided.
 pub(crate) trait Proposal {
@@ -128,17 +128,17 @@ pub(crate) fn commit_statement(
     shard: &Shard,
     schema: &Arc<TableSchema>,
     proposal: &mut dyn Proposal,
-    keep: Keep,
+    caller: Caller,
 ) -> CommitHandle {
     let permit = match Admitted::of(node, proposal) {
         Ok(permit) => permit,
         Err(error) => return CommitHandle::ready(Err(error), &node.env.tasks),
     };
     if !proposal.resolves_off_turn() {
-        return decide_and_sequence(node, shard, schema, proposal, permit, keep);
+        return decide_and_sequence(node, shard, schema, proposal, permit, caller);
     }
     let _kept = KeptJournal::open(shard);
-    decide_and_sequence(node, shard, schema, proposal, permit, keep)
+    decide_and_sequence(node, shard, schema, proposal, permit, caller)
 }
 
 /// While it lives, the shard keeps the keys that its turns write.
@@ -163,7 +163,7 @@ fn decide_and_sequence(
     schema: &Arc<TableSchema>,
     proposal: &mut dyn Proposal,
     permit: Admitted,
-    keep: Keep,
+    caller: Caller,
 ) -> CommitHandle {
     for _ in 0..ROUNDS_OFF_TURN {
         match settle_off_turn(node, shard, schema, proposal) {
@@ -174,7 +174,7 @@ fn decide_and_sequence(
     }
     let mut turn = shard.turn();
     let seq = node.tail.lock().version().seq;
-    let handle = match take_turn(node, &mut turn, schema, proposal, permit, keep) {
+    let handle = match take_turn(node, &mut turn, schema, proposal, permit, caller) {
         Ok(Outcome::Sequenced(ticket, seq)) => {
             proposal.sequenced(seq);
             Ok(CommitHandle::new(&ticket, &node.env.tasks))
@@ -197,6 +197,13 @@ fn decide_and_sequence(
 pub(crate) enum Keep {
     Rows,
     Counts,
+}
+
+/// What the caller of a statement wants of its commit.
+pub(crate) struct Caller {
+    pub(crate) keep: Keep,
+    /// Asked when the outcome is decided.
+    pub(crate) last_word: Option<LastWord>,
 }
 
 enum Outcome {
@@ -290,7 +297,7 @@ fn take_turn(
     schema: &Arc<TableSchema>,
     proposal: &mut dyn Proposal,
     permit: Admitted,
-    keep: Keep,
+    caller: Caller,
 ) -> Result<Outcome> {
     let tail = {
         let tail = node.tail.lock();
@@ -299,7 +306,10 @@ fn take_turn(
     };
     turn.remaps.trim(node.live.oldest_seq());
     let mut applied = proposal.decide(&tail.view(&turn.remaps, Some(&turn.journal)))?;
-    let commit = answer(&mut applied, &tail, keep)?;
+    let mut commit = answer(&mut applied, &tail, caller.keep)?;
+    if let Some(last_word) = caller.last_word {
+        commit.rows = last_word(commit.rows)?;
+    }
     if applied.decision.is_empty() && applied.staged.as_ref().is_none_or(StagedPart::is_empty) {
         return Ok(Outcome::Nothing(Commit { seq: tail.seq, ..commit }));
     }

@@ -59,6 +59,11 @@ pub struct Rechecked {
     pub rows: Option<RecordBatch>,
 }
 
+/// The last word of a statement's caller: called once inside the turn, when the outcome is decided and nothing is applied
+/// yet. It gets the rows as [`Commit::rows`] would, and hands back those that the commit shall still carry. An error
+/// refuses the statement as a whole; after `Ok` it is committed. Other writers of the table wait meanwhile.
+pub type LastWord = Box<dyn FnOnce(AppliedRows) -> Result<AppliedRows> + Send>;
+
 /// What became of one row of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowOutcome {

@@ -17,7 +17,7 @@ mod tail;
 mod upsert;
 
 pub use crate::commit::CommitHandle;
-pub use api::{Commit, ConflictRows, ConflictUpdate, OnConflict, Recheck, Rechecked, RowOutcome, WriteMode};
+pub use api::{Commit, ConflictRows, ConflictUpdate, LastWord, OnConflict, Recheck, Rechecked, RowOutcome, WriteMode};
 pub use applied::AppliedRows;
 pub use table_write::TableWrite;
 

@@ -7,14 +7,14 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use outcrop_types::{Condition, Error, Result, RowAddress, TableSchema};
 
-use super::api::{OnConflict, WriteMode};
+use super::api::{LastWord, OnConflict, WriteMode};
 use super::change::Changes;
 use super::decision::{concat, row_count};
 use super::normalise::{batch_bytes, normalise};
 use super::proposals::{InsertProposal, UpsertProposal};
 use super::tail::key_hashes;
 use super::upsert::UpsertItem;
-use crate::commit::{CommitHandle, Keep, Proposal, Shard, VICTIM_BYTES, commit_statement};
+use crate::commit::{Caller, CommitHandle, Keep, Proposal, Shard, VICTIM_BYTES, commit_statement};
 use crate::key_index::ShardKeys;
 use crate::node::Node;
 use crate::snapshot::TableSnapshot;
@@ -30,6 +30,7 @@ pub struct TableWrite {
     /// Bytes of rows in memory.
     bytes: u64,
     keep: Keep,
+    last_word: Option<LastWord>,
 }
 
 /// The table that a statement writes to.
@@ -67,7 +68,7 @@ impl TableWrite {
             WriteMode::Upsert => Rows::Upsert { batches: Vec::new(), items: Vec::new(), rows: 0 },
             WriteMode::Change(recheck) => Rows::Change(Changes::new(target.table.clone(), recheck)),
         };
-        Self { target, rows, bytes: 0, keep: Keep::Counts }
+        Self { target, rows, bytes: 0, keep: Keep::Counts, last_word: None }
     }
 
     /// Adds rows. `Insert` and `Upsert` mode.
@@ -165,15 +166,22 @@ impl TableWrite {
         self
     }
 
+    /// Asks the caller once more when the outcome is known.
+    #[must_use]
+    pub fn with_last_word(mut self, last_word: LastWord) -> Self {
+        self.last_word = Some(last_word);
+        self
+    }
+
     /// Decides, writes the record and hands back a handle that is done when the answer may leave (W3). May block for the
     /// turn and for back-pressure, not for the sync.
     pub fn commit(self) -> CommitHandle {
-        let Self { target, rows, keep, .. } = self;
+        let Self { target, rows, keep, last_word, .. } = self;
         let mut proposal = match propose(&target, rows) {
             Ok(proposal) => proposal,
             Err(error) => return CommitHandle::ready(Err(error), &target.node.env.tasks),
         };
-        commit_statement(&target.node, &target.shard, &target.schema, &mut *proposal, keep)
+        commit_statement(&target.node, &target.shard, &target.schema, &mut *proposal, Caller { keep, last_word })
     }
 
     /// Moves the rows to staged segments when they are too many for the log (W10).

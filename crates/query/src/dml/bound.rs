@@ -181,7 +181,7 @@ impl ChangeSource<'_> {
     }
 }
 
-fn is_function_name(name: &str) -> bool {
+pub(super) fn is_function_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.starts_with("current_") || matches!(name.as_str(), "localtime" | "localtimestamp" | "session_user" | "user")
 }

@@ -10,7 +10,7 @@ use outcrop_engine::WriteMode;
 use outcrop_types::{Condition, DataType, Error, Result, RowAddress, RowOrdinal, UnitId};
 
 use super::assignments::Assignments;
-use super::bound::{BoundChange, ChangeCache, ChangeSource};
+use super::bound::{BoundChange, ChangeSource};
 use super::returning::Returning;
 use super::rows::table_batch;
 use super::syntax::{address_part, column_of, has_subquery, named, target_query};
@@ -21,7 +21,7 @@ use crate::error::from_datafusion;
 use crate::planning::{PlannedQuery, StatementContext};
 use crate::result::{CommandTag, Execution};
 use crate::session::Work;
-use crate::statement::Plan;
+use crate::statement::{Plan, Prepared};
 
 /// Leading columns of the query: unit and row.
 const ADDRESS_COLUMNS: usize = 2;
@@ -134,32 +134,21 @@ impl ChangePlan {
 }
 
 /// Executes an UPDATE.
-pub(crate) async fn update(
-    work: &Work,
-    update: &ast::Update,
-    prepared: &Plan,
-    cache: &ChangeCache,
-) -> Result<Execution> {
-    change(work, ChangePlan::of_update(work, update)?, prepared, cache).await
+pub(crate) async fn update(work: &Work, update: &ast::Update, prepared: &Prepared) -> Result<Execution> {
+    change(work, ChangePlan::of_update(work, update)?, prepared).await
 }
 
 /// Executes a DELETE.
-pub(crate) async fn delete(
-    work: &Work,
-    delete: &ast::Delete,
-    prepared: &Plan,
-    cache: &ChangeCache,
-) -> Result<Execution> {
-    change(work, ChangePlan::of_delete(work, delete)?, prepared, cache).await
+pub(crate) async fn delete(work: &Work, delete: &ast::Delete, prepared: &Prepared) -> Result<Execution> {
+    change(work, ChangePlan::of_delete(work, delete)?, prepared).await
 }
 
-async fn change(work: &Work, mut plan: ChangePlan, prepared: &Plan, cache: &ChangeCache) -> Result<Execution> {
+async fn change(work: &Work, mut plan: ChangePlan, prepared: &Prepared) -> Result<Execution> {
     let returning = plan.returning.take();
-    if let Some(returning) = &returning {
-        returning.columns(work, &plan.target, &work.types())?;
-    }
+    let returning = returning.map(|returning| returning.begin(work, &plan.target, prepared.columns())).transpose()?;
     let keep = if returning.is_some() { Keep::Rows } else { Keep::Counts };
-    let bound = if plan.needs_plan() { None } else { Some(BoundChange::cached(work, plan.source(), cache)?) };
+    let bound =
+        if plan.needs_plan() { None } else { Some(BoundChange::cached(work, plan.source(), prepared.change())?) };
     let recheck = match (plan.target.schema.primary_key(), &bound) {
         (None, _) => None,
         (Some(_), Some(change)) => Some(recheck::bound(work, &plan, change.clone())),
@@ -172,14 +161,14 @@ async fn change(work: &Work, mut plan: ChangePlan, prepared: &Plan, cache: &Chan
     };
     match (key, &bound) {
         (Some(key), Some(change)) => write_point(work, &plan, key, change, &mut writer).await?,
-        _ => write_query(work, &plan, prepared, &mut writer).await?,
+        _ => write_query(work, &plan, prepared.plan(), &mut writer).await?,
+    }
+    let command = plan.command();
+    if let Some(returning) = returning {
+        return returning.commit(writer, command).await.map(Execution::Rows);
     }
     let commit = writer.commit(work).await?;
-    let command = plan.command();
-    match returning {
-        Some(returning) => Ok(Execution::Rows(returning.rows(work, &plan.target, command, commit)?)),
-        None => Ok(Execution::Done(CommandTag::with_rows(command, commit.updated + commit.deleted))),
-    }
+    Ok(Execution::Done(CommandTag::with_rows(command, commit.updated + commit.deleted)))
 }
 
 async fn write_point(

@@ -6,7 +6,6 @@ use futures::TryStreamExt;
 use outcrop_engine::WriteMode;
 use outcrop_types::{Condition, DataType, Error, Result};
 
-use super::bound::ChangeCache;
 use super::conflict::ConflictClause;
 use super::returning::Returning;
 use super::rows::{RowMaker, default_expression};
@@ -18,7 +17,7 @@ use crate::error::from_datafusion;
 use crate::planning::PlannedQuery;
 use crate::result::{CommandTag, Execution};
 use crate::session::Work;
-use crate::statement::name_of;
+use crate::statement::{Prepared, name_of};
 
 /// Rows of a VALUES that become one batch.
 const VALUES_ROWS: usize = 8192;
@@ -128,14 +127,12 @@ impl InsertPlan {
 }
 
 /// Executes an INSERT.
-pub(crate) async fn insert(work: &Work, insert: &ast::Insert, cache: &ChangeCache) -> Result<Execution> {
-    let plan = InsertPlan::read(work, insert)?;
-    let on_conflict = plan.conflict.bind(work, &plan.target, cache)?;
-    let keep = if plan.returning.is_some() { Keep::Rows } else { Keep::Counts };
-    // Names in RETURNING must not fail after the commit.
-    if let Some(returning) = &plan.returning {
-        returning.columns(work, &plan.target, &work.types())?;
-    }
+pub(crate) async fn insert(work: &Work, insert: &ast::Insert, prepared: &Prepared) -> Result<Execution> {
+    let mut plan = InsertPlan::read(work, insert)?;
+    let on_conflict = plan.conflict.bind(work, &plan.target, prepared.change())?;
+    let returning = plan.returning.take();
+    let returning = returning.map(|returning| returning.begin(work, &plan.target, prepared.columns())).transpose()?;
+    let keep = if returning.is_some() { Keep::Rows } else { Keep::Counts };
     let mut writer = Writer::begin(work, &plan.target, WriteMode::Insert(on_conflict), keep)?;
     match &plan.source {
         Source::Defaults => {
@@ -145,11 +142,11 @@ pub(crate) async fn insert(work: &Work, insert: &ast::Insert, cache: &ChangeCach
         Source::Constants(query) => write_constants(work, &plan, query, &mut writer).await?,
         Source::Query(query) => write_query(work, &plan, query, &mut writer, insert.columns.is_empty()).await?,
     }
-    let commit = writer.commit(work).await?;
-    match plan.returning {
-        Some(returning) => Ok(Execution::Rows(returning.rows(work, &plan.target, "INSERT", commit)?)),
-        None => Ok(Execution::Done(CommandTag::with_rows("INSERT", commit.inserted + commit.updated))),
+    if let Some(returning) = returning {
+        return returning.commit(writer, "INSERT").await.map(Execution::Rows);
     }
+    let commit = writer.commit(work).await?;
+    Ok(Execution::Done(CommandTag::with_rows("INSERT", commit.inserted + commit.updated)))
 }
 
 async fn write_constants(work: &Work, plan: &InsertPlan, query: &ast::Query, writer: &mut Writer) -> Result<()> {

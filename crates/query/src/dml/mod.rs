@@ -13,6 +13,7 @@ mod describe;
 mod insert;
 mod point;
 mod recheck;
+mod returned;
 mod returning;
 mod rows;
 mod syntax;

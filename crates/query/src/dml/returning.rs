@@ -1,18 +1,22 @@
 //! `RETURNING`.
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::RecordBatch;
 use datafusion::sql::sqlparser::ast;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use outcrop_engine::{AppliedRows, Commit};
-use outcrop_types::{Condition, DataType, Error, Result};
+use outcrop_engine::AppliedRows;
+use outcrop_types::{Condition, DataType, Error, Result, TableId};
 
+use super::returned::ReturnedRows;
 use super::syntax::{column_of, exactly, has_subquery, named, target_query};
 use super::target::Target;
+use super::writer::Writer;
 use crate::dialect::output_name;
 use crate::error::from_datafusion;
-use crate::planning::{BindExpression, BoundExpressions};
-use crate::result::{ResultColumn, RowStream};
+use crate::planning::{BindExpression, BoundExpressions, result_batch};
+use crate::result::{ResultColumn, RowStream, changed_result, same_result};
 use crate::session::{Work, blocking};
 use crate::statement::{name_of, pumped};
 
@@ -72,41 +76,56 @@ impl Returning {
         Ok(columns)
     }
 
-    /// The rows that a commit wrote, through the list.
-    pub(super) fn rows(self, work: &Work, target: &Target, command: &'static str, commit: Commit) -> Result<RowStream> {
+    /// The list, ready to be computed. `described` is what the client was told of its columns.
+    ///
+    /// # Errors
+    /// `FeatureNotSupported` if the columns are others now; all that names and types can do wrong.
+    pub(super) fn begin(
+        self,
+        work: &Work,
+        target: &Target,
+        described: Option<&[ResultColumn]>,
+    ) -> Result<PendingReturning> {
         let columns = self.columns(work, target, &work.types())?;
-        let count = commit.inserted + commit.updated + commit.deleted;
-        let applied = applied_batches(commit.rows);
-        let batches = if self.items.iter().any(|(expr, _)| has_subquery(expr)) {
-            self.planned(work, target, applied)?
-        } else {
-            self.bound(work, target, applied, &columns)?
+        if described.is_some_and(|described| !same_result(described, &columns)) {
+            return Err(changed_result());
+        }
+        let list = match self.positions(target) {
+            Some(positions) => List::Columns(positions),
+            None if self.items.iter().any(|(expr, _)| has_subquery(expr)) => {
+                List::Query(Box::new(self.ordered(target)?))
+            }
+            None => {
+                let expressions: Vec<_> =
+                    self.items.iter().map(|(expr, _)| BindExpression { expr: expr.clone(), target: None }).collect();
+                List::Bound(work.context()?.bind(&expressions, &[target.relation()], &work.parameters)?)
+            }
         };
-        Ok(RowStream::new(command, columns, pumped(work, batches)).with_count(count))
+        Ok(PendingReturning { columns: columns.into(), list, table: target.schema.id, work: work.clone() })
     }
 
-    /// Binds once, evaluates on each batch.
-    fn bound(
-        &self,
-        work: &Work,
-        target: &Target,
-        applied: BoxStream<'static, Result<RecordBatch>>,
-        columns: &[ResultColumn],
-    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let expressions: Vec<_> =
-            self.items.iter().map(|(expr, _)| BindExpression { expr: expr.clone(), target: None }).collect();
-        let bound = work.context()?.bind(&expressions, &[target.relation()], &work.parameters)?;
-        let columns = columns.to_vec();
-        Ok(applied.map(move |batch| returned_batch(&bound, &columns, &batch?)).boxed())
+    /// The positions in the table, if the list is columns alone.
+    fn positions(&self, target: &Target) -> Option<Vec<usize>> {
+        let position = |ident: &ast::Ident| {
+            // Words such as CURRENT_DATE are functions.
+            let plain = ident.quote_style.is_some() || !super::bound::is_function_name(&ident.value);
+            target.position(&name_of(ident)).ok().filter(|_| plain)
+        };
+        self.items
+            .iter()
+            .map(|(expr, _)| match expr {
+                ast::Expr::Identifier(ident) => position(ident),
+                ast::Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+                    [relation, column] if name_of(relation) == target.alias => position(column),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .collect()
     }
 
-    /// Plans the list as a query over each batch: there are queries in it.
-    fn planned(
-        &self,
-        work: &Work,
-        target: &Target,
-        applied: BoxStream<'static, Result<RecordBatch>>,
-    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    /// The list as a query that keeps the order of the rows: there are queries in it.
+    fn ordered(&self, target: &Target) -> Result<ast::Query> {
         let mut query = self.query(target)?;
         query.order_by = super::syntax::parse_query("SELECT 1 ORDER BY 1")?.order_by;
         if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(orders), .. }) = &mut query.order_by
@@ -114,19 +133,7 @@ impl Returning {
         {
             order.expr = column_of(&target.alias, "__row");
         }
-        let (work, table) = (work.clone(), target.schema.id);
-        Ok(applied
-            .and_then(move |batch| {
-                let (work, query) = (work.clone(), query.clone());
-                async move {
-                    let context = work.context()?.clone().with_rows_of(table, batch);
-                    let planned = context.plan_query(&query, &work.types())?;
-                    let rows = context.execute(&planned, &work.values()).await?;
-                    Ok(rows.stream.map_err(from_datafusion).boxed())
-                }
-            })
-            .try_flatten()
-            .boxed())
+        Ok(query)
     }
 
     fn projection(&self) -> Vec<ast::SelectItem> {
@@ -142,8 +149,109 @@ fn all_columns(target: &Target) -> impl Iterator<Item = (ast::Expr, String)> {
     })
 }
 
-fn returned_batch(bound: &BoundExpressions, columns: &[ResultColumn], rows: &RecordBatch) -> Result<RecordBatch> {
-    crate::planning::result_batch(columns, bound.evaluate(rows)?, rows.num_rows())
+/// A list that waits for the rows of its statement.
+#[derive(Clone, Debug)]
+pub(super) struct PendingReturning {
+    columns: Arc<[ResultColumn]>,
+    list: List,
+    table: TableId,
+    work: Work,
+}
+
+#[derive(Clone, Debug)]
+enum List {
+    /// Columns of the table: nothing that could fail, read when the client takes it.
+    Columns(Vec<usize>),
+    /// Expressions of the row.
+    Bound(BoundExpressions),
+    /// Expressions with queries inside.
+    Query(Box<ast::Query>),
+}
+
+impl PendingReturning {
+    /// Commits the rows of `writer`. What could fail is computed before, once for each row: a failure leaves the table as
+    /// it was.
+    pub(super) async fn commit(self, writer: Writer, command: &'static str) -> Result<RowStream> {
+        let work = self.work.clone();
+        let columns = Arc::clone(&self.columns);
+        let (commit, batches) = match &self.list {
+            List::Columns(positions) => {
+                let positions = positions.clone();
+                let mut commit = writer.commit(&work).await?;
+                let batches = applied_batches(std::mem::take(&mut commit.rows));
+                let columns = Arc::clone(&columns);
+                let batches = batches.map(move |batch| picked(&columns, &positions, &batch?)).boxed();
+                (commit, batches)
+            }
+            List::Bound(_) | List::Query(_) => {
+                let (give, computed) = std::sync::mpsc::sync_channel(1);
+                let commit = writer
+                    .commit_after(&work, move |rows| {
+                        // The receiver lives as long as anybody waits for the answer.
+                        drop(give.send(self.compute(rows)?));
+                        Ok(AppliedRows::default())
+                    })
+                    .await?;
+                let computed = computed.try_recv();
+                let rows =
+                    computed.map_err(|error| Error::internal("RETURNING was not computed").with_source(error))?;
+                (commit, rows.into_stream())
+            }
+        };
+        let count = commit.inserted + commit.updated + commit.deleted;
+        Ok(RowStream::new(command, columns.to_vec(), pumped(&work, batches)).with_count(count))
+    }
+
+    /// All rows through the list, on a thread that may block.
+    fn compute(self, rows: AppliedRows) -> Result<ReturnedRows> {
+        let mut returned = ReturnedRows::new(self.work.context()?.runtime());
+        match &self.list {
+            List::Columns(_) => Err(Error::internal("columns of RETURNING are not computed")),
+            List::Bound(bound) => {
+                for batch in rows {
+                    self.work.cancellation.check()?;
+                    let batch = batch?;
+                    returned.push(result_batch(&self.columns, bound.evaluate(&batch)?, batch.num_rows())?)?;
+                }
+                Ok(returned)
+            }
+            List::Query(_) => {
+                let (give, computed) = std::sync::mpsc::sync_channel(1);
+                let queries = self.work.database.queries().clone();
+                let task = queries.spawn(async move {
+                    // The receiver waits as long as this task lives.
+                    drop(give.send(self.query(rows, returned).await));
+                });
+                let answer = computed.recv();
+                task.abort();
+                answer.map_err(|error| Error::internal("computing RETURNING failed").with_source(error))?
+            }
+        }
+    }
+
+    async fn query(self, rows: AppliedRows, mut returned: ReturnedRows) -> Result<ReturnedRows> {
+        let List::Query(query) = &self.list else {
+            return Err(Error::internal("RETURNING has no query"));
+        };
+        let mut applied = applied_batches(rows);
+        while let Some(batch) = applied.try_next().await? {
+            let context = self.work.context()?.clone().with_rows_of(self.table, batch);
+            let planned = context.plan_query(query, &self.work.types())?;
+            let mut rows = context.execute(&planned, &self.work.values()).await?;
+            while let Some(batch) = rows.stream.try_next().await.map_err(from_datafusion)? {
+                self.work.cancellation.check()?;
+                returned.push(batch)?;
+            }
+        }
+        Ok(returned)
+    }
+}
+
+/// Columns of stored rows as result columns.
+fn picked(columns: &[ResultColumn], positions: &[usize], rows: &RecordBatch) -> Result<RecordBatch> {
+    let values = positions.iter().map(|position| rows.columns().get(*position).cloned()).collect::<Option<Vec<_>>>();
+    let values = values.ok_or_else(|| Error::internal("RETURNING names a column outside of its table"))?;
+    result_batch(columns, values, rows.num_rows())
 }
 
 /// The rows of a commit; they may come from files.

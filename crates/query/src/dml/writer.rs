@@ -1,7 +1,7 @@
 //! A statement's rows on their way to the engine.
 
 use datafusion::arrow::array::RecordBatch;
-use outcrop_engine::{Commit, TableWrite, WriteMode};
+use outcrop_engine::{AppliedRows, Commit, TableWrite, WriteMode};
 use outcrop_types::{Error, Result, RowAddress};
 
 use super::target::Target;
@@ -40,9 +40,17 @@ impl Writer {
     }
 
     /// Commits and waits until the answer may leave.
-    pub(crate) async fn commit(mut self, work: &Work) -> Result<Commit> {
-        let write = self.take()?;
-        work.commit(move || write.commit()).await
+    pub(crate) async fn commit(self, work: &Work) -> Result<Commit> {
+        self.commit_after(work, Ok).await
+    }
+
+    /// Commits if `last_word` agrees to the rows.
+    pub(crate) async fn commit_after(
+        mut self,
+        work: &Work,
+        last_word: impl FnOnce(AppliedRows) -> Result<AppliedRows> + Send + 'static,
+    ) -> Result<Commit> {
+        work.commit_write(self.take()?, last_word).await
     }
 
     async fn call(&mut self, call: impl FnOnce(&mut TableWrite) -> Result<()> + Send + 'static) -> Result<()> {

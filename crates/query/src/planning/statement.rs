@@ -7,6 +7,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::Transformed;
 use datafusion::execution::SessionState;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
@@ -139,6 +140,11 @@ impl StatementContext {
             .map_err(|error| self.located(error))?
             .data;
         Ok(PlannedQuery { plan, ..planned.clone() })
+    }
+
+    /// Memory and spill files of queries.
+    pub(crate) fn runtime(&self) -> Arc<RuntimeEnv> {
+        Arc::clone(self.state.runtime_env())
     }
 
     fn plan_rewritten(&self, query: &ast::Query, parameters: &[Option<DataType>]) -> Result<LogicalPlan> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use outcrop_types::{ColumnId, DataType, TableId};
+use outcrop_types::{ColumnId, Condition, DataType, Error, TableId};
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,18 @@ impl ResultColumn {
     pub fn new(name: impl Into<String>, data_type: ResultType) -> Self {
         Self { name: name.into(), data_type, table: None, column: None }
     }
+}
+
+/// Whether a client that was told `described` can read rows of `now`.
+pub(crate) fn same_result(described: &[ResultColumn], now: &[ResultColumn]) -> bool {
+    described.len() == now.len()
+        && described.iter().zip(now).all(|(old, new)| (&old.name, &old.data_type) == (&new.name, &new.data_type))
+}
+
+/// 0A000 for a prepared statement whose result would not be what was described.
+pub(crate) fn changed_result() -> Error {
+    Error::new(Condition::FeatureNotSupported, "cached plan must not change result type")
+        .with_hint("Prepare the statement again.")
 }
 
 /// The type of a result column. Grows when SQL gains types that are not storable.

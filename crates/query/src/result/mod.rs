@@ -5,5 +5,6 @@ mod execution;
 mod rows;
 
 pub use columns::{CatalogType, ResultColumn, ResultType};
+pub(crate) use columns::{changed_result, same_result};
 pub use execution::{CommandTag, Execution};
 pub use rows::RowStream;

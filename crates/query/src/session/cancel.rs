@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,30 +28,61 @@ impl CancellationHandle {
     /// A new statement begins: earlier requests to cancel do not touch it.
     pub(crate) fn begin(&self, timeout: Option<Duration>) -> Cancellation {
         let token = self.running.lock().child_token();
-        Cancellation { token, deadline: timeout.map(|timeout| tokio::time::Instant::now() + timeout) }
+        let deadline = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
+        Cancellation { token, deadline, fate: Arc::default() }
     }
 }
 
-/// The right of others to end one statement.
+/// The right of others to end one statement, until it commits: 57014 says that nothing was changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Cancellation {
     token: CancellationToken,
     deadline: Option<tokio::time::Instant>,
+    fate: Arc<Fate>,
 }
 
 impl Cancellation {
-    /// Runs `work` unless the statement is cancelled first; then `work` is dropped.
+    /// Runs `work` unless the statement is cancelled first; then `work` is dropped. Once the commit has begun, it waits
+    /// for the outcome.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = std::pin::pin!(work);
         tokio::select! {
             biased;
-            error = self.cancelled() => Err(error),
-            result = work => result,
+            error = self.cancelled(), if !self.fate.commits() => if self.fate.cancel() {
+                return Err(error);
+            },
+            result = &mut work => return result,
         }
+        work.await
     }
 
-    /// Ends streams that outlive the call that made them.
+    /// The point of no return: whoever asks to cancel later is not heard.
+    ///
+    /// # Errors
+    /// `QueryCanceled` if the statement has been cancelled before.
+    pub(crate) fn commit_begins(&self) -> Result<()> {
+        self.check()?;
+        if self.fate.commit() { Ok(()) } else { Err(user_request()) }
+    }
+
+    /// For work that does not wait and so cannot be dropped.
+    ///
+    /// # Errors
+    /// `QueryCanceled` if the statement has been cancelled.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.fate.commits() {
+            return Ok(());
+        }
+        if self.deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline) {
+            return Err(timed_out());
+        }
+        if self.token.is_cancelled() { Err(user_request()) } else { Ok(()) }
+    }
+
+    /// Ends streams that outlive the call that made them; not those of a write, which has happened.
     pub(crate) fn guard(&self) -> StatementGuard {
         StatementGuard {
+            fate: Arc::clone(&self.fate),
             cancelled: Box::pin(self.token.clone().cancelled_owned()),
             deadline: self.deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
         }
@@ -70,8 +102,40 @@ impl Cancellation {
     }
 }
 
+/// How a statement ends is decided once: by its commit or by who cancels it.
+#[derive(Debug, Default)]
+struct Fate(AtomicU8);
+
+const OPEN: u8 = 0;
+const COMMITS: u8 = 1;
+const CANCELLED: u8 = 2;
+
+impl Fate {
+    /// Whether it may commit from now on.
+    fn commit(&self) -> bool {
+        self.decide(COMMITS)
+    }
+
+    /// Whether it is over.
+    fn cancel(&self) -> bool {
+        self.decide(CANCELLED)
+    }
+
+    fn commits(&self) -> bool {
+        self.0.load(Ordering::Acquire) == COMMITS
+    }
+
+    fn decide(&self, fate: u8) -> bool {
+        match self.0.compare_exchange(OPEN, fate, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(decided) => decided == fate,
+        }
+    }
+}
+
 /// Watches for cancellation inside a stream.
 pub(crate) struct StatementGuard {
+    fate: Arc<Fate>,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -79,6 +143,9 @@ pub(crate) struct StatementGuard {
 impl StatementGuard {
     /// Ready with the reason once the statement must end.
     pub(crate) fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if self.fate.commits() {
+            return Poll::Pending;
+        }
         if self.cancelled.as_mut().poll(cx).is_ready() {
             return Poll::Ready(user_request());
         }

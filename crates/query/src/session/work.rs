@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use outcrop_engine::{Commit, CommitHandle, Engine, Snapshot};
+use outcrop_engine::{AppliedRows, Commit, CommitHandle, Engine, Snapshot, TableWrite};
 use outcrop_types::{CommitSeq, DataType, Error, Result, Value};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -87,14 +87,43 @@ impl Work {
         self.parameters.iter().map(|(data_type, _)| Some(data_type.clone())).collect()
     }
 
-    /// Commits off the query threads and waits until the answer may leave.
+    /// Commits what has no last word of its own: it cannot be cancelled from the beginning on.
     ///
     /// # Cancel safety
     /// A commit that has begun goes on without its caller.
     pub(crate) async fn commit(&self, begin: impl FnOnce() -> CommitHandle + Send + 'static) -> Result<Commit> {
+        let cancellation = self.cancellation.clone();
+        self.answer(move || {
+            cancellation.commit_begins()?;
+            Ok(begin())
+        })
+        .await
+    }
+
+    /// Commits the rows of a statement. `last_word` sees them before anything is applied; until it is through, the
+    /// statement can be cancelled.
+    ///
+    /// # Cancel safety
+    /// A commit that has begun goes on without its caller.
+    pub(crate) async fn commit_write(
+        &self,
+        write: TableWrite,
+        last_word: impl FnOnce(AppliedRows) -> Result<AppliedRows> + Send + 'static,
+    ) -> Result<Commit> {
+        let cancellation = self.cancellation.clone();
+        let write = write.with_last_word(Box::new(move |rows| {
+            let rows = last_word(rows)?;
+            cancellation.commit_begins()?;
+            Ok(rows)
+        }));
+        self.answer(move || Ok(write.commit())).await
+    }
+
+    /// Begins off the query threads and waits until the answer may leave.
+    async fn answer(&self, begin: impl FnOnce() -> Result<CommitHandle> + Send + 'static) -> Result<Commit> {
         let (done, answer) = oneshot::channel();
         blocking(move || {
-            begin().on_done(move |result| {
+            begin()?.on_done(move |result| {
                 // Nobody waits any more when the client went away.
                 drop(done.send(result));
             });

@@ -13,7 +13,7 @@ use crate::dml;
 use crate::error::from_datafusion;
 use crate::explain;
 use crate::planning::{PlannedQuery, QueryRows};
-use crate::result::{Execution, RowStream};
+use crate::result::{Execution, RowStream, changed_result, same_result};
 use crate::session::{Notice, Owned, Work, unsupported};
 use crate::statement::{Body, Plan, Prepared, Statement, hint_query};
 
@@ -119,13 +119,9 @@ async fn run_sql(work: Work, prepared: &Prepared, sql: &ast::Statement) -> Resul
             let rows = work.context()?.execute(&planned, &work.values()).await?;
             Ok(Outcome::new(Execution::Rows(stream("SELECT", &work, rows))))
         }
-        ast::Statement::Insert(insert) => dml::insert(&work, insert, prepared.change()).await.map(Outcome::new),
-        ast::Statement::Update(update) => {
-            dml::update(&work, update, prepared.plan(), prepared.change()).await.map(Outcome::new)
-        }
-        ast::Statement::Delete(delete) => {
-            dml::delete(&work, delete, prepared.plan(), prepared.change()).await.map(Outcome::new)
-        }
+        ast::Statement::Insert(insert) => dml::insert(&work, insert, prepared).await.map(Outcome::new),
+        ast::Statement::Update(update) => dml::update(&work, update, prepared).await.map(Outcome::new),
+        ast::Statement::Delete(delete) => dml::delete(&work, delete, prepared).await.map(Outcome::new),
         ast::Statement::Explain { .. } => explain::run(&work, sql).await.map(Outcome::new),
         ast::Statement::CreateTable(create) => ddl::create_table(&work, create).await,
         ast::Statement::CreateSchema { .. } => ddl::create_schema(&work, sql).await,
@@ -143,17 +139,7 @@ fn planned_now(work: &Work, prepared: &Prepared, query: &ast::Query) -> Result<P
     match work.context()?.rebind(planned) {
         Err(error) if error.condition() == Condition::ObjectNotInPrerequisiteState => {
             let again = work.context()?.plan_query(query, &work.types())?;
-            let same = again.columns.len() == planned.columns.len()
-                && again
-                    .columns
-                    .iter()
-                    .zip(&planned.columns)
-                    .all(|(new, old)| (&new.name, &new.data_type) == (&old.name, &old.data_type));
-            if same {
-                return Ok(again);
-            }
-            Err(Error::new(Condition::FeatureNotSupported, "cached plan must not change result type")
-                .with_hint("Prepare the statement again."))
+            if same_result(&planned.columns, &again.columns) { Ok(again) } else { Err(changed_result()) }
         }
         other => other,
     }

@@ -36,6 +36,19 @@ impl TestDatabase {
         Self::open(tempfile::tempdir().unwrap(), options, Handle::current())
     }
 
+    /// With queries that may spill.
+    pub(crate) fn spilling(options: EngineOptions, spill: &std::path::Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::real(dir.path()).unwrap();
+        let query = DatabaseOptions { spill_dir: Some(spill.to_owned()), ..DatabaseOptions::default() };
+        Self::over(env, dir, options, query, Handle::current())
+    }
+
+    /// On a simulated disk.
+    pub(crate) fn simulated(env: Env, options: EngineOptions) -> Self {
+        Self::over(env, tempfile::tempdir().unwrap(), options, DatabaseOptions::default(), Handle::current())
+    }
+
     /// With queries on a runtime of their own.
     pub(crate) fn on(queries: Handle) -> Self {
         Self::open(tempfile::tempdir().unwrap(), EngineOptions::default(), queries)
@@ -63,8 +76,12 @@ impl TestDatabase {
 
     fn open(dir: TempDir, options: EngineOptions, queries: Handle) -> Self {
         let env = Env::real(dir.path()).unwrap();
-        let engine = Engine::open(&env, options).unwrap();
         let query = DatabaseOptions { target_partitions: 2, memory_bytes: 256 << 20, ..DatabaseOptions::default() };
+        Self::over(env, dir, options, query, queries)
+    }
+
+    fn over(env: Env, dir: TempDir, options: EngineOptions, query: DatabaseOptions, queries: Handle) -> Self {
+        let engine = Engine::open(&env, options).unwrap();
         Self { database: Database::new(engine, env, query, queries).unwrap(), dir }
     }
 }

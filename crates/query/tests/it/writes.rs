@@ -90,3 +90,39 @@ async fn what_was_acknowledged_is_there_after_reopening() {
     let mut session = database.session();
     assert_eq!(session.rows("select id, n, at is not null from t").await, ["1|2.000|t"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn returning_keeps_little_in_memory_and_every_row() {
+    let mut options = EngineOptions::default();
+    options.commit_inline_bytes_max = 64 << 10;
+    let spill = tempfile::tempdir().unwrap();
+    let database = TestDatabase::spilling(options, spill.path());
+    let mut session = database.session();
+    session.tag("create table t (id int primary key, v text)").await;
+    // 30 MB of answers, of which 8 MiB stay in memory.
+    let insert = "insert into t select i, 'v' from generate_series(1, 30000) as g(i)
+        returning id, repeat('x', 1000) || id";
+    let returned = session.run(insert).await.unwrap();
+    assert_eq!((returned.tag.as_str(), returned.rows.len()), ("INSERT 0 30000", 30_000));
+    for (row, id) in returned.rows.iter().zip(1..) {
+        assert_eq!(row, &[id.to_string(), format!("{}{id}", "x".repeat(1000))]);
+    }
+    assert_eq!(std::fs::read_dir(spill.path()).unwrap().flatten().map(|dir| files_in(&dir.path())).sum::<usize>(), 0);
+    let failing = "delete from t returning repeat('x', 1000) || 1 / (id - 25000)";
+    assert_eq!(session.error(failing).await.condition(), Condition::DivisionByZero);
+    assert_eq!(session.rows("select count(*) from t").await, ["30000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_returning_without_a_place_to_spill_changes_nothing() {
+    let database = TestDatabase::new();
+    let mut session = database.session();
+    session.tag("create table t (id int)").await;
+    let insert = "insert into t select i from generate_series(1, 30000) as g(i) returning repeat('x', 1000) || id";
+    assert_eq!(session.error(insert).await.condition(), Condition::OutOfMemory);
+    assert_eq!(session.rows("select count(*) from t").await, ["0"]);
+}
+
+fn files_in(dir: &std::path::Path) -> usize {
+    std::fs::read_dir(dir).unwrap().flatten().filter(|entry| entry.path().is_file()).count()
+}
