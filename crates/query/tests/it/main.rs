@@ -15,6 +15,8 @@
 )]
 
 mod blocks;
+mod cancelled_writes;
+mod complexity;
 mod copy;
 mod fairness;
 mod parameters;
