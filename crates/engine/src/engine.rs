@@ -128,6 +128,11 @@ impl Engine {
             .with_detail(format!("The newest visible commit is {}.", node.published_seq())))
     }
 
+    /// How many versions are held: the newest, and those that snapshots pin.
+    pub fn versions_held(&self) -> usize {
+        self.node().live.count()
+    }
+
     /// Changes the catalog.
     #[expect(clippy::needless_pass_by_value, reason = "a request is handed over")]
     pub fn ddl(&self, change: Ddl) -> CommitHandle {

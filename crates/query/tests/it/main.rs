@@ -20,6 +20,7 @@ mod complexity;
 mod copy;
 mod fairness;
 mod parameters;
+mod prepared;
 mod slt;
 mod support;
 mod writes;
