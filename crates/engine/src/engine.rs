@@ -156,6 +156,11 @@ impl Engine {
             .with_detail(format!("The newest visible commit is {}.", node.published_seq())))
     }
 
+    /// How many versions are held: the newest, and those that snapshots pin.
+    pub fn versions_held(&self) -> usize {
+        self.node().live.count()
+    }
+
     /// Changes the catalog: one [`Ddl`], or a list of them, which is one commit. They apply in order; if one is refused, none
     /// applies.
     pub fn ddl(&self, changes: impl Into<Vec<Ddl>>) -> CommitHandle {

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use outcrop_engine::Engine;
 use outcrop_env::Env;
-use outcrop_query::Database;
+use outcrop_query::{Database, QUERY_STACK_BYTES};
 use outcrop_server::{CheckedConfig, RunningServer, Server};
 use tokio::runtime::{Builder, Runtime};
 
@@ -35,6 +35,7 @@ impl Node {
         let queries = Builder::new_multi_thread()
             .worker_threads(config.query_threads)
             .thread_name("outcrop-query")
+            .thread_stack_size(QUERY_STACK_BYTES)
             .enable_all()
             .build()
             .context("start the threads of queries")?;

@@ -26,6 +26,10 @@
     reason = "enums of Arrow, DataFusion, sqlparser and wire crates grow with their releases"
 )]
 
+/// Stack that threads of the query runtime must have: planning walks trees by recursion, and statements of the deepest
+/// nesting that is accepted need much of it in a debug build.
+pub const QUERY_STACK_BYTES: usize = 32 << 20;
+
 mod access;
 mod apply;
 mod catalog;

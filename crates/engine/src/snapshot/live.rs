@@ -84,7 +84,6 @@ impl LiveVersions {
     }
 
     /// How many versions are held.
-    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.held.lock().versions.len()
     }

@@ -63,6 +63,14 @@ impl CopyStatement {
         matches!(self.target, CopyTarget::Stdin | CopyTarget::ServerInput)
     }
 
+    /// The query, if there is one.
+    pub(crate) fn query_mut(&mut self) -> Option<&mut ast::Query> {
+        match &mut self.subject {
+            CopySubject::Query(query) => Some(query),
+            CopySubject::Table { .. } => None,
+        }
+    }
+
     /// Visits the expressions of the query, if there is one.
     pub(crate) fn visit_query(&self, visit: &mut impl FnMut(&ast::Expr) -> ControlFlow<Error>) -> ControlFlow<Error> {
         match &self.subject {

@@ -9,7 +9,7 @@ use super::insert::{InsertPlan, Source, with_defaults};
 use super::point;
 use super::syntax::{exactly, item, parameters_in, target_query};
 use super::target::Target;
-use crate::planning::PlannedQuery;
+use crate::planning::{KeptQuery, PlannedQuery};
 use crate::result::ResultColumn;
 use crate::session::Work;
 use crate::statement::hint_query;
@@ -20,7 +20,7 @@ pub(crate) struct Described {
     pub(crate) parameters: Vec<DataType>,
     pub(crate) columns: Option<Vec<ResultColumn>>,
     /// The query that finds the rows, if there is one to keep.
-    pub(crate) plan: Option<PlannedQuery>,
+    pub(crate) plan: Option<KeptQuery>,
 }
 
 /// Describes an INSERT.
@@ -89,7 +89,7 @@ fn describe_change(work: &Work, plan: &ChangePlan, given: &[Option<DataType>]) -
     };
     let parameters = known(types)?;
     // Kept only if the plan was made with the types that the statement has in the end.
-    let plan = (planned.parameters == parameters).then_some(planned);
+    let plan = if planned.parameters == parameters { context.keep(&planned)? } else { None };
     Ok(Described { parameters, columns, plan })
 }
 

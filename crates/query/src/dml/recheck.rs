@@ -52,7 +52,7 @@ impl Recheck for PlannedRecheck {
         let (work, plan, rows) = (self.work.clone(), self.plan.clone(), current.clone());
         let task = self.work.database.queries().spawn(async move {
             // The receiver waits as long as this task lives.
-            drop(sender.send(run(&work, &plan, rows).await));
+            drop(sender.send(work.cancellation.run(run(&work, &plan, rows)).await));
         });
         let answer = receiver.recv();
         task.abort();

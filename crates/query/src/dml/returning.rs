@@ -219,8 +219,9 @@ impl PendingReturning {
                 let (give, computed) = std::sync::mpsc::sync_channel(1);
                 let queries = self.work.database.queries().clone();
                 let task = queries.spawn(async move {
+                    let cancellation = self.work.cancellation.clone();
                     // The receiver waits as long as this task lives.
-                    drop(give.send(self.query(rows, returned).await));
+                    drop(give.send(cancellation.run(self.query(rows, returned)).await));
                 });
                 let answer = computed.recv();
                 task.abort();

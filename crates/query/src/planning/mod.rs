@@ -12,5 +12,5 @@ mod view;
 
 pub(crate) use bind::{BindExpression, BoundExpressions, Relation};
 pub(crate) use execute::{ExplainOptions, QueryRows, result_batch};
-pub(crate) use statement::{PlannedQuery, StatementContext, TARGET};
+pub(crate) use statement::{KeptQuery, PlannedQuery, StatementContext, TARGET};
 pub(crate) use view::{AccessPath, SessionView};

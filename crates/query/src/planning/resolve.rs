@@ -20,7 +20,7 @@ use outcrop_types::{Condition, Error, TableName, TableSchema};
 use super::statement::{StatementContext, TARGET};
 use crate::catalog;
 use crate::error::{from_arrow, to_datafusion};
-use crate::provider::{RowsTable, SnapshotTable};
+use crate::provider::{PlannedTable, RowsTable, SnapshotTable};
 
 /// Looks names up for one statement.
 pub(super) struct Names<'a> {
@@ -39,18 +39,15 @@ impl<'a> Names<'a> {
         self
     }
 
-    /// The table that a scan of an older plan meant, at this snapshot; `None` for what is not a table of the engine.
+    /// The table that a scan of a kept plan meant, at this snapshot; `None` for what is not a table of the engine.
     pub(super) fn rebound(
         &self,
         source: &Arc<dyn TableSource>,
     ) -> datafusion::common::Result<Option<Arc<dyn TableSource>>> {
-        let Some(old) = source
-            .downcast_ref::<DefaultTableSource>()
-            .and_then(|source| source.table_provider.downcast_ref::<SnapshotTable>())
-        else {
+        let Some(kept) = provider_of::<PlannedTable>(source) else {
             return Ok(None);
         };
-        let wanted = old.table().schema();
+        let wanted = kept.table();
         let table = self.context.snapshot.as_ref().and_then(|snapshot| snapshot.table(wanted.id));
         let Some(table) = table.filter(|table| table.schema().version == wanted.version) else {
             return Err(to_datafusion(Error::new(
@@ -58,14 +55,7 @@ impl<'a> Names<'a> {
                 format!("table \"{}\" changed since the statement was prepared", wanted.name.table),
             )));
         };
-        let access_path = self.context.view.access_path;
-        let provider = if old.has_addresses() {
-            SnapshotTable::with_addresses(table, access_path)
-        } else {
-            SnapshotTable::new(table, access_path)
-        };
-        let provider = if old.has_key() { provider } else { provider.without_key() };
-        Ok(Some(provider_as_source(Arc::new(provider))))
+        Ok(Some(provider_as_source(Arc::new(kept.at(table, self.context.view.access_path)))))
     }
 
     fn provider(&self, name: &TableReference) -> datafusion::common::Result<Arc<dyn TableProvider>> {
@@ -144,6 +134,11 @@ impl<'a> Names<'a> {
             Arc::new(if self.repeats_rows { provider.without_key() } else { provider }) as Arc<dyn TableProvider>
         }))
     }
+}
+
+/// The provider behind a scan, if it is of this kind.
+pub(super) fn provider_of<T: TableProvider>(source: &Arc<dyn TableSource>) -> Option<&T> {
+    source.downcast_ref::<DefaultTableSource>()?.table_provider.downcast_ref::<T>()
 }
 
 /// An argument of a table function, computed; integers as the bigint that such functions take.

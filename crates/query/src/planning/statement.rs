@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::FieldRef;
+use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::Transformed;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -15,11 +16,12 @@ use outcrop_engine::Snapshot;
 use outcrop_types::{Condition, DataType, Error, Result, TableId};
 
 use super::columns::{assign_columns, result_columns};
-use super::resolve::Names;
+use super::resolve::{Names, provider_of};
 use super::view::SessionView;
 use crate::context::{QueryRuntime, SessionExtension};
 use crate::dialect;
 use crate::error::from_datafusion;
+use crate::provider::{PlannedTable, RowsTable, SnapshotTable};
 use crate::result::ResultColumn;
 use crate::types::data_type_of_field;
 
@@ -36,7 +38,7 @@ pub(crate) struct StatementContext {
     pub(super) rows_of: Option<(TableId, RecordBatch)>,
 }
 
-/// A planned query; its tables are those of one snapshot until [`StatementContext::rebind`].
+/// A planned query over the tables of one snapshot, or kept without any.
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedQuery {
     /// Analyzed, not optimized: holds no statistics and no parameter value (Q5).
@@ -45,6 +47,15 @@ pub(crate) struct PlannedQuery {
     pub(crate) columns: Vec<ResultColumn>,
     /// Types of `$1`, `$2`, …: given or inferred.
     pub(crate) parameters: Vec<DataType>,
+}
+
+/// A planned query that waits for executions. Holds no snapshot (Q5).
+#[derive(Clone, Debug)]
+pub(crate) struct KeptQuery {
+    planned: PlannedQuery,
+    /// What else its names and constants depend on.
+    search_path: Vec<String>,
+    time_zone: String,
 }
 
 impl StatementContext {
@@ -121,10 +132,50 @@ impl StatementContext {
         self.planned(plan, planned.parameters.clone())
     }
 
-    /// The same query over this context's snapshot.
-    pub(crate) fn rebind(&self, planned: &PlannedQuery) -> Result<PlannedQuery> {
-        let names = Names::new(self);
+    /// What a prepared statement keeps of a query; `None` if it reads a system catalog, whose rows are made as it is
+    /// planned.
+    pub(crate) fn keep(&self, planned: &PlannedQuery) -> Result<Option<KeptQuery>> {
+        let mut rows_inside = false;
         let plan = planned
+            .plan
+            .clone()
+            .transform_down_with_subqueries(|plan| match plan {
+                LogicalPlan::TableScan(mut scan) => {
+                    rows_inside |= provider_of::<RowsTable>(&scan.source).is_some();
+                    let Some(table) = provider_of::<SnapshotTable>(&scan.source).map(PlannedTable::of) else {
+                        return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+                    };
+                    scan.source = provider_as_source(Arc::new(table));
+                    Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+                }
+                other => Ok(Transformed::no(other)),
+            })
+            .map_err(|error| self.located(error))?
+            .data;
+        if rows_inside {
+            return Ok(None);
+        }
+        Ok(Some(KeptQuery {
+            planned: PlannedQuery { plan, ..planned.clone() },
+            search_path: self.view.search_path.clone(),
+            time_zone: self.view.time_zone.clone(),
+        }))
+    }
+
+    /// A kept query over this context's snapshot.
+    ///
+    /// # Errors
+    /// `ObjectNotInPrerequisiteState` if it must be planned again: a table or what names mean has changed.
+    pub(crate) fn rebind(&self, kept: &KeptQuery) -> Result<PlannedQuery> {
+        if kept.search_path != self.view.search_path || kept.time_zone != self.view.time_zone {
+            return Err(Error::new(
+                Condition::ObjectNotInPrerequisiteState,
+                "settings changed since the statement was prepared",
+            ));
+        }
+        let names = Names::new(self);
+        let plan = kept
+            .planned
             .plan
             .clone()
             .transform_down_with_subqueries(|plan| match plan {
@@ -139,7 +190,12 @@ impl StatementContext {
             })
             .map_err(|error| self.located(error))?
             .data;
-        Ok(PlannedQuery { plan, ..planned.clone() })
+        Ok(PlannedQuery { plan, ..kept.planned.clone() })
+    }
+
+    /// Memory and spill files of queries.
+    pub(crate) fn runtime(&self) -> Arc<RuntimeEnv> {
+        Arc::clone(self.state.runtime_env())
     }
 
     /// Memory and spill files of queries.

@@ -4,4 +4,4 @@ mod rows;
 mod table;
 
 pub(crate) use rows::RowsTable;
-pub(crate) use table::SnapshotTable;
+pub(crate) use table::{PlannedTable, SnapshotTable};

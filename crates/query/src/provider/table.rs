@@ -60,11 +60,6 @@ impl SnapshotTable {
         self
     }
 
-    /// Whether the planner knows the key.
-    pub(crate) fn has_key(&self) -> bool {
-        !self.constraints.is_empty()
-    }
-
     /// The rows.
     pub(crate) fn table(&self) -> &TableSnapshot {
         &self.table
@@ -73,6 +68,67 @@ impl SnapshotTable {
     /// Whether the hidden columns are there.
     pub(crate) fn has_addresses(&self) -> bool {
         self.columns.len() > self.table.schema().columns.len()
+    }
+}
+
+/// A table in a plan that is kept: what it was planned for, without rows. Holds no snapshot (Q5).
+#[derive(Debug)]
+pub(crate) struct PlannedTable {
+    table: Arc<TableSchema>,
+    schema: SchemaRef,
+    constraints: Constraints,
+    has_addresses: bool,
+}
+
+impl PlannedTable {
+    /// What is to be kept of a table of a snapshot.
+    pub(crate) fn of(table: &SnapshotTable) -> Self {
+        Self {
+            table: Arc::clone(table.table.schema()),
+            schema: Arc::clone(&table.schema),
+            constraints: table.constraints.clone(),
+            has_addresses: table.has_addresses(),
+        }
+    }
+
+    /// The table as it was.
+    pub(crate) fn table(&self) -> &TableSchema {
+        &self.table
+    }
+
+    /// The same at a snapshot.
+    pub(crate) fn at(&self, table: TableSnapshot, access_path: AccessPath) -> SnapshotTable {
+        let provider = if self.has_addresses {
+            SnapshotTable::with_addresses(table, access_path)
+        } else {
+            SnapshotTable::new(table, access_path)
+        };
+        if self.constraints.is_empty() { provider.without_key() } else { provider }
+    }
+}
+
+#[async_trait]
+impl TableProvider for PlannedTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.constraints)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        _projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        Err(DataFusionError::Internal("a kept plan was run without a snapshot".to_owned()))
     }
 }
 

@@ -44,7 +44,17 @@ pub(crate) struct Cancellation {
 impl Cancellation {
     /// Runs `work` unless the statement is cancelled first; then `work` is dropped. Once the commit has begun, it waits
     /// for the outcome.
+    ///
+    /// # Cancel safety
+    /// Dropping it cancels the statement: what still runs on other threads ends before its commit.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut left = Left { cancellation: self, armed: true };
+        let result = self.unless_cancelled(work).await;
+        left.armed = false;
+        result
+    }
+
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut work = std::pin::pin!(work);
         tokio::select! {
             biased;
@@ -99,6 +109,20 @@ impl Cancellation {
                 self.token.cancelled().await;
                 user_request()
             }
+        }
+    }
+}
+
+/// Cancels a statement whose caller is gone.
+struct Left<'a> {
+    cancellation: &'a Cancellation,
+    armed: bool,
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if self.armed && self.cancellation.fate.cancel() {
+            self.cancellation.token.cancel();
         }
     }
 }

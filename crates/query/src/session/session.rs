@@ -1,6 +1,6 @@
 //! One connection's view of the database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +11,13 @@ use crate::planning::{AccessPath, SessionView};
 use crate::result::Execution;
 use crate::session::{
     Cancellation, CancellationHandle, Database, Newest, Notice, Owned, Position, Transaction, TransactionStatus, Work,
-    blocking,
+    blocking, blocking_on,
 };
 use crate::settings::Settings;
 use crate::statement::{Prepared, Statement, StatementKind, parse_statements, prepare, run, search_path};
+
+/// Longest text that is parsed on the thread of the connection.
+const PARSED_AT_ONCE_BYTES: usize = 16 << 10;
 
 /// Who a session is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,25 +93,37 @@ impl Session {
     ///
     /// # Errors
     /// `SyntaxError` with the position in characters from 1.
-    pub fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
-        parse_statements(sql)
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
+        if sql.len() <= PARSED_AT_ONCE_BYTES {
+            return parse_statements(sql);
+        }
+        let sql = sql.to_owned();
+        blocking_on(self.database.queries(), move || parse_statements(&sql)).await
     }
 
-    /// Whether the statements of one Query message may run together: at most one of them may write.
+    /// Whether the statements of one Query message may run together: only the last of them may write, because a message is
+    /// one transaction to its sender, and what follows a write could still fail.
     ///
     /// # Errors
     /// `FeatureNotSupported` with a hint.
     pub fn check_batch(&self, statements: &[Statement]) -> Result<()> {
-        let writes = statements.iter().filter(|statement| self.writes(statement)).count();
-        if writes <= 1 {
-            return Ok(());
+        let Some((_, before)) = statements.split_last() else { return Ok(()) };
+        let mut prepared_here = HashSet::new();
+        for statement in before {
+            prepared_here.extend(statement.prepared_write());
+            if self.writes(statement, &prepared_here) {
+                return Err(Error::new(
+                    Condition::FeatureNotSupported,
+                    format!("{} must be the last statement of its message", statement.command()),
+                )
+                .with_detail("A write commits by itself; what follows it in the message could fail.")
+                .with_hint("Send each writing statement in a message of its own."));
+            }
         }
-        Err(Error::new(
-            Condition::FeatureNotSupported,
-            "a message with several statements may hold only one that writes",
-        )
-        .with_detail(format!("{writes} statements of the message write."))
-        .with_hint("Send each writing statement in a message of its own; each commits by itself."))
+        Ok(())
     }
 
     /// Plans a statement. Types may be given for some parameters; the others are inferred.
@@ -337,9 +352,12 @@ impl Session {
         Ok(())
     }
 
-    fn writes(&self, statement: &Statement) -> bool {
+    /// Whether a statement of a message writes; `prepared_here` are writes that the message itself prepares.
+    fn writes(&self, statement: &Statement, prepared_here: &HashSet<String>) -> bool {
         statement.writes()
-            || statement.executed_name().and_then(|name| self.statements.get(&name)).is_some_and(Prepared::writes)
+            || statement.executed_name().is_some_and(|name| {
+                prepared_here.contains(&name) || self.statements.get(&name).is_some_and(Prepared::writes)
+            })
     }
 
     fn count_error<T>(&mut self, result: Result<T>) -> Result<T> {

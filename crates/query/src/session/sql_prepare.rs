@@ -11,7 +11,7 @@ use outcrop_types::{Condition, DataType, Error, Result, Value};
 use crate::error::{from_arrow, from_datafusion};
 use crate::planning::BindExpression;
 use crate::result::CommandTag;
-use crate::session::Session;
+use crate::session::{Owned, Session};
 use crate::statement::{Body, Prepared, Statement, name_of};
 use crate::types::{scalar_to_value, sql_data_type};
 
@@ -48,14 +48,17 @@ impl Session {
         if parameters.is_empty() {
             return Ok((prepared, Vec::new()));
         }
-        let work = self.work(statement, self.begin_statement()).await?;
+        let cancellation = self.begin_statement();
+        let work = self.work(statement, cancellation.clone()).await?;
         let expressions: Vec<_> = parameters
             .iter()
             .zip(prepared.parameters())
             .map(|(expr, data_type)| BindExpression { expr: expr.clone(), target: Some(data_type.clone()) })
             .collect();
-        let bound = work.context()?.bind(&expressions, &[], &[])?;
-        let arrays = bound.evaluate(&one_row()?)?;
+        let task = Owned::spawn(self.database.queries(), async move {
+            work.context()?.bind(&expressions, &[], &[])?.evaluate(&one_row()?)
+        });
+        let arrays = cancellation.run(task.join()).await??;
         let values = arrays
             .iter()
             .zip(prepared.parameters())

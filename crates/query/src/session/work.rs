@@ -144,6 +144,14 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
     tokio::task::spawn_blocking(work).await.map_err(joined)?
 }
 
+/// The same, from outside of the query runtime.
+pub(crate) async fn blocking_on<T: Send + 'static>(
+    runtime: &tokio::runtime::Handle,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    runtime.spawn_blocking(work).await.map_err(joined)?
+}
+
 /// A task of the query runtime that ends when its owner drops it.
 pub(crate) struct Owned<T>(JoinHandle<T>);
 

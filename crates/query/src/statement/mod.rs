@@ -5,6 +5,7 @@ mod names;
 mod parse;
 mod prepared;
 mod run;
+mod shape;
 mod statement;
 mod tables;
 

@@ -1,5 +1,6 @@
 //! From text to statements, with positions in errors.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -14,12 +15,16 @@ use crate::copy::parse_copy;
 use crate::settings::parse_setting_command;
 use crate::statement::{Body, Statement};
 
+use super::shape::{NESTING_MAX, depth_bound, flatten, too_complex};
+
 /// Longest text of a Query or Parse message, in bytes.
 const STATEMENT_BYTES_MAX: usize = 16 << 20;
 /// Most `$n` of a statement: the protocol counts them with 16 bits.
 const PARAMETERS_MAX: u16 = u16::MAX;
-/// Deepest nesting of expressions and queries.
-const NESTING_MAX: usize = 200;
+/// Stack for each operator of a chain: the parser builds chains in a loop, but they are taken apart by recursion.
+const STACK_PER_LEVEL: usize = 1 << 10;
+/// Stack for everything else.
+const STACK_MIN: usize = 4 << 20;
 
 /// Splits and parses. Empty statements are left out.
 pub(crate) fn parse_statements(sql: &str) -> Result<Vec<Statement>> {
@@ -39,6 +44,15 @@ pub(crate) fn parse_statements(sql: &str) -> Result<Vec<Statement>> {
     let dialect = PostgreSqlDialect {};
     let tokens =
         Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| tokenizer_error(sql, &error))?;
+    let bound = depth_bound(&tokens)?;
+    if bound <= NESTING_MAX {
+        return parse_tokens(sql, tokens);
+    }
+    stacker::grow(STACK_MIN + bound * STACK_PER_LEVEL, || parse_tokens(sql, tokens))
+}
+
+fn parse_tokens(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<Statement>> {
+    let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
     let lines = Lines::new(sql);
     let source: Arc<str> = sql.into();
@@ -70,13 +84,18 @@ fn parse_one(
 ) -> Result<Statement> {
     let parsed = parse_body(parser);
     let end = parser.peek_token_ref().clone();
-    let body = parsed.map_err(|error| parser_error(lines, &error, &end))?;
+    let mut body = parsed.map_err(|error| parser_error(lines, &error, &end))?;
     if !matches!(end.token, Token::SemiColon | Token::EOF) {
         return Err(near(lines, &end));
     }
     let from = lines.offset(start.span.start);
     let to = if end.token == Token::EOF { lines.sql.len() } else { lines.offset(end.span.start) };
     let text = lines.sql.get(from..to).unwrap_or_default().trim_end();
+    match &mut body {
+        Body::Sql(statement) => flatten(statement)?,
+        Body::Copy(copy) => copy.query_mut().map_or(Ok(()), flatten)?,
+        Body::Setting(_) => {}
+    }
     let parameters = highest_parameter(&body)?;
     Ok(Statement::new(text, source, body, parameters))
 }
@@ -134,8 +153,7 @@ fn placeholder(expr: &ast::Expr) -> Option<&str> {
 fn parser_error(lines: &Lines<'_>, error: &ParserError, at: &TokenWithSpan) -> Error {
     let message = match error {
         ParserError::RecursionLimitExceeded => {
-            return Error::new(Condition::StatementTooComplex, "statement is nested too deeply")
-                .with_detail(format!("The limit is {NESTING_MAX} levels."));
+            return too_complex();
         }
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
     };
@@ -216,30 +234,77 @@ fn characters(text: &str) -> u32 {
     u32::try_from(text.chars().count()).unwrap_or(u32::MAX).saturating_add(1)
 }
 
-/// Turns the parser's lines and columns into offsets.
+/// Turns the parser's lines and columns into offsets. Places mostly come in order: each is looked for from the one before.
 struct Lines<'a> {
     sql: &'a str,
     /// Byte offset at which each line starts.
     starts: Vec<usize>,
+    last: Cell<Place>,
+    /// Characters walked over so far.
+    #[cfg(test)]
+    steps: Cell<usize>,
+}
+
+/// A place found: line and column from 0, and its byte offset.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    line: usize,
+    column: usize,
+    offset: usize,
 }
 
 impl<'a> Lines<'a> {
     fn new(sql: &'a str) -> Self {
         let starts = std::iter::once(0).chain(sql.match_indices('\n').map(|(place, _)| place + 1)).collect();
-        Self { sql, starts }
+        Self {
+            sql,
+            starts,
+            last: Cell::default(),
+            #[cfg(test)]
+            steps: Cell::default(),
+        }
     }
 
     /// Byte offset of a place; lines and columns count from 1, columns count characters.
     fn offset(&self, location: Location) -> usize {
         let line = usize::try_from(location.line.saturating_sub(1)).unwrap_or(usize::MAX);
         let column = usize::try_from(location.column.saturating_sub(1)).unwrap_or(usize::MAX);
-        let start = self.starts.get(line).copied().unwrap_or(self.sql.len());
-        let rest = self.sql.get(start..).unwrap_or_default();
-        start + rest.char_indices().nth(column).map_or(rest.len(), |(place, _)| place)
+        let last = self.last.get();
+        let from = if (last.line, true) == (line, last.column <= column) {
+            last
+        } else {
+            Place { line, column: 0, offset: self.starts.get(line).copied().unwrap_or(self.sql.len()) }
+        };
+        let rest = self.sql.get(from.offset..).unwrap_or_default();
+        let ahead = column - from.column;
+        let offset = from.offset + rest.char_indices().nth(ahead).map_or(rest.len(), |(place, _)| place);
+        #[cfg(test)]
+        self.steps.set(self.steps.get() + ahead.min(rest.len()));
+        self.last.set(Place { line, column, offset });
+        offset
     }
 
     /// Characters from the beginning, from 1.
     fn position(&self, location: Location) -> u32 {
         characters(self.sql.get(..self.offset(location)).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lines, Location};
+
+    #[test]
+    fn places_that_come_in_order_cost_one_walk() {
+        let sql = "ä;".repeat(10_000);
+        let lines = Lines::new(&sql);
+        for column in (1..=20_000).step_by(2) {
+            assert_eq!(lines.offset(Location { line: 1, column }), usize::try_from(column - 1).unwrap() / 2 * 3);
+        }
+        assert!(lines.steps.get() <= 20_000, "{} steps", lines.steps.get());
+        // A place before the last is found too.
+        assert_eq!(lines.offset(Location { line: 1, column: 3 }), 3);
+        assert_eq!(lines.offset(Location { line: 1, column: 90_000 }), sql.len());
+        assert_eq!(Lines::new("a\nbä c").offset(Location { line: 2, column: 4 }), 6);
     }
 }

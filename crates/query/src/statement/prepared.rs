@@ -5,7 +5,7 @@ use std::sync::Arc;
 use outcrop_types::{DataType, TableName};
 
 use crate::dml::ChangeCache;
-use crate::planning::PlannedQuery;
+use crate::planning::KeptQuery;
 use crate::result::ResultColumn;
 use crate::statement::{Statement, StatementKind};
 
@@ -31,7 +31,7 @@ pub(crate) enum Plan {
     /// The statement is executed from its text form.
     Direct,
     /// A query, bound again to each execution's snapshot.
-    Query(PlannedQuery),
+    Query(KeptQuery),
 }
 
 impl Prepared {

@@ -65,7 +65,8 @@ fn prepare_sql(
             hint_query(work.context()?, query, &mut types)?;
             let planned = work.context()?.plan_query(query, &types)?;
             let (parameters, columns) = (planned.parameters.clone(), planned.columns.clone());
-            Ok(Prepared::new(statement.clone(), parameters, Some(columns), Plan::Query(planned)))
+            let plan = work.context()?.keep(&planned)?.map_or(Plan::Direct, Plan::Query);
+            Ok(Prepared::new(statement.clone(), parameters, Some(columns), plan))
         }
         ast::Statement::Insert(insert) => {
             let described = dml::describe_insert(work, insert, types)?;
@@ -131,17 +132,18 @@ async fn run_sql(work: Work, prepared: &Prepared, sql: &ast::Statement) -> Resul
     }
 }
 
-/// The prepared plan at this snapshot; planned again if a table changed, as long as the result stays what it was.
+/// The prepared plan at this snapshot; planned again if something changed, as long as the result stays what it was.
 fn planned_now(work: &Work, prepared: &Prepared, query: &ast::Query) -> Result<PlannedQuery> {
-    let Plan::Query(planned) = prepared.plan() else {
-        return work.context()?.plan_query(query, &work.types());
-    };
-    match work.context()?.rebind(planned) {
-        Err(error) if error.condition() == Condition::ObjectNotInPrerequisiteState => {
-            let again = work.context()?.plan_query(query, &work.types())?;
-            if same_result(&planned.columns, &again.columns) { Ok(again) } else { Err(changed_result()) }
+    if let Plan::Query(kept) = prepared.plan() {
+        match work.context()?.rebind(kept) {
+            Err(error) if error.condition() == Condition::ObjectNotInPrerequisiteState => {}
+            other => return other,
         }
-        other => other,
+    }
+    let again = work.context()?.plan_query(query, &work.types())?;
+    match prepared.columns() {
+        Some(described) if !same_result(described, &again.columns) => Err(changed_result()),
+        _ => Ok(again),
     }
 }
 

@@ -79,14 +79,7 @@ impl Statement {
 
     /// Whether it changes tables or the catalog. `EXECUTE` answers no: [`crate::Session::check_batch`] looks it up.
     pub fn writes(&self) -> bool {
-        match self.kind() {
-            StatementKind::Change | StatementKind::CopyIn | StatementKind::Definition => true,
-            StatementKind::Query
-            | StatementKind::CopyOut
-            | StatementKind::Transaction
-            | StatementKind::Execute
-            | StatementKind::Session => false,
-        }
+        writes(self.kind())
     }
 
     /// Whether it ends a block: the only statements that a failed block takes.
@@ -131,6 +124,16 @@ impl Statement {
         }
     }
 
+    /// The name of a PREPARE of a write.
+    pub(crate) fn prepared_write(&self) -> Option<String> {
+        match &*self.body {
+            Body::Sql(ast::Statement::Prepare { name, statement, .. }) if writes(kind_of(statement)) => {
+                Some(crate::statement::name_of(name))
+            }
+            Body::Sql(_) | Body::Copy(_) | Body::Setting(_) => None,
+        }
+    }
+
     pub(crate) fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -142,6 +145,17 @@ impl Statement {
 
     pub(crate) fn body(&self) -> &Body {
         &self.body
+    }
+}
+
+fn writes(kind: StatementKind) -> bool {
+    match kind {
+        StatementKind::Change | StatementKind::CopyIn | StatementKind::Definition => true,
+        StatementKind::Query
+        | StatementKind::CopyOut
+        | StatementKind::Transaction
+        | StatementKind::Execute
+        | StatementKind::Session => false,
     }
 }
 

@@ -110,7 +110,7 @@ async fn a_portal_stays_open_while_other_statements_run() {
     let mut session = database.session();
     session.tag("create table t (id int primary key)").await;
     session.tag("insert into t select * from generate_series(1, 50000)").await;
-    let statement = session.session.parse("select id from t").unwrap().remove(0);
+    let statement = session.session.parse("select id from t").await.unwrap().remove(0);
     let prepared = session.session.prepare(statement, &[]).await.unwrap();
     let execution = session.session.execute(&prepared, &[], ExecuteOptions::default()).await.unwrap();
     let Execution::Rows(mut rows) = execution else { panic!("no rows") };

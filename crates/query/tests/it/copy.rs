@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::support::{TestDatabase, TestSession, drain};
 
 async fn execution(session: &mut TestSession, sql: &str) -> Result<Execution, Error> {
-    let statement = session.session.parse(sql)?.remove(0);
+    let statement = session.session.parse(sql).await?.remove(0);
     let prepared = session.session.prepare(statement, &[]).await?;
     session.session.execute(&prepared, &[], ExecuteOptions::default()).await
 }

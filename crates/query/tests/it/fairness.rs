@@ -84,7 +84,7 @@ async fn a_cancelled_query_gives_its_thread_back() {
 async fn a_request_to_cancel_ends_open_portals_too() {
     let database = TestDatabase::new();
     let mut session = database.session();
-    let statement = session.session.parse("select * from generate_series(1, 10000000000)").unwrap().remove(0);
+    let statement = session.session.parse("select * from generate_series(1, 10000000000)").await.unwrap().remove(0);
     let prepared = session.session.prepare(statement, &[]).await.unwrap();
     let execution = session.session.execute(&prepared, &[], ExecuteOptions::default()).await.unwrap();
     let Execution::Rows(mut portal) = execution else { panic!("no rows") };

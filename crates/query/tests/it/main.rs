@@ -15,9 +15,12 @@
 )]
 
 mod blocks;
+mod cancelled_writes;
+mod complexity;
 mod copy;
 mod fairness;
 mod parameters;
+mod prepared;
 mod slt;
 mod support;
 mod writes;

@@ -5,7 +5,7 @@ use outcrop_types::{Condition, DataType, Value};
 use crate::support::{TestDatabase, TestSession};
 
 async fn prepare(session: &mut TestSession, sql: &str) -> outcrop_query::Prepared {
-    let statement = session.session.parse(sql).unwrap().remove(0);
+    let statement = session.session.parse(sql).await.unwrap().remove(0);
     session.session.prepare(statement, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
 }
 
@@ -93,7 +93,7 @@ async fn wrong_parameters_are_refused() {
     assert_eq!(error.condition(), Condition::ProtocolViolation);
     let error = session.execute(&insert, &[Value::Int(70_000)]).await.unwrap_err();
     assert_eq!(error.condition(), Condition::NumericValueOutOfRange);
-    let statement = session.session.parse("insert into t values ($1)").unwrap().remove(0);
+    let statement = session.session.parse("insert into t values ($1)").await.unwrap().remove(0);
     let typed = session.session.prepare(statement, &[Some(DataType::Int8)]).await.unwrap();
     assert_eq!(typed.parameters(), [DataType::Int8]);
     let error = session.execute(&typed, &[Value::Int(70_000)]).await.unwrap_err();

@@ -45,9 +45,9 @@ impl TestDatabase {
         Self::over(env, dir, options, query, Handle::current())
     }
 
-    /// On a simulated disk.
-    pub(crate) fn simulated(env: Env, options: EngineOptions) -> Self {
-        Self::over(env, tempfile::tempdir().unwrap(), options, DatabaseOptions::default(), Handle::current())
+    /// Over a disk of the test's own.
+    pub(crate) fn in_env(env: Env, dir: TempDir, options: EngineOptions) -> Self {
+        Self::over(env, dir, options, DatabaseOptions::default(), Handle::current())
     }
 
     /// With queries on a runtime of their own.
@@ -95,7 +95,7 @@ pub(crate) struct TestSession {
 impl TestSession {
     /// Runs the statements of a message; answers for the last.
     pub(crate) async fn run(&mut self, sql: &str) -> Result<Answer> {
-        let statements = self.session.parse(sql)?;
+        let statements = self.session.parse(sql).await?;
         self.session.check_batch(&statements)?;
         let mut answer = Answer { columns: Vec::new(), rows: Vec::new(), tag: String::new(), count: None };
         for statement in statements {

@@ -30,7 +30,7 @@ impl Connection {
         if self.statements.len() >= self.services.limits.prepared_max {
             return Err(too_many("prepared statements", self.services.limits.prepared_max).into());
         }
-        let mut statements = self.session.parse(sql)?;
+        let mut statements = self.session.parse(sql).await?;
         let statement = statements.pop();
         if !statements.is_empty() {
             let message = "cannot insert multiple commands into a prepared statement";

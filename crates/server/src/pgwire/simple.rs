@@ -13,7 +13,7 @@ impl Connection {
     pub(super) async fn simple_query(&mut self, sql: &str) -> Result<(), Stop> {
         self.statements.remove("");
         self.portals.remove("");
-        let statements = self.session.parse(sql)?;
+        let statements = self.session.parse(sql).await?;
         self.session.check_batch(&statements)?;
         if statements.is_empty() {
             self.outbox.put(&EmptyQueryResponse::new())?;

@@ -25,7 +25,7 @@ pub(super) async fn fill(session: &mut Session, schema: &TableSchema, documents:
 /// The default's value for `rows` rows.
 async fn evaluate(session: &mut Session, column: &Column, default: &str, rows: usize) -> Result<ArrayRef> {
     let sql = format!("SELECT CAST(({default}) AS {}) AS value FROM generate_series(1, {rows})", column.data_type);
-    let statement = session.parse(&sql)?.into_iter().next().ok_or_else(|| unexpected(column))?;
+    let statement = session.parse(&sql).await?.into_iter().next().ok_or_else(|| unexpected(column))?;
     let prepared = session.prepare(statement, &[]).await?;
     let Execution::Rows(mut batches) = session.execute(&prepared, &[], ExecuteOptions::default()).await? else {
         return Err(unexpected(column));

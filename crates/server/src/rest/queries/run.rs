@@ -69,7 +69,7 @@ impl Query {
         if let Some(timeout_ms) = self.request.timeout_ms.filter(|timeout| *timeout > 0) {
             self.session.set_default("statement_timeout", &format!("{timeout_ms}ms"))?;
         }
-        let statement = self.statement()?;
+        let statement = self.statement().await?;
         let prepared = self.prepare(statement).await?;
         let parameters = self.parameters(&prepared)?;
         let row_limit = self.request.sql.default_row_limit.filter(|_| !self.numbered.has_limit);
@@ -82,8 +82,8 @@ impl Query {
         }
     }
 
-    fn statement(&self) -> Result<Statement> {
-        let mut statements = self.session.parse(&self.numbered.text)?.into_iter();
+    async fn statement(&self) -> Result<Statement> {
+        let mut statements = self.session.parse(&self.numbered.text).await?.into_iter();
         match (statements.next(), statements.next()) {
             (Some(statement), None) => Ok(statement),
             (None, _) => Err(Failure::invalid("the query is empty")),
