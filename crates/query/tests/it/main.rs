@@ -17,6 +17,7 @@
 mod blocks;
 mod copy;
 mod fairness;
+mod lookup;
 mod parameters;
 mod slt;
 mod support;
