@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast;
 use outcrop_types::{Condition, DataType, Error, Result};
 
 use crate::dml;
+use crate::lookup::KeyLookup;
 use crate::planning::ExplainOptions;
 use crate::result::{Execution, ResultColumn, ResultType};
 use crate::session::{Work, text_rows};
@@ -40,7 +41,14 @@ pub(crate) fn check(work: &Work, sql: &ast::Statement, types: &[Option<DataType>
 pub(crate) async fn run(work: &Work, sql: &ast::Statement) -> Result<Execution> {
     let (inner, options) = read(sql)?;
     let (head, planned) = match inner {
-        ast::Statement::Query(query) => (None, Some(work.context()?.plan_query(query, &work.types())?)),
+        ast::Statement::Query(query) => {
+            let planned = work.context()?.plan_query(query, &work.types())?;
+            let line = match KeyLookup::of_query(work, query, &planned) {
+                Some(lookup) => lookup.explain(work, options.analyze).await?,
+                None => None,
+            };
+            if line.is_some() { (line, None) } else { (None, Some(planned)) }
+        }
         other => dml::explained(work, other)?,
     };
     let mut lines = Vec::new();

@@ -23,7 +23,7 @@ use crate::statement::parameter_number;
 use crate::types::value_to_scalar;
 
 /// The relation whose columns stand for parameters.
-const PARAMETERS: &str = "__parameters";
+pub(crate) const PARAMETERS: &str = "__parameters";
 
 /// What a prepared statement keeps between executions.
 pub(crate) type ChangeCache = OnceLock<BoundChange>;
@@ -150,35 +150,39 @@ impl BoundChange {
 }
 
 impl ChangeSource<'_> {
-    /// Whether the expressions mean the same in every execution: no functions, which may ask for the time or the user.
+    /// Whether the expressions mean the same in every execution.
     fn is_timeless(&self) -> bool {
         let assigned = self.assignments.map(|assignments| assignments.pairs.as_slice()).unwrap_or_default();
-        assigned.iter().map(|(_, expr)| expr).chain(self.selection).all(|expr| {
-            ast::visit_expressions(expr, |expr| match expr {
-                ast::Expr::Identifier(ident) if ident.quote_style.is_none() && is_function_name(&ident.value) => {
-                    ControlFlow::Break(())
-                }
-                ast::Expr::Identifier(_)
-                | ast::Expr::CompoundIdentifier(_)
-                | ast::Expr::BinaryOp { .. }
-                | ast::Expr::UnaryOp { .. }
-                | ast::Expr::Nested(_)
-                | ast::Expr::IsNull(_)
-                | ast::Expr::IsNotNull(_)
-                | ast::Expr::Between { .. }
-                | ast::Expr::InList { .. }
-                | ast::Expr::Case { .. }
-                | ast::Expr::Cast { .. } => ControlFlow::Continue(()),
-                // Words such as 'now' and 'today' are times too.
-                ast::Expr::Value(value) => match value.value.clone().into_string() {
-                    Some(text) if is_moving_time(&text) => ControlFlow::Break(()),
-                    _ => ControlFlow::Continue(()),
-                },
-                _ => ControlFlow::Break(()),
-            })
-            .is_continue()
-        })
+        assigned.iter().map(|(_, expr)| expr).chain(self.selection).all(is_timeless)
     }
+}
+
+/// Whether an expression means the same in every execution: no functions, which may ask for the time or the user, and no
+/// queries.
+pub(crate) fn is_timeless(expr: &ast::Expr) -> bool {
+    ast::visit_expressions(expr, |expr| match expr {
+        ast::Expr::Identifier(ident) if ident.quote_style.is_none() && is_function_name(&ident.value) => {
+            ControlFlow::Break(())
+        }
+        ast::Expr::Identifier(_)
+        | ast::Expr::CompoundIdentifier(_)
+        | ast::Expr::BinaryOp { .. }
+        | ast::Expr::UnaryOp { .. }
+        | ast::Expr::Nested(_)
+        | ast::Expr::IsNull(_)
+        | ast::Expr::IsNotNull(_)
+        | ast::Expr::Between { .. }
+        | ast::Expr::InList { .. }
+        | ast::Expr::Case { .. }
+        | ast::Expr::Cast { .. } => ControlFlow::Continue(()),
+        // Words such as 'now' and 'today' are times too.
+        ast::Expr::Value(value) => match value.value.clone().into_string() {
+            Some(text) if is_moving_time(&text) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        },
+        _ => ControlFlow::Break(()),
+    })
+    .is_continue()
 }
 
 pub(super) fn is_function_name(name: &str) -> bool {
@@ -191,7 +195,7 @@ fn is_moving_time(text: &str) -> bool {
 }
 
 /// Where a condition is true; NULL is not.
-fn truth(condition: &BoundExpressions, input: &RecordBatch) -> Result<BooleanArray> {
+pub(crate) fn truth(condition: &BoundExpressions, input: &RecordBatch) -> Result<BooleanArray> {
     let arrays = condition.evaluate(input)?;
     let array = arrays.first().and_then(|array| array.as_any().downcast_ref::<BooleanArray>());
     let array =
@@ -204,7 +208,7 @@ fn parameter_name(number: usize) -> String {
 }
 
 /// Parameters as the columns of a relation.
-fn parameter_columns(parameters: &[(DataType, Value)]) -> TableSchema {
+pub(crate) fn parameter_columns(parameters: &[(DataType, Value)]) -> TableSchema {
     let columns = parameters.iter().zip(1..).map(|((data_type, _), number)| Column {
         id: ColumnId::new(number),
         name: parameter_name(usize::try_from(number).unwrap_or_default()),
@@ -225,7 +229,7 @@ fn parameter_columns(parameters: &[(DataType, Value)]) -> TableSchema {
 }
 
 /// The expression with columns in the places of its parameters.
-fn with_columns(expr: &ast::Expr) -> ast::Expr {
+pub(crate) fn with_columns(expr: &ast::Expr) -> ast::Expr {
     let mut expr = expr.clone();
     let _visited: ControlFlow<()> = ast::visit_expressions_mut(&mut expr, |expr| {
         if let Some(number) = parameter_number(expr) {
@@ -237,7 +241,7 @@ fn with_columns(expr: &ast::Expr) -> ast::Expr {
 }
 
 /// The rows with a constant column for each parameter.
-fn with_parameter_values(input: &RecordBatch, parameters: &[(DataType, Value)]) -> Result<RecordBatch> {
+pub(crate) fn with_parameter_values(input: &RecordBatch, parameters: &[(DataType, Value)]) -> Result<RecordBatch> {
     if parameters.is_empty() {
         return Ok(input.clone());
     }

@@ -155,7 +155,7 @@ async fn change(work: &Work, mut plan: ChangePlan, prepared: &Prepared) -> Resul
         (Some(_), None) => Some(recheck::planned(work, &plan)),
     };
     let mut writer = Writer::begin(work, &plan.target, WriteMode::Change(recheck), keep)?;
-    let key = match point::key_expressions(work, &plan) {
+    let key = match point::change_key(work, &plan) {
         Some(expressions) => point::key_batch(work, &plan.target.schema, &expressions)?,
         None => None,
     };

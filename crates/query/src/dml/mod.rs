@@ -21,10 +21,13 @@ mod target;
 mod values;
 mod writer;
 
-pub(crate) use bound::ChangeCache;
+pub(crate) use bound::{
+    ChangeCache, PARAMETERS, is_timeless, parameter_columns, truth, with_columns, with_parameter_values,
+};
 pub(crate) use change::{delete, update};
 pub(crate) use describe::{describe_delete, describe_insert, describe_update, explained};
 pub(crate) use insert::insert;
+pub(crate) use point::{find_row, key_batch, key_expressions};
 pub(crate) use rows::RowMaker;
 pub(crate) use syntax::table_query;
 pub(crate) use target::Target;

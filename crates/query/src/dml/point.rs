@@ -1,4 +1,4 @@
-//! `UPDATE` and `DELETE` of rows named by their whole primary key, without a plan (architecture Q5).
+//! Rows named by their whole primary key, without a plan (architecture Q5).
 
 use std::sync::Arc;
 
@@ -15,32 +15,37 @@ use super::change::ChangePlan;
 use super::target::Target;
 use super::values::constant;
 use crate::error::{from_arrow, from_datafusion};
-use crate::planning::AccessPath;
 use crate::session::{Work, blocking};
 use crate::statement::{name_of, parameter_number};
 use crate::types::value_to_scalar;
 
-/// For each key column, in key order, the expression that WHERE says it equals. `None` if WHERE names no single key, or
-/// holds what needs a plan.
-pub(super) fn key_expressions(work: &Work, plan: &ChangePlan) -> Option<Vec<ast::Expr>> {
-    let key = plan.target.schema.primary_key()?;
-    let selection = plan.selection.as_ref()?;
-    if plan.needs_plan() || work.view().access_path == AccessPath::Scan {
+/// For each key column, in key order, the expression that an UPDATE or DELETE says it equals. `None` if WHERE names no
+/// single key, or something needs a plan.
+pub(super) fn change_key(work: &Work, plan: &ChangePlan) -> Option<Vec<ast::Expr>> {
+    if plan.needs_plan() { None } else { key_expressions(work, &plan.target, plan.selection.as_ref()) }
+}
+
+/// For each key column of the target, in key order, the expression that a WHERE says it equals. `None` if it names no
+/// single key.
+pub(crate) fn key_expressions(work: &Work, target: &Target, selection: Option<&ast::Expr>) -> Option<Vec<ast::Expr>> {
+    let key = target.schema.primary_key()?;
+    let selection = selection?;
+    if !work.view().access_path.looks_up() {
         return None;
     }
     let mut equalities = Vec::new();
-    collect_equalities(selection, &plan.target, &mut equalities);
+    collect_equalities(selection, target, &mut equalities);
     key.columns
         .iter()
         .map(|id| {
-            let position = plan.target.schema.position(*id)?;
+            let position = target.schema.position(*id)?;
             equalities.iter().find(|(at, _)| *at == position).map(|(_, expr)| (*expr).clone())
         })
         .collect()
 }
 
 /// The key as a batch of one row. `None` for values that only the general rules can compare, such as `id = 1.5`.
-pub(super) fn key_batch(work: &Work, table: &TableSchema, expressions: &[ast::Expr]) -> Result<Option<RecordBatch>> {
+pub(crate) fn key_batch(work: &Work, table: &TableSchema, expressions: &[ast::Expr]) -> Result<Option<RecordBatch>> {
     let Some(key) = table.primary_key() else {
         return Ok(None);
     };
@@ -66,7 +71,7 @@ pub(super) async fn changed_row(
 ) -> Result<Option<(RowAddress, RecordBatch)>> {
     let table = work.snapshot.table(target.schema.id);
     let table = table.ok_or_else(|| Error::internal("the target table is not in the snapshot"))?;
-    let Some((address, row)) = blocking(move || find(&table, &key)).await? else {
+    let Some((address, row)) = blocking(move || find_row(&table, &key)).await? else {
         return Ok(None);
     };
     let (matches, rows) = change.judge(&row, &row, &work.parameters)?;
@@ -76,7 +81,8 @@ pub(super) async fn changed_row(
     filter_record_batch(&rows, &matches).map(|rows| Some((address, rows))).map_err(from_arrow)
 }
 
-fn find(table: &TableSnapshot, key: &RecordBatch) -> Result<Option<(RowAddress, RecordBatch)>> {
+/// The live row with this key, and where it is. Blocks.
+pub(crate) fn find_row(table: &TableSnapshot, key: &RecordBatch) -> Result<Option<(RowAddress, RecordBatch)>> {
     let Some(address) = table.lookup(key)?.into_iter().flatten().next() else {
         return Ok(None);
     };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast;
 use outcrop_types::{Condition, Error, Result, TableSchema};
 
+use super::syntax::column_of;
 use crate::planning::Relation;
 use crate::session::Work;
 use crate::statement::{WrittenName, name_of};
@@ -63,6 +64,11 @@ impl Target {
             positions.push(position);
         }
         Ok(positions)
+    }
+
+    /// Its columns as expressions, in order.
+    pub(crate) fn column_expressions(&self) -> impl Iterator<Item = ast::Expr> {
+        self.schema.columns.iter().map(|column| column_of(&self.alias, &column.name))
     }
 
     /// The table's columns under its alias.

@@ -15,6 +15,13 @@ pub(crate) enum AccessPath {
     Key,
 }
 
+impl AccessPath {
+    /// Whether rows may be looked up by key.
+    pub(crate) fn looks_up(self) -> bool {
+        self != Self::Scan
+    }
+}
+
 /// What planning and functions see of a session. Made by the session for each statement.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SessionView {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use outcrop_types::{DataType, TableName};
 
 use crate::dml::ChangeCache;
+use crate::lookup::KeyLookup;
 use crate::planning::KeptQuery;
 use crate::result::ResultColumn;
 use crate::statement::{Statement, StatementKind};
@@ -22,6 +23,7 @@ struct Inner {
     columns: Option<Vec<ResultColumn>>,
     plan: Plan,
     tables: Vec<TableName>,
+    lookup: Option<KeyLookup>,
     change: ChangeCache,
 }
 
@@ -48,6 +50,7 @@ impl Prepared {
                 columns,
                 plan,
                 tables: Vec::new(),
+                lookup: None,
                 change: ChangeCache::new(),
             }),
         }
@@ -60,6 +63,19 @@ impl Prepared {
             inner.tables = tables;
         }
         self
+    }
+
+    /// With the look-up that the query is.
+    #[must_use]
+    pub(super) fn looking_up(mut self, lookup: Option<KeyLookup>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.lookup = lookup;
+        }
+        self
+    }
+
+    pub(super) fn lookup(&self) -> Option<&KeyLookup> {
+        self.inner.lookup.as_ref()
     }
 
     /// The tables that the statement reads or writes, each once; not those of system catalogs.

@@ -12,6 +12,7 @@ use crate::ddl;
 use crate::dml;
 use crate::error::from_datafusion;
 use crate::explain;
+use crate::lookup::KeyLookup;
 use crate::planning::{PlannedQuery, QueryRows};
 use crate::result::{Execution, RowStream, changed_result, same_result};
 use crate::session::{Notice, Owned, Work, unsupported};
@@ -65,8 +66,9 @@ fn prepare_sql(
             hint_query(work.context()?, query, &mut types)?;
             let planned = work.context()?.plan_query(query, &types)?;
             let (parameters, columns) = (planned.parameters.clone(), planned.columns.clone());
+            let lookup = KeyLookup::of_query(work, query, &planned);
             let plan = work.context()?.keep(&planned)?.map_or(Plan::Direct, Plan::Query);
-            Ok(Prepared::new(statement.clone(), parameters, Some(columns), plan))
+            Ok(Prepared::new(statement.clone(), parameters, Some(columns), plan).looking_up(lookup))
         }
         ast::Statement::Insert(insert) => {
             let described = dml::describe_insert(work, insert, types)?;
@@ -116,6 +118,11 @@ async fn run_sql(work: Work, prepared: &Prepared, sql: &ast::Statement) -> Resul
     #[expect(clippy::wildcard_enum_match_arm, reason = "everything else is refused by name")]
     match sql {
         ast::Statement::Query(query) => {
+            if let Some(lookup) = prepared.lookup()
+                && let Some(rows) = lookup.run(&work).await?
+            {
+                return Ok(Outcome::new(Execution::Rows(rows)));
+            }
             let planned = planned_now(&work, prepared, query)?;
             let rows = work.context()?.execute(&planned, &work.values()).await?;
             Ok(Outcome::new(Execution::Rows(stream("SELECT", &work, rows))))
