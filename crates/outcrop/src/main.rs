@@ -35,6 +35,7 @@ mod serve;
 mod spill;
 mod sql;
 mod terminal;
+mod tls;
 mod user;
 
 use std::process::ExitCode;
