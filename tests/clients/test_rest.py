@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from harness.rest import Rest, docs
+from harness.rest import Answer, Rest, docs
 from harness.servers import OutcropServer
 
 pytestmark = pytest.mark.outcrop_only
@@ -289,3 +290,85 @@ def test_metrics(rest: Rest) -> None:
     assert answer.status == 200
     samples = [line for line in answer.text.splitlines() if line and not line.startswith("#")]
     assert samples and all(len(line.rsplit(" ", 1)) == 2 and line.startswith("outcrop_") for line in samples), answer.text
+
+
+# Queries whose rows are fetched later.
+
+QUERIES = "/v1/orgs/self/queries"
+ENDLESS = "SELECT count(*) FROM generate_series(1, 1000000) a(i), generate_series(1, 1000000) b(j) WHERE i * j % 7 = 3"
+
+
+def begin(rest: Rest, sql: str, **more: object) -> Answer:
+    return rest.request("POST", QUERIES, {"sql": {"query": sql, "parameters": []}} | more)
+
+
+def ended(rest: Rest, query_id: str) -> dict:
+    deadline = time.monotonic() + 60
+    while (info := rest.request("GET", f"{QUERIES}/{query_id}").body["data"])["status"] == "RUNNING":
+        assert time.monotonic() < deadline, info
+        time.sleep(0.01)
+    return info
+
+
+def test_an_asynchronous_query_is_fetched_in_pages(rest: Rest) -> None:
+    answer = begin(rest, "SELECT i FROM generate_series(1, 250) g(i) ORDER BY i", **{"async": True})
+    assert answer.status == 200 and answer.body["status"] in ("RUNNING", "COMPLETED"), answer.text
+    query_id = answer.body["query_id"]
+    info = ended(rest, query_id)
+    assert info["status"] == "COMPLETED" and info["sql"].startswith("SELECT i") and info["executed_by"] == "outcrop"
+    assert info["stats"]["result_set_document_count"] == 250 and info["submitted_at"].endswith("Z") and info["expires_at"] > info["submitted_at"]
+    rows, cursor = [], info["pagination"]["start_cursor"]
+    while cursor is not None:
+        page = rest.request("GET", f"{QUERIES}/{query_id}/pages?cursor={cursor}&docs=100").body
+        assert page["results_total_doc_count"] == 250 and page["pagination"]["current_page_doc_count"] == len(page["results"])
+        rows += [row["i"] for row in page["results"]]
+        cursor = page["pagination"]["next_cursor"]
+    assert rows == list(range(1, 251))
+    assert rest.request("GET", f"{QUERIES}/{query_id}/pages?offset=248").body["results"] == [{"i": 249}, {"i": 250}]
+
+
+def test_a_quick_asynchronous_query_is_answered_at_once(rest: Rest) -> None:
+    answer = begin(rest, "SELECT 1 AS one", **{"async": True, "async_options": {"client_timeout_ms": 50_000}})
+    assert answer.results == [{"one": 1}] and answer.body["status"] == "COMPLETED"
+    assert "next_cursor" not in answer.body["pagination"]
+    written = begin(rest, "INSERT INTO items (id, name) VALUES (1, 'later')", **{"async": True, "async_options": {"client_timeout_ms": 50_000}})
+    assert written.results == [{"num_docs_inserted": 1}]
+    info = rest.request("GET", f"{QUERIES}/{written.body['query_id']}").body
+    assert info["last_offset"] == info["data"]["last_offset"] == written.body["last_offset"]
+
+
+def test_the_first_answer_has_as_many_rows_as_asked(rest: Rest) -> None:
+    answer = begin(rest, "SELECT i FROM generate_series(1, 30) g(i) ORDER BY i", max_initial_results=10)
+    assert [row["i"] for row in answer.results] == list(range(1, 11))
+    assert answer.body["results_total_doc_count"] == 30
+    page = rest.request("GET", answer.body["pagination"]["next_page_link"]).body
+    assert [row["i"] for row in page["results"]] == list(range(11, 31)) and page["pagination"]["next_cursor"] is None
+    begin(rest, "SELECT 1", max_initial_results=100_001).assert_error(400, "INVALIDINPUT", "max_initial_results")
+
+
+def test_an_asynchronous_query_is_cancelled(rest: Rest) -> None:
+    query_id = begin(rest, ENDLESS, **{"async": True}).body["query_id"]
+    assert query_id in [info["query_id"] for info in rest.request("GET", QUERIES).body["data"]]
+    rest.request("GET", f"{QUERIES}/{query_id}/pages").assert_error(409, "CONFLICT", "running")
+    cancelled = rest.request("DELETE", f"{QUERIES}/{query_id}").body["data"]
+    assert cancelled["status"] == "CANCELLED"
+    rest.request("GET", f"{QUERIES}/{query_id}/pages").assert_error(408, "QUERY_CANCELLED")
+    assert query_id not in [info["query_id"] for info in rest.request("GET", QUERIES).body["data"]]
+
+
+def test_errors_of_asynchronous_queries(rest: Rest) -> None:
+    failed = begin(rest, "SELECT 1 / (i - 5) FROM generate_series(1, 9) g(i)", **{"async": True}).body["query_id"]
+    info = ended(rest, failed)
+    assert info["status"] == "ERROR" and info["query_errors"][0]["type"] == "QUERY_ERROR"
+    rest.request("GET", f"{QUERIES}/{failed}/pages").assert_error(400, "QUERY_ERROR", "division by zero")
+    at_once = begin(rest, "SELECT nothing FROM items", **{"async": True, "async_options": {"client_timeout_ms": 50_000}})
+    assert at_once.assert_error(400, "INVALIDINPUT", "nothing")["column"] == 8
+    timed = begin(rest, ENDLESS, timeout_ms=200, **{"async": True}).body["query_id"]
+    assert ended(rest, timed)["query_errors"][0]["type"] == "QUERY_TIMEOUT"
+    large = begin(rest, "SELECT repeat('x', 1000000) AS x FROM generate_series(1, 200)", **{"async": True}).body["query_id"]
+    assert ended(rest, large)["query_errors"][0]["type"] == "RESOURCEEXCEEDED"
+    rest.request("GET", f"{QUERIES}/nonsense").assert_error(404, "NOTFOUND")
+    rest.request("DELETE", f"{QUERIES}/nonsense").assert_error(404, "NOTFOUND")
+    query_id = begin(rest, "SELECT 1 AS one", max_initial_results=1).body["query_id"]
+    for query, word in [("cursor=rubbish", "cursor"), ("docs=0", "docs"), ("docs=many", "docs"), ("docs=100001", "docs")]:
+        rest.request("GET", f"{QUERIES}/{query_id}/pages?{query}").assert_error(400, "INVALIDINPUT", word)

@@ -21,11 +21,6 @@
 //! # Start reading at
 //! [`ColumnBuilder`], then [`Cells`], then [`copy`].
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "enums of Arrow, DataFusion, sqlparser and wire crates grow with their releases"
-)]
-
 pub mod binary;
 pub mod builder;
 pub mod cells;

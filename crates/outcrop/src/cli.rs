@@ -79,7 +79,8 @@ pub(crate) struct DemoArguments {
 /// Which server, and who we are there.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServerArguments {
-    /// Server: host:port or a postgres:// URL. The password is read from PGPASSWORD, or asked for
+    /// Server: host:port or a postgres:// URL, with sslmode and sslrootcert if wanted. The password is read from
+    /// PGPASSWORD, or asked for
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5433", env = "OUTCROP_PG")]
     pub(crate) pg: String,
     /// User name [default: $PGUSER, else outcrop]
@@ -100,7 +101,7 @@ pub(crate) struct SqlArguments {
 /// `outcrop load`
 #[derive(Debug, Args)]
 pub(crate) struct LoadArguments {
-    /// File to load: .csv, .tsv, .ndjson, .jsonl or .parquet; text also as .gz or .zst
+    /// File to load: .csv, .tsv, .ndjson, .jsonl or .parquet; text also as .gz or .zst; - for standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Table to load into, or schema.table; it is created if it is missing
@@ -109,6 +110,9 @@ pub(crate) struct LoadArguments {
     /// Columns of the primary key of a table that is created
     #[arg(long, value_name = "COLS", value_delimiter = ',')]
     pub(crate) key: Vec<String>,
+    /// Replace rows whose key is there already; without it they are rejected
+    #[arg(long)]
+    pub(crate) upsert: bool,
     #[command(flatten)]
     pub(crate) server: ServerArguments,
     /// What the file is, if its name does not tell

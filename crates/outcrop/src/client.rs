@@ -1,16 +1,19 @@
 //! A client of a running server, over the PostgreSQL protocol.
 
 use std::net::ToSocketAddrs as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use futures::StreamExt as _;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::{DbError, ErrorPosition};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config};
 
 use crate::cli::ServerArguments;
 use crate::terminal::note;
+use crate::tls::Tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_USER: &str = "outcrop";
@@ -21,7 +24,25 @@ const LINE_CHARS_MAX: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
+    /// What the server said beside its answers, where it is not shown at once.
+    notices: Arc<Mutex<Vec<DbError>>>,
     _driver: Driver,
+}
+
+/// What becomes of notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notices {
+    /// They are shown as they come.
+    Shown,
+    /// [`Connection::take_notices`] gives those about rows; others are shown.
+    Kept,
+}
+
+impl Connection {
+    /// The notices about rows (classes 22 and 23) so far. Those of a statement are here when its answer is.
+    pub(crate) fn take_notices(&self) -> Vec<DbError> {
+        std::mem::take(&mut self.notices.lock())
+    }
 }
 
 /// Ends its task when dropped.
@@ -38,15 +59,16 @@ impl Drop for Driver {
 ///
 /// # Errors
 /// With the address, whatever went wrong.
-pub(crate) async fn connect(server: &ServerArguments, application: &str) -> Result<Connection> {
-    let config = parse(server, application)?;
-    match open(&config).await {
+pub(crate) async fn connect(server: &ServerArguments, application: &str, notices: Notices) -> Result<Connection> {
+    let (server, tls) = Tls::of_address(server)?;
+    let config = parse(&server, application)?.ssl_mode(tls.mode()).clone();
+    match open(&config, &tls, notices).await {
         Err(error) if wants_password(&error) && config.get_password().is_none() => {
             let user = config.get_user().unwrap_or(DEFAULT_USER);
             let password = rpassword::prompt_password(format!("Password for {user}: ")).context("read the password")?;
             let mut config = config.clone();
             config.password(password);
-            open(&config).await
+            open(&config, &tls, notices).await
         }
         answer => answer,
     }
@@ -88,17 +110,24 @@ fn parse(server: &ServerArguments, application: &str) -> Result<Config> {
     Ok(config)
 }
 
-async fn open(config: &Config) -> Result<Connection, tokio_postgres::Error> {
-    let (client, mut connection) = config.connect(NoTls).await?;
+async fn open(config: &Config, tls: &Tls, handling: Notices) -> Result<Connection, tokio_postgres::Error> {
+    let (client, mut connection) = config.connect(tls.connector()).await?;
+    let notices = Arc::<Mutex<Vec<DbError>>>::default();
+    let kept = Arc::clone(&notices);
     let driver = tokio::spawn(async move {
         let mut messages = futures::stream::poll_fn(move |cx| connection.poll_message(cx));
         while let Some(Ok(message)) = messages.next().await {
             if let AsyncMessage::Notice(notice) = message {
-                note(&format!("{}:  {}", notice.severity(), notice.message()));
+                let is_of_rows = ["22", "23"].iter().any(|class| notice.code().code().starts_with(class));
+                if handling == Notices::Kept && is_of_rows {
+                    kept.lock().push(notice);
+                } else {
+                    note(&format!("{}:  {}", notice.severity(), notice.message()));
+                }
             }
         }
     });
-    Ok(Connection { client, _driver: Driver(driver) })
+    Ok(Connection { client, notices, _driver: Driver(driver) })
 }
 
 fn wants_password(error: &tokio_postgres::Error) -> bool {

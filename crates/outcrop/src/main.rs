@@ -36,6 +36,7 @@ mod serve;
 mod spill;
 mod sql;
 mod terminal;
+mod tls;
 mod user;
 
 use std::process::ExitCode;

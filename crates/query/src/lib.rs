@@ -52,7 +52,7 @@ mod settings;
 mod statement;
 mod types;
 
-pub use copy::{CopyFormat, CopyHeader, CopyIn, CopyOptions, CopyOut};
+pub use copy::{CopyConflict, CopyFormat, CopyHeader, CopyIn, CopyOptions, CopyOut};
 pub use result::{CatalogType, CommandTag, Execution, ResultColumn, ResultType, RowStream};
 pub use session::{
     CancellationHandle, Database, DatabaseOptions, ExecuteOptions, Notice, Position, Session, SessionInfo, Severity,

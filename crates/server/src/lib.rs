@@ -26,11 +26,6 @@
 //! # Start reading at
 //! [`Server`], then `pgwire/connection.rs`.
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "enums of Arrow, DataFusion, sqlparser and wire crates grow with their releases"
-)]
-
 mod access;
 pub mod auth;
 pub mod config;

@@ -22,7 +22,7 @@ use super::state::{Addresses, State, Turn};
 use super::summary::summary;
 use super::table::Tables;
 use crate::cli::{DemoArguments, ServerArguments};
-use crate::client::{Connection, connect};
+use crate::client::{Connection, Notices, connect};
 use crate::logging;
 use crate::node::Node;
 use crate::report::BadConfiguration;
@@ -130,10 +130,12 @@ struct Look {
 impl Demo {
     async fn new(state: State, clock: Arc<dyn Clock>) -> Result<Self> {
         let server = ServerArguments { pg: state.addresses.postgres.to_string(), user: Some(USER.to_owned()) };
-        let writer = connect(&server, "outcrop demo: changes").await?;
+        let writer = connect(&server, "outcrop demo: changes", Notices::Shown).await?;
         let tables = Tables::open(&writer.client).await?;
-        let observer = Observer::new(connect(&server, "outcrop demo: freshness").await?, Arc::clone(&clock)).await?;
-        let reader = Reader::new(connect(&server, "outcrop demo: queries").await?, Arc::clone(&clock));
+        let observer =
+            Observer::new(connect(&server, "outcrop demo: freshness", Notices::Shown).await?, Arc::clone(&clock))
+                .await?;
+        let reader = Reader::new(connect(&server, "outcrop demo: queries", Notices::Shown).await?, Arc::clone(&clock));
         let (processes, began) = (ProcessReader::new()?, clock.monotonic());
         Ok(Self { clock, began, processes, writer, tables, observer, reader, state, before: None })
     }

@@ -1,6 +1,5 @@
 //! Compressed text files, known by their first bytes.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +23,11 @@ impl Compression {
     }
 
     /// The text of the file. `taken` counts bytes of the file itself.
-    pub(super) fn decode(self, file: File, taken: Arc<AtomicU64>) -> io::Result<Box<dyn BufRead + Send>> {
+    pub(super) fn decode(
+        self,
+        file: Box<dyn Read + Send>,
+        taken: Arc<AtomicU64>,
+    ) -> io::Result<Box<dyn BufRead + Send>> {
         let file = BufReader::with_capacity(BUFFER_BYTES, Counted { file, taken });
         Ok(match self {
             Self::Plain => Box::new(file),
@@ -38,9 +41,8 @@ impl Compression {
 }
 
 /// A file that counts what was read from it.
-#[derive(Debug)]
 struct Counted {
-    file: File,
+    file: Box<dyn Read + Send>,
     taken: Arc<AtomicU64>,
 }
 

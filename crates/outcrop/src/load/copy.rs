@@ -5,15 +5,15 @@ use std::ops::Range;
 use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
 use futures::SinkExt as _;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::Statement;
 
 use super::batch::Batch;
 use super::rejects::Rejects;
-use crate::client::{describe, server_error};
+use crate::client::{Connection, describe, server_error};
 
 /// Sends batches.
 pub(super) struct Loader<'c> {
-    client: &'c Client,
+    connection: &'c Connection,
     statement: Statement,
     sql: String,
     stored: u64,
@@ -21,7 +21,8 @@ pub(super) struct Loader<'c> {
 
 /// What became of a COPY.
 enum Outcome {
-    Stored,
+    /// All but these rows of it, whose keys are there already.
+    Stored(Vec<Range<usize>>),
     Refused(Refusal),
 }
 
@@ -35,10 +36,10 @@ struct Refusal {
 
 impl<'c> Loader<'c> {
     /// `sql` is the COPY statement.
-    pub(super) async fn open(client: &'c Client, sql: String) -> Result<Self> {
-        let prepared = client.prepare(&sql).await;
+    pub(super) async fn open(connection: &'c Connection, sql: String) -> Result<Self> {
+        let prepared = connection.client.prepare(&sql).await;
         let statement = prepared.map_err(|error| anyhow!("{}", describe(&error, &sql)))?;
-        Ok(Self { client, statement, sql, stored: 0 })
+        Ok(Self { connection, statement, sql, stored: 0 })
     }
 
     /// Rows that the server has acknowledged.
@@ -58,8 +59,12 @@ impl<'c> Loader<'c> {
                 continue;
             }
             let refusal = match self.copy(batch.data(&rows)).await? {
-                Outcome::Stored => {
-                    self.stored += u64::try_from(rows.len()).unwrap_or(0);
+                Outcome::Stored(skipped) => {
+                    let count = rows.len().saturating_sub(skipped.iter().map(ExactSizeIterator::len).sum());
+                    self.stored += u64::try_from(count).unwrap_or(0);
+                    for row in skipped.into_iter().flatten() {
+                        rejects.add(&batch.reject(rows.start + row, ALREADY_THERE.to_owned()))?;
+                    }
                     continue;
                 }
                 Outcome::Refused(refusal) => refusal,
@@ -80,7 +85,9 @@ impl<'c> Loader<'c> {
 
     async fn copy(&self, data: &[u8]) -> Result<Outcome> {
         match self.try_copy(data).await {
-            Ok(_) => Ok(Outcome::Stored),
+            Ok(_) => Ok(Outcome::Stored(
+                self.connection.take_notices().iter().flat_map(|notice| skipped_rows(notice.message())).collect(),
+            )),
             Err(error) => match refusal(&error) {
                 Some(refusal) => Ok(Outcome::Refused(refusal)),
                 None => Err(anyhow!("{}", describe(&error, &self.sql))).context("send rows"),
@@ -89,13 +96,23 @@ impl<'c> Loader<'c> {
     }
 
     async fn try_copy(&self, data: &[u8]) -> Result<u64, tokio_postgres::Error> {
-        let sink = self.client.copy_in::<_, Bytes>(&self.statement).await?;
+        let sink = self.connection.client.copy_in::<_, Bytes>(&self.statement).await?;
         let mut sink = std::pin::pin!(sink);
         for piece in data.chunks(PIECE_BYTES) {
             sink.feed(Bytes::copy_from_slice(piece)).await?;
         }
         sink.finish().await
     }
+}
+
+/// The rows, from 0, of a notice such as `skipped rows 3, 7-9: their keys are there already`.
+pub(super) fn skipped_rows(notice: &str) -> Vec<Range<usize>> {
+    let list = notice.strip_prefix("skipped rows ").and_then(|rest| rest.split_once(':')).map_or("", |(list, _)| list);
+    let range = |text: &str| {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        Some(first.trim().parse::<usize>().ok()?.checked_sub(1)?..last.trim().parse().ok()?)
+    };
+    list.split(',').filter_map(range).collect()
 }
 
 /// Both halves, the later one first.
@@ -133,6 +150,7 @@ pub(super) fn column_of(context: &str) -> Option<&str> {
 
 /// Classes of errors that are about a row: cardinality, data, integrity, a limit of the program.
 const ROW_CLASSES: [&str; 4] = ["21", "22", "23", "54"];
+const ALREADY_THERE: &str = "a row with its key is there already";
 const NEAR_ROWS: usize = 1_000;
 /// One message of the protocol.
 const PIECE_BYTES: usize = 256 << 10;

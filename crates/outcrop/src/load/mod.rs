@@ -16,6 +16,7 @@ mod line;
 mod ndjson;
 mod parquet;
 mod parquet_json;
+mod pipe;
 mod plan;
 mod progress;
 mod rejects;

@@ -102,10 +102,34 @@ impl Plan {
         Ok(Self { table, is_new: false, targets })
     }
 
+    /// Rows are to replace those of the same key, which they do as a whole.
+    ///
+    /// # Errors
+    /// If there is no key, or if a column of the table is not loaded: its values would be lost.
+    pub(super) fn check_upsert(&self) -> Result<()> {
+        if self.table.key.is_empty() {
+            bail!("--upsert needs a primary key by which rows are replaced; name its columns with --key");
+        }
+        let is_loaded = |column: &&TableColumn| self.targets.iter().any(|target| target.column.name == column.name);
+        if let Some(column) = self.table.columns.iter().find(|column| !is_loaded(column)) {
+            bail!(
+                "the file has no column \"{}\", and --upsert replaces whole rows; load it into a table of its own and use \
+                 INSERT … SELECT … ON CONFLICT DO UPDATE",
+                column.name
+            );
+        }
+        Ok(())
+    }
+
     /// The statement that takes the rows.
-    pub(super) fn copy_sql(&self, name: &TableName) -> String {
+    pub(super) fn copy_sql(&self, name: &TableName, is_upsert: bool) -> String {
         let columns: Vec<String> = self.targets.iter().map(|target| quote_name(&target.column.name)).collect();
-        format!("COPY {} ({}) FROM STDIN", name.sql(), columns.join(", "))
+        let on_conflict = match (self.table.key.is_empty(), is_upsert) {
+            (true, _) => "",
+            (false, false) => " WITH (ON_CONFLICT skip)",
+            (false, true) => " WITH (ON_CONFLICT replace)",
+        };
+        format!("COPY {} ({}) FROM STDIN{on_conflict}", name.sql(), columns.join(", "))
     }
 
     /// What a user sees before it starts.

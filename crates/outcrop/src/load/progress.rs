@@ -16,7 +16,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Through so many bytes.
+    /// Through so many bytes; 0 if nobody knows.
     pub(super) fn begin(total: u64) -> Self {
         let now = Instant::now();
         let is_terminal = std::io::stderr().is_terminal();
@@ -55,12 +55,16 @@ impl Progress {
 
 /// `[#####     ]  51 %  1,234,000 rows  98,000 rows/s  12 MB/s`
 pub(super) fn line(rows: u64, taken: u64, total: u64, elapsed: Duration) -> String {
-    let percent = taken.min(total).saturating_mul(100).checked_div(total).unwrap_or(100);
-    let filled = usize::try_from(percent / PERCENT_PER_MARK).unwrap_or(0);
-    let bar = format!("{}{}", "#".repeat(filled), " ".repeat(MARKS.saturating_sub(filled)));
     let bytes = per_second(taken, elapsed);
     let megabytes = format!("{}.{}", bytes / 1_000_000, bytes % 1_000_000 / 100_000);
     let (rows, rate) = (grouped(rows), grouped(per_second(rows, elapsed)));
+    if total == 0 {
+        // Nobody knows how much a pipe still brings.
+        return format!("{rows} rows  {rate} rows/s  {megabytes} MB/s");
+    }
+    let percent = taken.min(total).saturating_mul(100).checked_div(total).unwrap_or(100);
+    let filled = usize::try_from(percent / PERCENT_PER_MARK).unwrap_or(0);
+    let bar = format!("{}{}", "#".repeat(filled), " ".repeat(MARKS.saturating_sub(filled)));
     format!("[{bar}] {percent:3} %  {rows} rows  {rate} rows/s  {megabytes} MB/s")
 }
 

@@ -21,7 +21,7 @@ use super::row::RowReader;
 use super::sample::Sample;
 use super::table::{Table, TableName};
 use crate::cli::{FileFormat, LoadArguments};
-use crate::client::connect;
+use crate::client::{Notices, connect};
 use crate::terminal::{duration, grouped, note};
 
 /// Loads a file. The exit code is 0 if every row is stored, 2 if some were rejected.
@@ -37,13 +37,16 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<ExitCode> {
 }
 
 async fn load(arguments: &LoadArguments, name: &TableName, input: &InputFile, sample: &Sample) -> Result<ExitCode> {
-    let connection = connect(&arguments.server, "outcrop load").await?;
+    let connection = connect(&arguments.server, "outcrop load", Notices::Kept).await?;
     let client = &connection.client;
     let plan = match Table::find(client, name).await? {
         Some(table) => Plan::append(sample, input.format(), table, &arguments.key),
         None => Plan::create(sample, input.format(), &arguments.key),
     }
     .with_context(|| format!("load {} into {}", input.path().display(), name.sql()))?;
+    if arguments.upsert {
+        plan.check_upsert().with_context(|| format!("load {} into {}", input.path().display(), name.sql()))?;
+    }
     note(plan.describe(input, sample, name).trim_end());
     if plan.is_new {
         plan.table.create(client, name).await?;
@@ -51,7 +54,7 @@ async fn load(arguments: &LoadArguments, name: &TableName, input: &InputFile, sa
 
     let taken = Arc::new(AtomicU64::new(0));
     let rows = rows(input, &plan.targets, &taken)?;
-    let mut loader = Loader::open(client, plan.copy_sql(name)).await?;
+    let mut loader = Loader::open(&connection, plan.copy_sql(name, arguments.upsert)).await?;
     let mut rejects = Rejects::new(input.path(), input.place(), arguments.rejects_max);
     let mut progress = Progress::begin(input.bytes());
     let mut batches = read_ahead(BatchReader::new(rows, taken, &plan.targets));
@@ -102,13 +105,13 @@ async fn send(
 /// Opens the rows of the file, with their cells in the order of `targets`.
 fn rows(input: &InputFile, targets: &[Target], taken: &Arc<AtomicU64>) -> Result<Box<dyn RowReader>> {
     Ok(match input.format() {
-        FileFormat::Csv => Box::new(CsvReader::open(input.text(taken)?, input.csv().clone())?),
+        FileFormat::Csv => Box::new(CsvReader::open(input.text_at_last(taken)?, input.csv().clone())?),
         FileFormat::Ndjson => {
             let column = |target: &Target| -> (String, Option<DataType>) {
                 (target.source.clone(), target.column.data_type.clone())
             };
             let columns: Vec<_> = targets.iter().map(column).collect();
-            Box::new(NdjsonReader::new(input.text(taken)?, &columns))
+            Box::new(NdjsonReader::new(input.text_at_last(taken)?, &columns))
         }
         FileFormat::Parquet => Box::new(ParquetReader::open(input, Arc::clone(taken))?),
     })

@@ -16,7 +16,7 @@ use super::meta::{self, After};
 use super::session::{Outcome, Session};
 use super::split::{is_blank, split};
 use crate::cli::SqlArguments;
-use crate::client::{connect, quote_name};
+use crate::client::{Notices, connect, quote_name};
 use crate::terminal::note;
 
 const HISTORY_ENTRIES_MAX: usize = 10_000;
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &SqlArguments) -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("start the threads of the connection")?;
-    let connection = runtime.block_on(connect(&arguments.server, "outcrop sql"))?;
+    let connection = runtime.block_on(connect(&arguments.server, "outcrop sql", Notices::Shown))?;
     let mut session = Session::new(connection);
     if !arguments.commands.is_empty() {
         return script(&runtime, &mut session, &arguments.commands.join(";\n"));

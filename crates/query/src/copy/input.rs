@@ -3,15 +3,15 @@
 use std::fmt;
 
 use datafusion::arrow::array::RecordBatch;
-use outcrop_engine::{OnConflict, WriteMode};
+use outcrop_engine::{Commit, OnConflict, RowOutcome, WriteMode};
 use outcrop_types::{Condition, DataType, Error, Result};
 
 use super::options::CopyDirection;
 use super::statement::{CopyStatement, CopySubject, CopyTarget};
-use crate::copy::CopyOptions;
+use crate::copy::{CopyConflict, CopyOptions};
 use crate::dml::{Keep, RowMaker, Target, Writer};
 use crate::result::CommandTag;
-use crate::session::{Owned, Work};
+use crate::session::{Notice, Owned, Work};
 use crate::statement::name_of;
 
 /// A `COPY … FROM STDIN` that takes rows. All of them are committed by [`CopyIn::finish`], or none.
@@ -73,15 +73,19 @@ impl CopyIn {
         Ok(())
     }
 
-    /// Commits the rows: `COPY n`.
+    /// Commits the rows: `COPY n`, with notices of the rows that were skipped.
     ///
     /// # Cancel safety
     /// A commit that has begun goes on without its caller.
-    pub async fn finish(mut self) -> Result<CommandTag> {
+    pub async fn finish(mut self) -> Result<(CommandTag, Vec<Notice>)> {
         let (writer, work) = (self.take()?, self.work.clone());
         let task = Owned::spawn(self.work.database.queries(), async move { writer.commit(&work).await });
         let commit = self.work.cancellation.run(task.join()).await??;
-        Ok(CommandTag::with_rows("COPY", commit.inserted))
+        let notices = match self.options.on_conflict {
+            CopyConflict::Skip => skipped_rows(&commit),
+            CopyConflict::Error | CopyConflict::Replace => Vec::new(),
+        };
+        Ok((CommandTag::with_rows("COPY", commit.inserted + commit.updated), notices))
     }
 
     fn take(&mut self) -> Result<Writer> {
@@ -129,9 +133,52 @@ pub(crate) fn begin_copy_in(work: &Work, copy: &CopyStatement) -> Result<CopyIn>
         .map(|column| (column.name.clone(), column.data_type.clone()))
         .collect();
     let maker = RowMaker::new(work, &target, &positions)?;
-    let writer = Writer::begin(work, &target, WriteMode::Insert(OnConflict::Error), Keep::Counts)?;
+    let (mode, keep) = match options.on_conflict {
+        CopyConflict::Error => (WriteMode::Insert(OnConflict::Error), Keep::Counts),
+        CopyConflict::Skip => (WriteMode::Insert(OnConflict::Nothing), Keep::Rows),
+        CopyConflict::Replace => (WriteMode::Upsert, Keep::Counts),
+    };
+    if options.on_conflict == CopyConflict::Replace && target.schema.primary_key().is_none() {
+        return Err(Error::new(
+            Condition::InvalidColumnReference,
+            format!("table \"{}\" has no primary key by which rows could be replaced", target.schema.name.table),
+        ));
+    }
+    let writer = Writer::begin(work, &target, mode, keep)?;
     let table = target.schema.name.table.clone();
     Ok(CopyIn { table, columns, options, work: work.clone(), maker, writer: Some(writer) })
+}
+
+/// Longest list of rows in one notice: clients get texts of at most 4,096 characters.
+const ROWS_TEXT_MAX: usize = 2_000;
+
+/// `skipped rows 3, 7-9: their keys are there already`; rows are counted from 1, and no row is left out.
+fn skipped_rows(commit: &Commit) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    let mut rows = String::new();
+    let mut tell = |rows: &mut String| {
+        if !rows.is_empty() {
+            let text = format!("skipped rows {rows}: their keys are there already");
+            notices.push(Notice::new(Condition::UniqueViolation.sqlstate(), text));
+            rows.clear();
+        }
+    };
+    let mut number = 0_usize;
+    for run in commit.outcomes.chunk_by(|a, b| (*a == RowOutcome::Skipped) == (*b == RowOutcome::Skipped)) {
+        let (first, last) = (number + 1, number + run.len());
+        number = last;
+        if run.first() != Some(&RowOutcome::Skipped) {
+            continue;
+        }
+        if rows.len() > ROWS_TEXT_MAX {
+            tell(&mut rows);
+        }
+        let separator = if rows.is_empty() { "" } else { ", " };
+        let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        rows.push_str(&format!("{separator}{range}"));
+    }
+    tell(&mut rows);
+    notices
 }
 
 /// 0A000 for files and programs of the server.

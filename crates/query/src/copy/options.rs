@@ -25,6 +25,18 @@ pub enum CopyHeader {
     Match,
 }
 
+/// What COPY FROM does with a row whose key is there already. The option `ON_CONFLICT` is Outcrop's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CopyConflict {
+    /// 23505, and nothing is applied.
+    #[default]
+    Error,
+    /// The row there stays, and of two rows of the COPY the first; a notice tells which rows were skipped.
+    Skip,
+    /// The row there is replaced as a whole, and of two rows of the COPY the last stays, as with documents over REST.
+    Replace,
+}
+
 /// The format of COPY data, every field valid for the format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyOptions {
@@ -46,6 +58,8 @@ pub struct CopyOptions {
     pub force_not_null: Vec<usize>,
     /// Columns whose quoted CSV input may be NULL.
     pub force_null: Vec<usize>,
+    /// Rows whose key is there already (COPY FROM only).
+    pub on_conflict: CopyConflict,
 }
 
 /// Which way rows go: some options have one direction.
@@ -72,6 +86,7 @@ impl CopyOptions {
             force_quote: Vec::new(),
             force_not_null: Vec::new(),
             force_null: Vec::new(),
+            on_conflict: CopyConflict::Error,
         }
     }
 
@@ -153,6 +168,18 @@ impl CopyOptions {
                         unsupported("COPY knows no encoding but UTF-8").with_hint("Convert the data to UTF-8 first.")
                     );
                 }
+            }
+            "on_conflict" => {
+                one_way("ON_CONFLICT", CopyDirection::From)?;
+                self.on_conflict = match option.text()?.to_ascii_lowercase().as_str() {
+                    "error" => CopyConflict::Error,
+                    "skip" => CopyConflict::Skip,
+                    "replace" => CopyConflict::Replace,
+                    other => {
+                        return Err(invalid(format!("COPY ON_CONFLICT \"{other}\" not recognized"))
+                            .with_hint("It is error, skip or replace."));
+                    }
+                };
             }
             // Every COPY here is one commit; there is nothing to freeze.
             "freeze" => one_way("FREEZE", CopyDirection::From)?,

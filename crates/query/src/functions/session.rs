@@ -77,14 +77,14 @@ pub(super) fn functions() -> Vec<RowFunction> {
             match session_of(session)?.view.settings.get(&setting.to_lowercase()) {
                 Some(value) => Ok(text(value)),
                 None if missing_ok => Ok(text_or_null(None)),
-                None => Err(unrecognized(&setting)),
+                None => Err(unrecognized(setting)),
             }
         }),
         // Alone in a SELECT it sets (`session::control`); beside other columns it could only when it is planned.
         of("set_config", DataType::Text, &[3], |args, session| {
             let setting = text_arg(args, 0).unwrap_or_default();
             if !session_of(session)?.view.settings.contains_key(&setting.to_lowercase()) {
-                return Err(unrecognized(&setting));
+                return Err(unrecognized(setting));
             }
             Err(Error::new(Condition::FeatureNotSupported, "set_config is supported only as the whole of a SELECT")
                 .with_hint("Call it alone and with constants, or use SET."))

@@ -41,7 +41,7 @@ async fn rows_are_visible_together_after_the_end() {
     copy.push(batch(&copy, 0..1000)).await.unwrap();
     copy.push(batch(&copy, 1000..2500)).await.unwrap();
     assert_eq!(reader.rows("select count(*) from t").await, ["0"]);
-    assert_eq!(copy.finish().await.unwrap().to_string(), "COPY 2500");
+    assert_eq!(copy.finish().await.unwrap().0.to_string(), "COPY 2500");
     assert_eq!(reader.rows("select count(*), sum(id), min(extra), max(name) from t").await, ["2500|3123750|7|n999"]);
 }
 

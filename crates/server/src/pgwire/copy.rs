@@ -7,6 +7,7 @@ use outcrop_types::{Condition, Error, Result};
 use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 
 use super::connection::{Connection, Stop, watched};
+use super::fields::notice_response;
 use super::frame::Incoming;
 use super::frontend::Frontend;
 use super::wire_type::cells;
@@ -55,7 +56,10 @@ impl Connection {
         if let Some(batch) = decoder.finish()? {
             Box::pin(watched(&mut self.reader, copy.push(batch))).await??;
         }
-        let tag = Box::pin(watched(&mut self.reader, copy.finish())).await??;
+        let (tag, notices) = Box::pin(watched(&mut self.reader, copy.finish())).await??;
+        for notice in &notices {
+            self.outbox.put(&notice_response(notice))?;
+        }
         self.complete(tag.to_string())
     }
 

@@ -101,11 +101,6 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, FailureType::NotFound, message)
     }
 
-    /// 501.
-    pub(super) fn not_implemented(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, FailureType::NotImplementedYet, message)
-    }
-
     pub(super) fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
@@ -137,12 +132,22 @@ impl Failure {
         self.status
     }
 
+    #[cfg(test)]
     pub(super) fn kind(&self) -> FailureType {
         self.kind
     }
 
     pub(super) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The error inside of an answer: Rockset's `QueryError`.
+    pub(super) fn to_query_error(&self) -> JsonValue {
+        serde_json::json!({
+            "type": self.kind.name(),
+            "message": self.message,
+            "status_code": self.status.as_u16(),
+        })
     }
 
     /// The error as a JSON object: Rockset's `ErrorModel`, with `code`, `detail`, `hint` and `sqlstate` more.

@@ -31,6 +31,8 @@ pub(crate) struct RestServices {
     pub(crate) hosts: Vec<String>,
     pub(crate) limits: RestLimits,
     pub(super) body_memory: BodyMemory,
+    /// Asynchronous queries and results in pages.
+    pub(super) kept: queries::KeptQueries,
     /// Sessions of the PostgreSQL protocol, for the metrics.
     pub(crate) registry: Arc<Registry>,
     pub(crate) shutdown: CancellationToken,
@@ -65,7 +67,17 @@ impl RestServices {
         shutdown: CancellationToken,
     ) -> Self {
         let body_memory = BodyMemory::new(limits.body_memory_bytes);
-        Self { database, env, access, hosts: Vec::new(), limits, body_memory, registry, shutdown }
+        Self {
+            database,
+            env,
+            access,
+            hosts: Vec::new(),
+            limits,
+            body_memory,
+            kept: queries::KeptQueries::default(),
+            registry,
+            shutdown,
+        }
     }
 
     /// Host names that requests may name.
@@ -96,7 +108,9 @@ pub(super) fn router(services: Arc<RestServices>) -> Router {
     Router::new()
         .route("/", get(greet))
         .route("/metrics", get(metrics::metrics))
-        .route("/v1/orgs/self/queries", post(queries::query))
+        .route("/v1/orgs/self/queries", post(queries::query).get(queries::list))
+        .route("/v1/orgs/self/queries/{id}", get(queries::info).delete(queries::cancel))
+        .route("/v1/orgs/self/queries/{id}/pages", get(queries::pages))
         .route("/v1/orgs/self/ws", get(collections::list_workspaces))
         .route("/v1/orgs/self/collections", get(collections::list_all))
         .route("/v1/orgs/self/ws/{workspace}/collections", get(collections::list))

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures::{SinkExt as _, TryStreamExt as _};
 use tokio_postgres::{Client, Error};
 
+use crate::raw::{RawClient, field};
 use crate::support::{TestServer, refusal, text_rows};
 
 async fn copy_in(client: &Client, sql: &str, pieces: &[&str]) -> Result<u64, Error> {
@@ -97,4 +98,42 @@ async fn unknown_formats_are_refused() {
     client.batch_execute("create table t (id int primary key)").await.unwrap();
     assert_eq!(refusal(&client, "copy t to stdout with (format binary)").await.code().code(), "0A000");
     assert_eq!(refusal(&client, "copy nowhere from stdin").await.code().code(), "42P01");
+}
+
+#[tokio::test]
+async fn rows_whose_keys_are_there_are_skipped_or_replaced_as_asked() {
+    let server = TestServer::start();
+    let mut client = RawClient::start(&server);
+    client.query("create table t (id int primary key, name text default 'none', n int)");
+    client.query("insert into t values (1, 'one', 1), (2, 'two', 2)");
+    let mut copy = |sql: &str, data: &str| {
+        client.send(b'Q', format!("{sql}\0").as_bytes());
+        assert_eq!(client.read().unwrap().0, b'G');
+        client.send(b'd', data.as_bytes());
+        client.send(b'c', b"");
+        let messages = client.until_ready();
+        let notices = messages.iter().filter(|(kind, _)| *kind == b'N');
+        let notices: Vec<_> =
+            notices.map(|(_, body)| (field(body, b'C').unwrap(), field(body, b'M').unwrap())).collect();
+        let tag =
+            messages.iter().find(|(kind, _)| *kind == b'C').map(|(_, body)| String::from_utf8_lossy(body).into_owned());
+        (tag.unwrap_or_default(), notices)
+    };
+    let skipped = |rows: &str| ("23505".to_owned(), format!("skipped rows {rows}: their keys are there already"));
+    let sql = "copy t (id, n) from stdin with (on_conflict skip)";
+    assert_eq!(copy(sql, "3\t3\n1\t9\n2\t9\n4\t4\n3\t9\n5\t5\n"), ("COPY 3\0".to_owned(), vec![skipped("2-3, 5")]));
+    assert_eq!(copy(sql, "6\t6\n"), ("COPY 1\0".to_owned(), vec![]));
+    let sql = "copy t (id, n) from stdin with (on_conflict replace)";
+    assert_eq!(copy(sql, "1\t7\n7\t7\n1\t8\n").1, []);
+    let client = server.connect().await;
+    let rows = text_rows(&client, "select id, name, n from t where id in (1, 2, 3, 7) order by id").await;
+    assert_eq!(rows, ["1|none|8", "2|two|2", "3|none|3", "7|none|7"]);
+    client.batch_execute("create table keyless (n int)").await.unwrap();
+    for (sql, code) in [
+        ("copy keyless from stdin with (on_conflict replace)", "42P10"),
+        ("copy t from stdin with (on_conflict whatever)", "22023"),
+        ("copy t to stdout with (on_conflict skip)", "42601"),
+    ] {
+        assert_eq!(refusal(&client, sql).await.code().code(), code, "{sql}");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use outcrop_types::DataType;
 
 use crate::cli::FileFormat;
-use crate::load::copy::{column_of, row_of};
+use crate::load::copy::{column_of, row_of, skipped_rows};
 use crate::load::plan::Plan;
 use crate::load::progress::line;
 use crate::load::sample::{FileColumn, Sample};
@@ -72,7 +72,10 @@ fn columns_of_a_file_go_to_columns_of_a_table_by_name() {
         &["id".to_owned()],
     )
     .unwrap();
-    assert_eq!(plan.copy_sql(&TableName::parse("t").unwrap()), "COPY t (n, id) FROM STDIN");
+    let (name, sql) = (TableName::parse("t").unwrap(), "COPY t (n, id) FROM STDIN WITH (ON_CONFLICT skip)");
+    assert_eq!(plan.copy_sql(&name, false), sql);
+    let missing = plan.check_upsert().unwrap_err().to_string();
+    assert!(missing.contains("no column \"d\""), "{missing}");
     let refused = |names: &[&str], key: &[String]| {
         let columns: Vec<_> = names.iter().map(|name| (*name, DataType::Int8)).collect();
         Plan::append(&sample(&columns), FileFormat::Csv, table(), key).unwrap_err().to_string()
@@ -87,7 +90,8 @@ fn columns_of_a_file_go_to_columns_of_a_table_by_name() {
 fn later_lines_may_have_members_that_the_sample_has_not() {
     let plan = Plan::append(&sample(&[("id", DataType::Int8)]), FileFormat::Ndjson, table(), &[]).unwrap();
     // Columns with a default are left to it.
-    assert_eq!(plan.copy_sql(&TableName::parse("t").unwrap()), "COPY t (id, n) FROM STDIN");
+    let sql = "COPY t (id, n) FROM STDIN WITH (ON_CONFLICT replace)";
+    assert_eq!(plan.copy_sql(&TableName::parse("t").unwrap(), true), sql);
 }
 
 #[test]
@@ -100,8 +104,14 @@ fn the_row_that_an_error_names_is_found() {
 }
 
 #[test]
+fn the_rows_that_a_notice_names_are_found() {
+    assert_eq!(skipped_rows("skipped rows 3, 7-9: their keys are there already"), [2..3, 6..9]);
+    assert!(skipped_rows("something else, 1-2").is_empty());
+}
+
+#[test]
 fn progress_tells_how_far_and_how_fast() {
     let text = line(1_500_000, 51_000_000, 100_000_000, Duration::from_secs(10));
     assert_eq!(text, "[############             ]  51 %  1,500,000 rows  150,000 rows/s  5.1 MB/s");
-    assert!(line(0, 0, 0, Duration::ZERO).contains("100 %"));
+    assert_eq!(line(10, 2_000_000, 0, Duration::from_secs(1)), "10 rows  10 rows/s  2.0 MB/s", "of a pipe");
 }

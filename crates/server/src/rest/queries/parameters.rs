@@ -87,13 +87,11 @@ fn json_value(raw: &RawValue, data_type: &DataType) -> OutcropResult<Value> {
             }
             parse(&string)
         }
-        Some(b'[') => match data_type {
-            DataType::Array(item) => {
-                let items: Vec<Box<RawValue>> = serde_json::from_str(json).map_err(unreadable)?;
-                items.iter().map(|raw| json_value(raw, item)).collect::<OutcropResult<_>>().map(Value::Array)
-            }
-            _ => parse(json),
-        },
+        Some(b'[') => {
+            let DataType::Array(item) = data_type else { return parse(json) };
+            let items: Vec<Box<RawValue>> = serde_json::from_str(json).map_err(unreadable)?;
+            items.iter().map(|raw| json_value(raw, item)).collect::<OutcropResult<_>>().map(Value::Array)
+        }
         Some(b'{') => match serde_json::from_str::<Wrapped>(json) {
             Ok(wrapped) if !wrapped.__rockset_type.is_empty() => json_value(&wrapped.value, data_type),
             Ok(_) | Err(_) => parse(json),

@@ -7,12 +7,31 @@ use serde_json::value::RawValue;
 #[derive(Debug, Deserialize)]
 pub(super) struct QueryRequest {
     pub(super) sql: QuerySql,
-    /// `true` asks for an answer before the result is there, which Outcrop does not do.
+    /// `true` asks for an answer before the result is there.
     #[serde(default, rename = "async")]
     pub(super) is_async: Option<bool>,
+    /// How long the answer to an asynchronous query may wait for its end.
+    #[serde(default)]
+    pub(super) async_options: Option<AsyncOptions>,
+    /// Most rows of the first answer; the others come in pages.
+    #[serde(default)]
+    pub(super) max_initial_results: Option<usize>,
     /// Longest that the statement may run.
     #[serde(default)]
     pub(super) timeout_ms: Option<u64>,
+}
+
+/// Rockset's `AsyncQueryOptions`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct AsyncOptions {
+    #[serde(default)]
+    pub(super) client_timeout_ms: Option<u64>,
+    /// Deprecated there; the one of the request wins.
+    #[serde(default)]
+    pub(super) timeout_ms: Option<u64>,
+    /// Likewise.
+    #[serde(default)]
+    pub(super) max_initial_results: Option<usize>,
 }
 
 /// The statement.

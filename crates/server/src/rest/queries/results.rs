@@ -1,7 +1,5 @@
 //! The body of an answer, written while the rows arrive.
 
-#![allow(clippy::indexing_slicing, reason = "assigning to a key of a JSON object inserts it")]
-
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +52,56 @@ impl Results {
             let chunk = state.next().await?;
             Some((Ok(Bytes::from(chunk)), state))
         })
+    }
+}
+
+impl Results {
+    /// Gives all rows as JSON objects, one at a time; returns the other members of the answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the query.
+    pub(super) async fn drain(
+        mut self,
+        settings: TextSettings,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<JsonValue, Failure> {
+        let writer = RowWriter::new(self.rows.columns(), settings);
+        let mut next = self.first.take();
+        let mut written = 0;
+        let mut text = Vec::new();
+        let is_full = |written: u64| self.row_limit.is_some_and(|limit| written >= limit);
+        while !is_full(written) {
+            let batch = match next.take() {
+                Some(batch) => batch,
+                None => match self.rows.next().await {
+                    Some(batch) => batch?,
+                    None => break,
+                },
+            };
+            let cells = writer.cells(&batch)?;
+            for row in 0..batch.num_rows() {
+                if is_full(written) {
+                    break;
+                }
+                text.clear();
+                writer.write(&cells, row, &mut text);
+                take(&text)?;
+                written += 1;
+            }
+        }
+        Ok(self.tail(written))
+    }
+
+    /// The members that follow so many rows.
+    fn tail(&self, written: u64) -> JsonValue {
+        let elapsed = self.services.env.clock.monotonic().saturating_sub(self.started);
+        let position = self.session.commit_seq().to_string();
+        let mut tail = trailer(self.rows.columns(), &self.collections, elapsed, &position);
+        set(&mut tail, "results_total_doc_count", written);
+        if self.writes {
+            set(&mut tail, "last_offset", position);
+        }
+        tail
     }
 }
 
@@ -128,22 +176,10 @@ impl Body {
 
     /// What follows the rows. The status line is long gone, so an error is told in the body.
     fn end(&mut self, mut out: Vec<u8>, error: Option<Error>) -> Vec<u8> {
-        let results = &self.results;
-        let elapsed = results.services.env.clock.monotonic().saturating_sub(results.started);
-        let position = results.session.commit_seq().to_string();
-        let mut tail = trailer(results.rows.columns(), &results.collections, elapsed, &position);
-        tail["results_total_doc_count"] = self.written.into();
-        if results.writes {
-            tail["last_offset"] = position.into();
-        }
+        let mut tail = self.results.tail(self.written);
         if let Some(error) = error {
-            let failure = Failure::from(error);
-            tail["status"] = "ERROR".into();
-            tail["query_errors"] = json!([{
-                "type": failure.kind().name(),
-                "message": failure.message(),
-                "status_code": failure.status().as_u16(),
-            }]);
+            set(&mut tail, "status", "ERROR");
+            set(&mut tail, "query_errors", json!([Failure::from(error).to_query_error()]));
         }
         out.extend_from_slice(b"],");
         // The members of the object, without its opening brace.
@@ -171,6 +207,13 @@ pub(super) fn trailer(
         "commit_seq": position,
         "status": "COMPLETED",
     })
+}
+
+/// Sets a member of an object.
+pub(super) fn set(object: &mut JsonValue, name: &str, value: impl Into<JsonValue>) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value.into());
+    }
 }
 
 /// COPY has no place in HTTP.
