@@ -128,7 +128,7 @@ fn written_job(engine: &Engine, table: TableId) -> RewriteJob {
     let state = crate::commit::only_shard(pin.version().tables.get(&table).unwrap()).unwrap();
     let inputs: Vec<UnitId> = state.segments().map(|view| view.segment.unit()).collect();
     assert_eq!(inputs.len(), 2);
-    let mut job = RewriteJob::new(engine.node(), &pin, table, &inputs).unwrap();
+    let mut job = RewriteJob::new(engine.node(), &pin, table, &inputs).unwrap().unwrap();
     while !job.is_written() {
         assert!(matches!(job.step().unwrap(), JobStep::More));
     }

@@ -198,11 +198,6 @@ impl StatementContext {
         Arc::clone(self.state.runtime_env())
     }
 
-    /// Memory and spill files of queries.
-    pub(crate) fn runtime(&self) -> Arc<RuntimeEnv> {
-        Arc::clone(self.state.runtime_env())
-    }
-
     fn plan_rewritten(&self, query: &ast::Query, parameters: &[Option<DataType>]) -> Result<LogicalPlan> {
         let names = Names::new(self).repeating_rows(dialect::repeats_rows(query));
         let planner = SqlToRel::new_with_options(&names, self.parser_options());
