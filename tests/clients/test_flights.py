@@ -30,7 +30,6 @@ FLUSH_ROWS = 500
 SINGLE_COMMIT_ROWS = 2_000
 FLUSH_SECONDS_MAX = 60
 # Each segment has one such file.
-SEGMENTS = "segments/*.meta"
 # The same rows counted in different ways within one statement, so by one snapshot (Q1).
 COUNTS = """SELECT (SELECT count(*) FROM flights), (SELECT sum(n) FROM (SELECT origin, count(*) AS n FROM flights GROUP BY origin) AS o),
                    (SELECT count(*) FROM flights WHERE month <= 6) + (SELECT count(*) FROM flights WHERE month > 6)"""
@@ -76,14 +75,14 @@ def test_many_flushes(new_server: Callable[..., OutcropServer], files: dict[str,
     with serving(server):
         server.load(part, "flights", KEY)
         server.stop()
-        loaded = set(server.data.glob(SEGMENTS))
         server.environment = {"OUTCROP_ENGINE_FLUSH_ROWS_MAX": str(FLUSH_ROWS)}
         server.start()
         change(server, changes)
         changes.apply_to_oracle(oracle)
         assert_same_table(server, oracle, tmp_path, "after the changes")
-        flushed = set(server.data.glob(SEGMENTS)) - loaded
-        assert len(flushed) >= FLUSHES_MIN, f"{len(flushed)} new segments: the rows hardly left the memtable"
+        # Compaction leaves few segments, so files tell nothing.
+        flushes = server.metric("outcrop_flushes_total")
+        assert flushes >= FLUSHES_MIN, f"{flushes} flushes: the rows hardly left the memtable"
         server.kill9()
         server.start()
         assert_same_table(server, oracle, tmp_path, "after kill -9")
@@ -130,7 +129,8 @@ def load(server: Server, files: dict[str, Path]) -> None:
                 [table],
             ).fetchall()
             long_names = {"timestamptz": "timestamp with time zone"}
-            assert found == [(name, long_names.get(kind, kind)) for name, kind in columns.items()], table
+            kinds = {name: kind.partition("(")[0] for name, kind in columns.items()}
+            assert found == [(name, long_names.get(kind, kind)) for name, kind in kinds.items()], table
 
 
 def ask(server: Server, oracle: Oracle, stage: str, *, are_known: bool = False, only: frozenset[str] | None = None) -> None:
@@ -245,12 +245,11 @@ def flush(server: Server) -> None:
     if not isinstance(server, OutcropServer):
         server.sql("CHECKPOINT")
         return
-    before = set(server.data.glob(SEGMENTS))
     server.stop()
     server.environment = {"OUTCROP_ENGINE_FLUSH_AGE_MAX": "100ms"}
     server.start()
     deadline = time.monotonic() + FLUSH_SECONDS_MAX
-    while set(server.data.glob(SEGMENTS)) <= before:
+    while server.metric("outcrop_memtable_bytes") > 0:
         assert time.monotonic() < deadline, "nothing was flushed"
         time.sleep(0.1)
     server.environment = {}

@@ -38,7 +38,7 @@ pub use clock::Clock;
 pub use disk::{DirEntry, DirLock, Disk, File, FileName, InvalidFileName, is_out_of_handles};
 pub use rng::Rng;
 pub use sim::{DiskImage, FaultKind, Operation, OperationClass, Sim};
-pub use tasks::{Signal, Step, TaskHandle, Tasks, Worker};
+pub use tasks::{Signal, Step, TaskHandle, Tasks, Thread, Worker};
 
 /// The world as the rest of the system sees it. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]

@@ -31,6 +31,17 @@ pub enum Step {
     Stop,
 }
 
+/// Names the thread that runs: what is called back on it must not wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thread(std::thread::ThreadId);
+
+impl Thread {
+    /// The one that asks.
+    pub fn current() -> Self {
+        Self(std::thread::current().id())
+    }
+}
+
 /// Runs workers and lets callers wait for them.
 pub trait Tasks: Send + Sync + Debug {
     /// Starts a worker, which runs until it says [`Step::Stop`] or its handle goes.

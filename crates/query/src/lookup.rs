@@ -43,7 +43,7 @@ impl KeyLookup {
         }
         let key = key_expressions(work, &target, Some(selection))?;
         // Names that the binder does not know, such as whole rows, are the planner's.
-        let (selection, items) = bind(work, &target, selection, items, &planned.parameters).ok()?;
+        let (selection, items) = bind(work, &target, selection, &items, &planned.parameters).ok()?;
         let columns = planned.columns.clone();
         Some(Self { target, key, selection, items, columns, time_zone: work.view().time_zone.clone() })
     }
@@ -100,7 +100,7 @@ fn bind(
     work: &Work,
     target: &Target,
     selection: &ast::Expr,
-    items: Vec<ast::Expr>,
+    items: &[ast::Expr],
     types: &[DataType],
 ) -> Result<(BoundExpressions, BoundExpressions)> {
     let given: Vec<(DataType, Value)> = types.iter().map(|data_type| (data_type.clone(), Value::Null)).collect();

@@ -18,9 +18,11 @@ pub(crate) fn io_error(verb: &str, file: impl fmt::Display, error: io::Error) ->
 
 /// What kind of refusal it is: after lack of space or of open files everything else is as it was.
 pub(crate) fn condition_of(error: &io::Error) -> Condition {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Condition::DiskFull,
-        _ if is_out_of_handles(error) => Condition::InsufficientResources,
-        _ => Condition::IoError,
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        Condition::DiskFull
+    } else if is_out_of_handles(error) {
+        Condition::InsufficientResources
+    } else {
+        Condition::IoError
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn verify(env: &Env, dir: &str, meta: &SegmentMeta) -> Result<()> {
     for (index, file) in data.enumerate() {
         verify_columns(meta, file, index, &files)?;
     }
-    verify_seqs(&stored, &files)
+    verify_seqs(meta, &files)
 }
 
 /// Decodes the columns of one file and compares their zone maps.

@@ -55,6 +55,8 @@ pub struct ServerConfig {
     pub startup_timeout: Duration,
     /// Prepared statements that one session may keep, and portals. Default 10,000.
     pub prepared_max: usize,
+    /// Memory for the statements and portals that one session keeps by name, estimated. Default 256 MiB.
+    pub session_bytes_max: usize,
     /// How long running statements may go on after [`RunningServer::shutdown`]. Default 30 s.
     pub drain_timeout: Duration,
     /// Threads of the network's runtime. Default 2.
@@ -79,6 +81,7 @@ impl ServerConfig {
             message_bytes_max: 64 << 20,
             startup_timeout: Duration::from_secs(60),
             prepared_max: 10_000,
+            session_bytes_max: 256 << 20,
             drain_timeout: Duration::from_secs(30),
             network_threads: 2,
         }
@@ -127,8 +130,6 @@ impl Server {
         let registry = Registry::new(config.connections_max);
         let access = Access::new(config.authentication, config.tls.as_ref());
         let shutdown = CancellationToken::new();
-        let mut secret = [0; 32];
-        env.rng.fill(&mut secret);
         let connections = TaskTracker::new();
         if let Some((listener, _)) = http {
             let limits = RestLimits {
@@ -153,9 +154,9 @@ impl Server {
                 message_bytes_max: config.message_bytes_max,
                 startup_timeout: config.startup_timeout,
                 prepared_max: config.prepared_max,
+                session_bytes_max: config.session_bytes_max,
             },
             registry: Arc::clone(&registry),
-            secret,
             shutdown: shutdown.clone(),
         });
         let sockets = Arc::new(Semaphore::new(config.connections_max.saturating_add(REFUSALS_MAX)));

@@ -32,8 +32,8 @@ COLUMNS = {
     "airports": {
         "faa": "text",
         "name": "text",
-        "lat": "double precision",
-        "lon": "double precision",
+        "lat": "numeric(38,15)",
+        "lon": "numeric(38,15)",
         "alt": "bigint",
         "tz": "bigint",
         "dst": "text",

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -195,6 +196,12 @@ class OutcropServer(Server):
     @property
     def http_address(self) -> str:
         return f"127.0.0.1:{self.http_port}"
+
+    def metric(self, name: str) -> int:
+        """The value of a metric without labels."""
+        with urllib.request.urlopen(f"http://{self.http_address}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
     def run(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         """Runs another command of the binary to its end."""

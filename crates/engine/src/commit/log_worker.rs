@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use outcrop_env::{Step, Worker};
+use outcrop_env::{Step, Thread, Worker};
 use outcrop_log::Log;
 use outcrop_types::{CommitSeq, Result};
 use parking_lot::Mutex;
@@ -25,7 +24,7 @@ pub(crate) struct LogRequests {
     /// And the log says so.
     finished: AtomicBool,
     /// The thread that calls those who wait for commits, while it does.
-    answering: Mutex<Option<ThreadId>>,
+    answering: Mutex<Option<Thread>>,
 }
 
 /// While it lives, the log worker cannot do anything else.
@@ -44,13 +43,13 @@ impl LogRequests {
     }
 
     fn answering(&self) -> Answering<'_> {
-        *self.answering.lock() = Some(thread::current().id());
+        *self.answering.lock() = Some(Thread::current());
         Answering(self)
     }
 
     /// Whether the caller is called by the log worker, and so must not wait for it.
     pub(crate) fn is_called_by_worker(&self) -> bool {
-        *self.answering.lock() == Some(thread::current().id())
+        *self.answering.lock() == Some(Thread::current())
     }
 
     /// Asks to write down, durably, what is durable: the engine closes.

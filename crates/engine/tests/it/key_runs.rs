@@ -8,16 +8,22 @@ use outcrop_types::{Condition, DataType, RowAddress, TableId, TableName, UnitId,
 
 use crate::support::*;
 
-/// Flushes of 50 rows, so that there are many runs.
+/// Flushes of 50 rows, so that there are many runs; no compaction, which would leave few segments.
+fn options() -> EngineOptions {
+    let mut options = tiny();
+    options.compaction_in_background = false;
+    options
+}
+
 fn open(seed: u64) -> (Env, Sim, Engine, TableId) {
     let (env, sim) = Env::simulated(seed);
-    let engine = Engine::open(&env, tiny()).unwrap();
+    let engine = Engine::open(&env, options()).unwrap();
     let table = create(&engine, keyed("t"));
     (env, sim, engine, table)
 }
 
 fn reopen(env: &Env) -> Engine {
-    Engine::open(env, tiny()).unwrap()
+    Engine::open(env, options()).unwrap()
 }
 
 /// A closed database of 40 rows in one segment.
@@ -257,7 +263,7 @@ fn check_finds_rows_that_the_index_does_not_have_and_keys_that_share_a_hash() {
 
 /// Flushes, merges and checkpoints. Returns how many rows were acknowledged.
 fn live(env: &Env) -> outcrop_types::Result<i64> {
-    let engine = Engine::open(env, tiny())?;
+    let engine = Engine::open(env, options())?;
     engine.ddl(outcrop_engine::Ddl::CreateTable(keyed("t"))).wait()?;
     let table = engine.snapshot().catalog().table(&TableName::new("commons", "t")).unwrap().id;
     let mut acknowledged = 0;

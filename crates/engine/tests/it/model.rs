@@ -273,8 +273,7 @@ impl World {
         let scanned = try_scan(snapshot, self.table())?;
         let rows: Vec<Row> = scanned.iter().map(|(_, row)| row.clone()).collect();
         assert_same_rows(&format!("at {seq}"), &self.model.rows_at(self.table(), seq), &rows);
-        check_keys_of(snapshot, self.table(), &scanned);
-        Ok(())
+        Ok(check_keys_of(snapshot, self.table(), &scanned)?)
     }
 }
 

@@ -107,7 +107,7 @@ impl Applied {
                 Answer::One(ScalarValue::Boolean(Some(found != negated)))
             }
             Question::In { .. } => among(&run(plan, None, options).await?)?,
-            Question::Rows => Answer::One(rows(run(plan, None, options).await?, &rows_fields(&self.subquery))?),
+            Question::Rows => Answer::One(rows(&run(plan, None, options).await?, &rows_fields(&self.subquery))?),
         };
         let mut answers = self.answers.lock();
         if answers.len() >= ANSWERS_MAX {
@@ -175,7 +175,7 @@ fn rows_type(subquery: &LogicalPlan) -> ArrowType {
 }
 
 /// The rows as one list; NULL without rows, which UNNEST turns into none, or into a row of NULLs for a LEFT JOIN.
-fn rows(rows: RecordBatch, fields: &Fields) -> Result<ScalarValue> {
+fn rows(rows: &RecordBatch, fields: &Fields) -> Result<ScalarValue> {
     let item = Arc::new(Field::new_list_field(ArrowType::Struct(fields.clone()), true));
     if rows.num_rows() == 0 {
         return ScalarValue::try_from(&ArrowType::List(item));

@@ -16,7 +16,10 @@ pub(crate) async fn drop_objects(work: &Work, sql: &ast::Statement) -> Result<Ou
     #[expect(clippy::wildcard_enum_match_arm, reason = "everything else is refused by name")]
     match object_type {
         ast::ObjectType::Table => drop_tables(work, names, *if_exists).await,
-        ast::ObjectType::Schema => drop_schemas(work, names, *if_exists, *cascade).await,
+        ast::ObjectType::Schema => {
+            drop_schemas(work, names, *if_exists, if *cascade { Dependents::Dropped } else { Dependents::Refused })
+                .await
+        }
         other => Err(Error::new(Condition::FeatureNotSupported, format!("DROP {other} is not supported"))),
     }
 }
@@ -47,7 +50,12 @@ async fn drop_tables(work: &Work, names: &[ast::ObjectName], if_exists: bool) ->
     Ok(outcome)
 }
 
-async fn drop_schemas(work: &Work, names: &[ast::ObjectName], if_exists: bool, cascade: bool) -> Result<Outcome> {
+async fn drop_schemas(
+    work: &Work,
+    names: &[ast::ObjectName],
+    if_exists: bool,
+    dependents: Dependents,
+) -> Result<Outcome> {
     let mut outcome = Outcome::new(Execution::Done(CommandTag::new("DROP SCHEMA")));
     let catalog = work.snapshot.catalog();
     let mut found = Vec::new();
@@ -70,12 +78,23 @@ async fn drop_schemas(work: &Work, names: &[ast::ObjectName], if_exists: bool, c
             found.push(name);
         }
     }
-    let drop: fn(String) -> Ddl = if cascade { Ddl::DropSchemaCascade } else { Ddl::DropSchema };
+    let drop: fn(String) -> Ddl = match dependents {
+        Dependents::Dropped => Ddl::DropSchemaCascade,
+        Dependents::Refused => Ddl::DropSchema,
+    };
     commit(work, found.into_iter().map(drop).collect()).await?;
-    if cascade {
+    if dependents == Dependents::Dropped {
         outcome.notices.extend(cascades(&dropped_with_them));
     }
     Ok(outcome)
+}
+
+/// What becomes of the tables in a schema that goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dependents {
+    Dropped,
+    /// RESTRICT: the schema stays as long as there are any.
+    Refused,
 }
 
 /// Says what went with a schema.

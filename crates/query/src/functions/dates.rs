@@ -32,7 +32,7 @@ pub(super) fn functions() -> Vec<RowFunction> {
     vec![
         of("to_char", DataType::Text, &[2], |args, session| {
             if let Some(value) = args.first()
-                && !matches!(value, ScalarValue::Null | ScalarValue::Date32(_) | ScalarValue::TimestampMicrosecond(..))
+                && !matches!(value.data_type(), ArrowType::Null | ArrowType::Date32 | ArrowType::Timestamp(..))
             {
                 return Err(Error::new(Condition::FeatureNotSupported, "to_char takes dates and timestamps only")
                     .with_hint("Numbers become text by a cast; round() gives them their digits."));
@@ -40,8 +40,8 @@ pub(super) fn functions() -> Vec<RowFunction> {
             let (Some(us), Some(format)) = (args.first().and_then(micros_of), text_arg(args, 1)) else {
                 return Ok(text_or_null(None));
             };
-            let us = match args.first() {
-                Some(ScalarValue::TimestampMicrosecond(_, Some(_))) => session_zone(session)?.to_local(us),
+            let us = match args.first().map(ScalarValue::data_type) {
+                Some(ArrowType::Timestamp(_, Some(_))) => session_zone(session)?.to_local(us),
                 _ => us,
             };
             Ok(text_or_null(DateTime::from_timestamp_micros(us).map(|time| to_char(&time.naive_utc(), format))))

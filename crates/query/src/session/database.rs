@@ -25,6 +25,8 @@ pub struct DatabaseOptions {
     pub target_partitions: usize,
     /// Longest that a statement may run where the session does not say. Default: for ever.
     pub statement_timeout: Option<Duration>,
+    /// Memory for the statements that one session keeps by `PREPARE`, estimated. Default 256 MiB.
+    pub session_bytes_max: usize,
     /// What `server_version` reports. Default `15.0 (Outcrop <version>)`.
     pub server_version: String,
 }
@@ -37,6 +39,7 @@ impl Default for DatabaseOptions {
             spill_bytes_max: 64 << 30,
             target_partitions: 0,
             statement_timeout: None,
+            session_bytes_max: 256 << 20,
             server_version: concat!("15.0 (Outcrop ", env!("CARGO_PKG_VERSION"), ")").to_owned(),
         }
     }

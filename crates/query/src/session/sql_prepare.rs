@@ -98,6 +98,16 @@ impl Session {
             .collect::<Result<Vec<Option<DataType>>>>()?;
         let statement = whole.inner(inner.clone());
         let prepared = Box::pin(self.prepare(statement, &types)).await?;
+        let kept = self.statements.values().map(Prepared::estimated_bytes).fold(0, usize::saturating_add);
+        let room = self.database.options().session_bytes_max.saturating_sub(kept);
+        let needed = prepared.estimated_bytes();
+        if needed > room {
+            let detail =
+                format!("This one needs about {needed} bytes, the session has {room} left (session_bytes_max).");
+            return Err(Error::new(Condition::ProgramLimitExceeded, "too many prepared statements")
+                .with_detail(detail)
+                .with_hint("Free some with DEALLOCATE."));
+        }
         self.statements.insert(name, prepared);
         Ok(())
     }

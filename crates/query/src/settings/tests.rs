@@ -22,6 +22,25 @@ fn local_values_end_with_the_block_and_others_only_with_rollback() {
 }
 
 #[test]
+fn settings_of_applications_are_limited_in_number_and_size_also_in_a_block() {
+    let refused =
+        |result: outcrop_types::Result<()>| result.unwrap_err().condition() == Condition::ProgramLimitExceeded;
+    for set in [Settings::set, Settings::set_local] {
+        let mut settings = Settings::default();
+        for i in 0..1_000 {
+            set(&mut settings, &format!("app.s{i}"), "x").unwrap();
+        }
+        assert!(refused(set(&mut settings, "app.more", "x")));
+        set(&mut settings, "app.s1", "y").unwrap();
+        set(&mut settings, "application_name", "y").unwrap();
+        let mut settings = Settings::default();
+        set(&mut settings, "app.a", &"x".repeat(1 << 19)).unwrap();
+        assert!(refused(set(&mut settings, "app.b", &"x".repeat(1 << 19))));
+        set(&mut settings, "app.a", &"y".repeat(1 << 19)).unwrap();
+    }
+}
+
+#[test]
 fn values_are_checked_and_shown_as_postgresql_shows_them() {
     let mut settings = Settings::default();
     for (name, given, shown) in [

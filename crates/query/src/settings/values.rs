@@ -7,8 +7,9 @@ use outcrop_types::{Condition, Error, Result};
 
 use super::registry::{DEFINITIONS, Definition, find, parse_bool, parse_duration_ms};
 
-/// Most settings of their own (`myapp.tenant`) that a session may make.
+/// Most settings of their own (`myapp.tenant`) that a session may make, and bytes of their names and values.
 const CUSTOM_SETTINGS_MAX: usize = 1_000;
+const CUSTOM_BYTES_MAX: usize = 1 << 20;
 
 /// Settings of one session. A value is looked for in the block (`SET LOCAL`), the session, the defaults.
 #[derive(Clone, Debug, Default)]
@@ -48,9 +49,7 @@ impl Settings {
     /// `SET name = value`.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let (name, value) = check(name, value)?;
-        if find(&name).is_none() && !self.session.contains_key(&name) && self.session.len() >= CUSTOM_SETTINGS_MAX {
-            return Err(Error::new(Condition::ProgramLimitExceeded, "too many settings in this session"));
-        }
+        check_room(&self.session, &name, &value)?;
         self.view.take();
         self.local.remove(&name);
         self.session.insert(name, value);
@@ -60,6 +59,7 @@ impl Settings {
     /// `SET LOCAL name = value`, in a block.
     pub(crate) fn set_local(&mut self, name: &str, value: &str) -> Result<()> {
         let (name, value) = check(name, value)?;
+        check_room(&self.local, &name, &value)?;
         self.view.take();
         self.local.insert(name, value);
         Ok(())
@@ -191,6 +191,22 @@ fn check(name: &str, value: &str) -> Result<(String, String)> {
             _ => Err(unknown(name)),
         },
     }
+}
+
+/// Whether one more setting of an application finds room among those that were made with it.
+fn check_room(settings: &BTreeMap<String, String>, name: &str, value: &str) -> Result<()> {
+    if find(name).is_some() {
+        return Ok(());
+    }
+    let others = settings.iter().filter(|(other, _)| *other != name && find(other).is_none());
+    let (count, bytes) =
+        others.fold((0, 0), |(count, bytes), (name, value)| (count + 1, bytes + name.len() + value.len()));
+    if count < CUSTOM_SETTINGS_MAX && bytes + name.len() + value.len() <= CUSTOM_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::new(Condition::ProgramLimitExceeded, "too many settings in this session")
+        .with_detail(format!("There may be {CUSTOM_SETTINGS_MAX} of {CUSTOM_BYTES_MAX} bytes."))
+        .with_hint("Free some with RESET."))
 }
 
 fn unknown(name: &str) -> Error {

@@ -1,7 +1,5 @@
 //! Reads of one row by its key: no plan, and the same answer as with one.
 
-use std::time::Instant;
-
 use outcrop_types::{Condition, DataType, Value};
 
 use crate::support::{TestDatabase, TestSession};
@@ -52,7 +50,7 @@ async fn a_key_look_up_answers_as_every_other_path() {
     scanning.tag("set outcrop.access_path = 'scan'").await;
     let mut queries = Vec::new();
     for sql in BY_ID {
-        let statement = session.session.parse(sql).unwrap().remove(0);
+        let statement = session.session.parse(sql).await.unwrap().remove(0);
         let types = [Some(DataType::Int8)];
         let looked = session.session.prepare(statement.clone(), &types).await.unwrap();
         let scanned = scanning.session.prepare(statement, &types).await.unwrap();
@@ -108,7 +106,7 @@ async fn a_look_up_follows_its_table_and_its_settings() {
     let database = TestDatabase::new();
     let mut session = database.session();
     tables(&mut session).await;
-    let statement = session.session.parse("select id, at from t where id = $1").unwrap().remove(0);
+    let statement = session.session.parse("select id, at from t where id = $1").await.unwrap().remove(0);
     let prepared = session.session.prepare(statement, &[]).await.unwrap();
     let seven = [Value::Int(7)];
     assert_eq!(session.execute(&prepared, &seven).await.unwrap().rows.len(), 1);
@@ -116,31 +114,10 @@ async fn a_look_up_follows_its_table_and_its_settings() {
     assert_eq!(session.execute(&prepared, &seven).await.unwrap().rows.len(), 1);
     session.tag("set timezone = 'Europe/Berlin'").await;
     assert_eq!(session.execute(&prepared, &seven).await.unwrap().rows.len(), 1);
-    let failing = session.session.parse("select 1 / (id - 7) from t where id = $1").unwrap().remove(0);
+    let failing = session.session.parse("select 1 / (id - 7) from t where id = $1").await.unwrap().remove(0);
     let failing = session.session.prepare(failing, &[]).await.unwrap();
     let error = session.execute(&failing, &seven).await.unwrap_err();
     assert_eq!(error.condition(), Condition::DivisionByZero);
     session.tag("drop table t").await;
     assert!(session.execute(&prepared, &seven).await.is_err());
-}
-
-/// `OUTCROP_BENCH=1 cargo test … point_reads -- --nocapture` prints what an execution costs with and without a plan.
-#[tokio::test(flavor = "multi_thread")]
-async fn point_reads_per_second() {
-    const EXECUTIONS: u32 = 300;
-    if std::env::var_os("OUTCROP_BENCH").is_none() {
-        return;
-    }
-    let database = TestDatabase::new();
-    let mut session = database.session();
-    tables(&mut session).await;
-    for sql in ["select v, n from t where id = $1", "select v, n from t where id = $1 order by v"] {
-        let statement = session.session.parse(sql).unwrap().remove(0);
-        let prepared = session.session.prepare(statement, &[]).await.unwrap();
-        let begin = Instant::now();
-        for at in 0..EXECUTIONS {
-            session.execute(&prepared, &[Value::Int(i64::from(at) % ROWS + 1)]).await.unwrap();
-        }
-        println!("{sql}: {} µs", begin.elapsed().as_micros() / u128::from(EXECUTIONS));
-    }
 }

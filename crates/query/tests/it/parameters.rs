@@ -50,7 +50,7 @@ async fn a_parameter_without_a_place_has_no_type() {
     let database = TestDatabase::new();
     let mut session = database.session();
     for sql in ["select $1 is null", "select $2::int", "select 1 where $1 is not null"] {
-        let statement = session.session.parse(sql).unwrap().remove(0);
+        let statement = session.session.parse(sql).await.unwrap().remove(0);
         let error = session.session.prepare(statement, &[]).await.unwrap_err();
         assert_eq!(error.condition(), Condition::IndeterminateDatatype, "{sql}");
     }

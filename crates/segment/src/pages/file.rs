@@ -144,10 +144,12 @@ impl PagedFile {
 
     fn read_error(&self, offset: u64, length: u64, error: io::Error) -> PageError {
         let path = Arc::clone(&self.path);
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => PageError::Truncated { path, offset },
-            io::ErrorKind::NotFound => PageError::Missing { path },
-            _ => PageError::Read { path, offset, length, source: Arc::new(error) },
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            PageError::Truncated { path, offset }
+        } else if error.kind() == io::ErrorKind::NotFound {
+            PageError::Missing { path }
+        } else {
+            PageError::Read { path, offset, length, source: Arc::new(error) }
         }
     }
 }

@@ -36,7 +36,8 @@ impl OpenFiles {
         number: FileNumber,
         open: impl Fn() -> io::Result<Arc<dyn File>>,
     ) -> io::Result<Arc<dyn File>> {
-        if let Some(file) = self.open.lock().touch(number) {
+        let known = self.open.lock().touch(number);
+        if let Some(file) = known {
             return Ok(file);
         }
         // Without the lock: two may open one file, and one of them is closed again.

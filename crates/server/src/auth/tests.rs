@@ -83,7 +83,7 @@ fn the_users_file_keeps_no_password_and_reads_back() {
     users.set_password("anna \"a\"", "secret", &Fixed(2));
     let key = users.add_api_key("ci", "anna \"a\"", &Fixed(3));
     let text = users.to_text();
-    assert!(!text.contains("secret") && !text.contains(&key), "{text}");
+    assert!(!text.contains("\"secret\"") && !text.contains(&key), "{text}");
     let mut read = Users::parse(&text).unwrap();
     assert_eq!(read.users().len(), 1);
     assert_eq!(read.verifier("anna \"a\""), users.verifier("anna \"a\""));
@@ -94,8 +94,31 @@ fn the_users_file_keeps_no_password_and_reads_back() {
 }
 
 #[test]
+fn a_stranger_has_the_same_salt_over_restarts_and_changes_of_users() {
+    let salt = |users: &Users, name: &str| {
+        let server = ScramServer::begin(None, name, &users.stranger_secret(), CLIENT_FIRST, &Fixed(1)).unwrap();
+        server.server_first().to_owned()
+    };
+    let mut users = Users::default();
+    users.set_password("anna", "x", &Fixed(1));
+    let before = salt(&users, "nobody");
+    let mut read = Users::parse(&users.to_text()).unwrap();
+    assert_eq!(salt(&read, "nobody"), before);
+    read.set_password("bert", "y", &Fixed(2));
+    read.remove("anna");
+    assert_eq!(salt(&Users::parse(&read.to_text()).unwrap(), "nobody"), before);
+    // A file from before there were secrets, or made by hand.
+    let without: String =
+        users.to_text().lines().filter(|line| !line.starts_with("secret")).collect::<Vec<_>>().join("\n");
+    let by_hand = Users::parse(&without).unwrap();
+    assert_eq!(salt(&by_hand, "nobody"), salt(&Users::parse(&without).unwrap(), "nobody"));
+    assert_ne!(salt(&by_hand, "nobody"), before);
+}
+
+#[test]
 fn a_faulty_users_file_is_refused() {
     for text in [
+        "secret = \"ab\"",
         "[[user]]\nname = \"a\"\n",
         "[[user]]\nname = \"a\"\nverifier = \"plain\"\n",
         "[[user]]\nname = \"a\"\npassword = \"x\"\n",
@@ -105,6 +128,8 @@ fn a_faulty_users_file_is_refused() {
     }
     let mut users = Users::default();
     users.set_password("a", "x", &Fixed(1));
-    let twice = format!("{0}{0}", users.to_text());
+    let text = users.to_text();
+    let (_, user) = text.split_once("[[user]]").unwrap();
+    let twice = format!("{text}\n[[user]]{user}");
     assert!(Users::parse(&twice).unwrap_err().message().contains("twice"));
 }

@@ -23,6 +23,9 @@ pub enum Authentication {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Users {
+    /// Makes up salts for names that do not exist: 32 bytes, hexadecimal. They stay the same over restarts, as salts of
+    /// users do, so that nobody learns who exists. `None` in files without one.
+    secret: Option<String>,
     /// People and programs that connect.
     #[serde(rename = "user")]
     users: Vec<User>,
@@ -54,6 +57,7 @@ pub struct ApiKey {
 }
 
 const KEY_BYTES: usize = 32;
+const SECRET_BYTES: usize = 32;
 
 impl Users {
     /// Reads the file's text.
@@ -65,6 +69,12 @@ impl Users {
             Error::new(Condition::InvalidParameterValue, "the users file cannot be read")
                 .with_detail(source.to_string())
         })?;
+        if users.secret.as_deref().is_some_and(|secret| secret_of(secret).is_none()) {
+            return Err(Error::new(
+                Condition::InvalidParameterValue,
+                "the secret of the users file is not 32 bytes in hex",
+            ));
+        }
         for (position, user) in users.users.iter().enumerate() {
             user.verifier.parse::<Verifier>()?;
             if users.users.iter().take(position).any(|other| other.name == user.name) {
@@ -79,6 +89,7 @@ impl Users {
 
     /// Adds a user, or gives one a new password.
     pub fn set_password(&mut self, name: &str, password: &str, rng: &dyn Rng) {
+        self.make_secret(rng);
         let verifier = Verifier::new(password, rng).to_string();
         match self.users.iter_mut().find(|user| user.name == name) {
             Some(user) => user.verifier = verifier,
@@ -96,6 +107,7 @@ impl Users {
 
     /// Makes an API key and returns it. It cannot be shown again.
     pub fn add_api_key(&mut self, name: &str, user: &str, rng: &dyn Rng) -> String {
+        self.make_secret(rng);
         let mut random = [0; KEY_BYTES];
         rng.fill(&mut random);
         let key = format!("outcrop_{}", hex::encode(random));
@@ -107,6 +119,10 @@ impl Users {
     pub fn to_text(&self) -> String {
         let mut text =
             String::from("# Users and API keys of Outcrop. Made by `outcrop user`; no password is stored here.\n");
+        if let Some(secret) = &self.secret {
+            // Writing to a string cannot fail.
+            writeln!(text, "\nsecret = {}", quote(secret)).unwrap_or_default();
+        }
         for user in &self.users {
             write_table(&mut text, "user", &[("name", quote(&user.name)), ("verifier", quote(&user.verifier))]);
         }
@@ -134,6 +150,23 @@ impl Users {
         self.api_keys.iter().filter(fits).map(|key| key.user.as_str()).next_back()
     }
 
+    /// What salts for names that do not exist are made from. A file without a secret has its verifiers, which nobody knows
+    /// either, and which change less often than the server starts.
+    pub(crate) fn stranger_secret(&self) -> [u8; SECRET_BYTES] {
+        self.secret.as_deref().and_then(secret_of).unwrap_or_else(|| {
+            let verifiers = self.users.iter().fold(Sha256::new(), |hash, user| hash.chain_update(&user.verifier));
+            verifiers.finalize().into()
+        })
+    }
+
+    fn make_secret(&mut self, rng: &dyn Rng) {
+        self.secret.get_or_insert_with(|| {
+            let mut random = [0; SECRET_BYTES];
+            rng.fill(&mut random);
+            hex::encode(random)
+        });
+    }
+
     pub(crate) fn verifier(&self, name: &str) -> Option<Verifier> {
         self.users.iter().find(|user| user.name == name)?.verifier.parse().ok()
     }
@@ -141,6 +174,10 @@ impl Users {
 
 fn digest(key: &str) -> String {
     hex::encode(Sha256::digest(key.as_bytes()))
+}
+
+fn secret_of(text: &str) -> Option<[u8; SECRET_BYTES]> {
+    hex::decode(text).ok()?.try_into().ok()
 }
 
 /// A TOML string; JSON's escapes are valid there, but TOML wants DEL escaped too.
@@ -151,7 +188,6 @@ fn quote(text: &str) -> String {
 }
 
 fn write_table(text: &mut String, name: &str, fields: &[(&str, String)]) {
-    // Writing to a string cannot fail.
     writeln!(text, "\n[[{name}]]").unwrap_or_default();
     for (field, value) in fields {
         writeln!(text, "{field} = {value}").unwrap_or_default();

@@ -116,6 +116,7 @@ impl Config {
         server.body_bytes_max = to_usize(self.body_bytes_max);
         server.body_memory_bytes = self.body_memory_bytes.0;
         server.body_timeout = self.body_timeout.0;
+        server.session_bytes_max = to_usize(self.session_bytes_max);
         server.startup_timeout = self.startup_timeout.0;
         server.drain_timeout = self.drain_timeout.0;
         server.network_threads = self.network_threads;
@@ -191,6 +192,7 @@ impl Config {
         let sizes = [
             ("message_bytes_max", self.message_bytes_max, 64 * KIB, 1 << 30),
             ("body_bytes_max", self.body_bytes_max, KIB, 1 << 30),
+            ("session_bytes_max", self.session_bytes_max, MIB, TIB),
             ("body_memory_bytes", self.body_memory_bytes, KIB, TIB),
             ("engine.flush_bytes_max", self.engine.flush_bytes_max, 4 * KIB, TIB),
             ("engine.memtable_bytes_max", self.engine.memtable_bytes_max, MIB, TIB),
@@ -274,6 +276,7 @@ impl Config {
             spill_dir: Some(spill_dir),
             spill_bytes_max: self.query.spill_bytes_max.0,
             target_partitions: threads,
+            session_bytes_max: to_usize(self.session_bytes_max),
             statement_timeout: Some(self.query.statement_timeout.0).filter(|timeout| !timeout.is_zero()),
             ..DatabaseOptions::default()
         }

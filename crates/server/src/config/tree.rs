@@ -39,6 +39,9 @@ pub struct Config {
     pub body_memory_bytes: ByteSize,
     /// Longest from the head of an HTTP request to the end of its body. Default 2 min.
     pub body_timeout: Period,
+    /// Memory for the prepared statements and portals that one session keeps by name, estimated; and as much for those
+    /// of SQL's PREPARE. Default 256 MiB.
+    pub session_bytes_max: ByteSize,
     /// Time from a client's first byte to the end of its authentication. Default 60 s.
     pub startup_timeout: Period,
     /// How long running statements may go on once the server was told to stop. Default 30 s.
@@ -135,6 +138,7 @@ impl Default for Config {
             body_bytes_max: ByteSize(64 << 20),
             body_memory_bytes: ByteSize(256 << 20),
             body_timeout: Period(Duration::from_secs(120)),
+            session_bytes_max: ByteSize(256 << 20),
             startup_timeout: Period(Duration::from_secs(60)),
             drain_timeout: Period(Duration::from_secs(30)),
             network_threads: 2,

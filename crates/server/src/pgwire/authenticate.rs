@@ -22,7 +22,6 @@ const MESSAGE_BYTES_MAX: usize = 10_000;
 pub(super) async fn authenticate<R, W>(
     authentication: &Authentication,
     user: &str,
-    secret: &[u8; 32],
     env: &Env,
     reader: &mut FrameReader<R>,
     outbox: &mut Outbox<W>,
@@ -37,8 +36,8 @@ where
         let first = password_message(reader).await?;
         let first = initial_response(&first).ok_or_else(|| fatal("invalid SASL initial response"))?;
         let verifier = users.verifier(user);
-        let exchange =
-            ScramServer::begin(verifier, user, secret, first, env.rng.as_ref()).map_err(|f| refuse(user, f))?;
+        let exchange = ScramServer::begin(verifier, user, &users.stranger_secret(), first, env.rng.as_ref())
+            .map_err(|f| refuse(user, f))?;
         outbox.put(&Message::SASLContinue(Bytes::copy_from_slice(exchange.server_first().as_bytes())))?;
         outbox.flush().await?;
         let last = password_message(reader).await?;

@@ -1,6 +1,5 @@
 //! One connection, from its first byte to its last.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::io::{Read as _, Write as _};
@@ -26,6 +25,7 @@ use super::frame::{Frame, FrameReader, Incoming};
 use super::frontend::Frontend;
 use super::outbox::Outbox;
 use super::portal::Portal;
+use super::shelf::Shelf;
 use super::startup::{Duplex, MINOR_VERSION_MAX, Opening, Startup, open};
 use crate::access::{Access, Admission};
 use crate::session::{Registration, Registry, SecretKey};
@@ -37,8 +37,6 @@ pub(crate) struct Services {
     pub(crate) access: Arc<Access>,
     pub(crate) limits: Limits,
     pub(crate) registry: Arc<Registry>,
-    /// Makes up salts for users that do not exist.
-    pub(crate) secret: [u8; 32],
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -57,6 +55,8 @@ pub(crate) struct Limits {
     pub(crate) startup_timeout: Duration,
     /// Prepared statements that one connection may keep, and portals.
     pub(crate) prepared_max: usize,
+    /// Memory for both.
+    pub(crate) session_bytes_max: usize,
 }
 
 /// Why a step of the protocol ended early.
@@ -92,8 +92,8 @@ pub(super) struct Connection {
     pub(super) session: Session,
     pub(super) services: Arc<Services>,
     /// By name; `None` for a statement without text.
-    pub(super) statements: HashMap<String, Option<Prepared>>,
-    pub(super) portals: HashMap<String, Portal>,
+    pub(super) statements: Shelf<Option<Prepared>>,
+    pub(super) portals: Shelf<Portal>,
     /// After an error in the extended protocol: everything up to Sync is skipped.
     is_skipping: bool,
     /// The position that the client was told last.
@@ -158,14 +158,15 @@ async fn start(stream: TcpStream, peer: SocketAddr, services: Arc<Services>) -> 
     let (read, write) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
     let mut outbox = Outbox::new(write);
+    let prepared_max = services.limits.prepared_max;
     match admit(&mut reader, &mut outbox, &startup, peer, &services, &admission).await {
         Ok((session, place)) => Some(Connection {
             reader,
             outbox,
             session,
             services,
-            statements: HashMap::new(),
-            portals: HashMap::new(),
+            statements: Shelf::new("prepared statements", prepared_max),
+            portals: Shelf::new("portals", prepared_max),
             is_skipping: false,
             commit_seq: String::new(),
             _place: place,
@@ -194,8 +195,7 @@ async fn admit(
     if services.shutdown.is_cancelled() {
         return Err(Stop::Fatal(Error::new(Condition::CannotConnectNow, "the database system is shutting down")));
     }
-    let Services { secret, env, .. } = services;
-    authenticate(&admission.authentication, &startup.user, secret, env, reader, outbox).await?;
+    authenticate(&admission.authentication, &startup.user, &services.env, reader, outbox).await?;
     let key = SecretKey::random(&services.env, if startup.minor_version >= 2 { 32 } else { 4 });
     let place = services.registry.register(key).ok_or_else(|| Stop::Fatal(too_many_clients()))?;
     let application_name = startup.settings.iter().find(|(name, _)| name == "application_name");
@@ -314,6 +314,12 @@ impl Connection {
             TransactionStatus::Failed => WireStatus::Error,
         }))?;
         Ok(self.outbox.flush().await?)
+    }
+
+    /// What the session may keep beyond what it has: named statements and portals.
+    pub(super) fn room(&self) -> usize {
+        let kept = self.statements.bytes().saturating_add(self.portals.bytes());
+        self.services.limits.session_bytes_max.saturating_sub(kept)
     }
 
     pub(super) fn put_notices(&mut self) -> Result<()> {

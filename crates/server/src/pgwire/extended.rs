@@ -20,15 +20,12 @@ impl Connection {
     pub(super) async fn parse(&mut self, name: String, sql: &str, types: &[u32]) -> Result<(), Stop> {
         if name.is_empty() {
             self.statements.remove("");
-        } else if self.statements.contains_key(&name) {
+        } else if self.statements.contains(&name) {
             return Err(Error::new(
                 Condition::DuplicatePreparedStatement,
                 format!("prepared statement \"{name}\" already exists"),
             )
             .into());
-        }
-        if self.statements.len() >= self.services.limits.prepared_max {
-            return Err(too_many("prepared statements", self.services.limits.prepared_max).into());
         }
         let mut statements = self.session.parse(sql).await?;
         let statement = statements.pop();
@@ -44,7 +41,8 @@ impl Connection {
                 Some(Box::pin(watched(reader, session.prepare(statement, &types))).await??)
             }
         };
-        self.statements.insert(name, prepared);
+        let bytes = prepared.as_ref().map_or(0, Prepared::estimated_bytes);
+        self.statements.insert(name, prepared, bytes, self.room())?;
         Ok(self.outbox.put(&ParseComplete::new())?)
     }
 
@@ -53,19 +51,17 @@ impl Connection {
         let prepared = self.statements.get(&bind.statement).ok_or_else(|| unknown_statement(&bind.statement))?.clone();
         if bind.portal.is_empty() {
             self.portals.remove("");
-        } else if self.portals.contains_key(&bind.portal) {
+        } else if self.portals.contains(&bind.portal) {
             return Err(
                 Error::new(Condition::DuplicateCursor, format!("portal \"{}\" already exists", bind.portal)).into()
             );
-        }
-        if self.portals.len() >= self.services.limits.prepared_max {
-            return Err(too_many("portals", self.services.limits.prepared_max).into());
         }
         let types = prepared.as_ref().map_or(&[][..], |prepared| prepared.parameters());
         let columns = prepared.as_ref().and_then(|prepared| prepared.columns()).map_or(0, <[_]>::len);
         let parameters = decode_parameters(&bind, types, columns, &self.text_settings())?;
         let portal = Portal { prepared, formats: bind.result_formats, state: PortalState::Bound(parameters) };
-        self.portals.insert(bind.portal, portal);
+        let bytes = portal.bytes();
+        self.portals.insert(bind.portal, portal, bytes, self.room())?;
         Ok(self.outbox.put(&BindComplete::new())?)
     }
 
@@ -116,7 +112,14 @@ impl Connection {
         if is_over {
             self.portals.clear();
         } else {
-            self.portals.insert(name.to_owned(), Portal { prepared, formats, state });
+            let is_suspended = matches!(state, PortalState::Suspended(_));
+            let portal = Portal { prepared, formats, state };
+            let bytes = portal.bytes();
+            self.portals.insert(name.to_owned(), portal, bytes, self.room())?;
+            if is_suspended {
+                self.put_notices()?;
+                self.outbox.put(&PortalSuspended::new())?;
+            }
         }
         Ok(())
     }
@@ -177,8 +180,6 @@ impl Connection {
                 if max_rows == Some(sent) {
                     reading.next_row = row;
                     reading.batch = Some(batch);
-                    self.put_notices()?;
-                    self.outbox.put(&PortalSuspended::new())?;
                     return Ok(PortalState::Suspended(reading));
                 }
                 writer.put(row, &mut self.outbox);
@@ -235,10 +236,4 @@ fn unknown_statement(name: &str) -> Error {
 
 fn unknown_portal(name: &str) -> Error {
     Error::new(Condition::InvalidCursorName, format!("portal \"{name}\" does not exist"))
-}
-
-fn too_many(what: &str, limit: usize) -> Error {
-    Error::new(Condition::ProgramLimitExceeded, format!("too many {what}"))
-        .with_detail(format!("A connection may have {limit}."))
-        .with_hint("Close what is no longer used.")
 }

@@ -18,6 +18,7 @@ mod frontend;
 mod outbox;
 mod portal;
 mod rows;
+mod shelf;
 mod simple;
 mod startup;
 mod wire_type;

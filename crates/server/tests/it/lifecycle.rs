@@ -76,3 +76,53 @@ fn connections_far_beyond_the_limit_are_told_so_too() {
     assert_eq!((char::from(kind), field(&body, b'C').as_deref()), ('E', Some("53300")));
     assert!(refused.read().is_none());
 }
+
+#[tokio::test]
+async fn what_a_session_prepares_by_name_is_limited_in_bytes() {
+    let server = TestServer::start_with(|config| config.session_bytes_max = 1 << 20);
+    let client = server.connect().await;
+    let text = format!("select $1::text as a where 'x' <> '{}'", "y".repeat(1_000));
+    let mut kept = Vec::new();
+    let refused = loop {
+        match client.prepare(&text).await {
+            Ok(statement) => kept.push(statement),
+            Err(error) => break error.as_db_error().unwrap().clone(),
+        }
+        assert!(kept.len() <= 10, "nothing was refused");
+    };
+    assert_eq!(refused.code().code(), "54000");
+    assert!(refused.detail().unwrap().contains("session_bytes_max"), "{refused:?}");
+    assert!(refused.hint().is_some());
+    let few = kept.len();
+    kept.clear();
+    // Closing them gives the room back.
+    client.prepare(&text).await.unwrap();
+    assert!(few >= 2);
+}
+
+#[test]
+fn portals_weigh_what_their_parameters_do() {
+    let server = TestServer::start_with(|config| config.session_bytes_max = 1 << 20);
+    let mut client = RawClient::start(&server);
+    client.send(b'P', b"\0select $1::text\0\0\0");
+    let parameter = vec![b'x'; 300_000];
+    let length = u32::try_from(parameter.len()).unwrap().to_be_bytes();
+    for name in [b'a', b'b', b'c', b'd'] {
+        let head: &[u8] = &[name, 0, 0, 0, 0, 0, 1];
+        client.send(b'B', &[head, &length, &parameter, b"\0\0"].concat());
+    }
+    client.send(b'S', b"");
+    let messages = client.until_ready();
+    let kinds: String = messages.iter().map(|(kind, _)| char::from(*kind)).collect();
+    assert_eq!(kinds, "1222EZ");
+    assert_eq!(field(&messages[4].1, b'C').as_deref(), Some("54000"));
+    // The unnamed portal is replaced each time.
+    client.send(b'P', b"\0select length($1::text)\0\0\0");
+    for _ in 0..5 {
+        client.send(b'B', &[b"\0\0\0\0\0\x01".as_slice(), &length, &parameter, b"\0\0"].concat());
+        client.send(b'E', b"\0\0\0\0\0");
+    }
+    client.send(b'S', b"");
+    let kinds: String = client.until_ready().iter().map(|(kind, _)| char::from(*kind)).collect();
+    assert_eq!(kinds, format!("1{}Z", "2DC".repeat(5)));
+}

@@ -9,7 +9,8 @@ async fn statements_of_one_message_run_in_order_and_the_first_error_ends_it() {
     let server = TestServer::start();
     let client = server.connect().await;
     client.simple_query("create table t (id int primary key, name text)").await.unwrap();
-    let messages = client.simple_query("insert into t values (1, 'a'), (2, null); select * from t order by id").await;
+    client.simple_query("insert into t values (1, 'a'), (2, null)").await.unwrap();
+    let messages = client.simple_query("select * from t order by id; insert into t values (3, 'c')").await;
     let tags: Vec<_> = messages
         .unwrap()
         .iter()
@@ -18,9 +19,20 @@ async fn statements_of_one_message_run_in_order_and_the_first_error_ends_it() {
             _ => None,
         })
         .collect();
-    assert_eq!(tags, [2, 2]);
-    assert_eq!(refusal(&client, "select 1; select 1/0; select 2").await.code().code(), "22012");
-    assert_eq!(text_rows(&client, "select id, name from t order by id").await, ["1|a", "2|~"]);
+    assert_eq!(tags, [2, 1]);
+    assert_eq!(refusal(&client, "select 1; select 1/0; insert into t values (4, 'd')").await.code().code(), "22012");
+    assert_eq!(text_rows(&client, "select id, name from t order by id").await, ["1|a", "2|~", "3|c"]);
+}
+
+/// What follows a write in its message could fail, and the write would stay.
+#[tokio::test]
+async fn a_write_that_is_not_the_last_of_its_message_is_refused() {
+    let server = TestServer::start();
+    let client = server.connect().await;
+    client.simple_query("create table t (id int primary key)").await.unwrap();
+    let error = refusal(&client, "insert into t values (1); select 1/0").await;
+    assert_eq!(error.code().code(), "0A000");
+    assert_eq!(text_rows(&client, "select count(*) from t").await, ["0"]);
 }
 
 #[tokio::test]

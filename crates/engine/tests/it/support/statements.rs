@@ -177,21 +177,22 @@ pub(crate) fn find(snapshot: &Snapshot, table: TableId, ids: &[i64]) -> Vec<RowA
 /// Every key is found at the row that a scan shows, and the row is what a fetch gives.
 pub(crate) fn check_keys(snapshot: &Snapshot, id: TableId) {
     let scanned = scan_addresses(snapshot, id);
-    check_keys_of(snapshot, id, &scanned);
+    check_keys_of(snapshot, id, &scanned).unwrap();
 }
 
-/// As [`check_keys`], with what a scan gave.
-pub(crate) fn check_keys_of(snapshot: &Snapshot, id: TableId, scanned: &[(RowAddress, Row)]) {
-    let Some(table) = snapshot.table(id) else { return };
-    let Some(key) = table.schema().primary_key() else { return };
+/// As [`check_keys`], with what a scan gave, on a disk that may fail.
+pub(crate) fn check_keys_of(snapshot: &Snapshot, id: TableId, scanned: &[(RowAddress, Row)]) -> Result<()> {
+    let Some(table) = snapshot.table(id) else { return Ok(()) };
+    let Some(key) = table.schema().primary_key() else { return Ok(()) };
     let positions: Vec<usize> = key.columns.iter().map(|id| table.schema().position(*id).unwrap()).collect();
     let keys: Vec<Row> =
         scanned.iter().map(|(_, row)| positions.iter().map(|position| row[*position].clone()).collect()).collect();
     if keys.is_empty() {
-        return;
+        return Ok(());
     }
-    let found = table.lookup(&key_batch(snapshot, id, &keys)).unwrap();
+    let found = table.lookup(&key_batch(snapshot, id, &keys))?;
     for ((address, row), found) in scanned.iter().zip(found) {
         assert_eq!(found, Some(*address), "key of {row:?}");
     }
+    Ok(())
 }

@@ -42,7 +42,7 @@ fn each_type_keeps_what_it_keeps() {
     ] {
         assert!(!are_kept(text, &FLOAT8), "{text}");
     }
-    assert!(are_kept("0.1", &DataType::Float4) && !are_kept("0.12345678", &DataType::Float4));
+    assert!(are_kept("0.1", &DataType::Float4) && !are_kept("0.1234567891", &DataType::Float4));
     let numeric = |scale| DataType::Numeric { precision: 38, scale };
     assert!(are_kept("1.250", &numeric(2)) && !are_kept("1.255", &numeric(2)));
     assert!(are_kept("1200", &numeric(-2)) && !are_kept("1250", &numeric(-2)) && are_kept("0", &numeric(-2)));
@@ -51,8 +51,8 @@ fn each_type_keeps_what_it_keeps() {
 proptest! {
     #[test]
     fn what_a_double_prints_it_keeps(number in any::<f64>()) {
-        prop_assert!(are_kept(&number.to_string(), &FLOAT8));
-        prop_assert!(are_kept(&format!("{number:e}"), &FLOAT8));
+        let texts = [number.to_string(), format!("{number:e}")];
+        prop_assert!(texts.iter().all(|text| are_kept(text, &FLOAT8)), "{:?}", texts);
     }
 
     #[test]
