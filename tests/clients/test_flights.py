@@ -29,7 +29,6 @@ MANY_FLUSHES_ROWS = 120_000
 FLUSH_ROWS = 500
 SINGLE_COMMIT_ROWS = 2_000
 FLUSH_SECONDS_MAX = 60
-# Each segment has one such file.
 # The same rows counted in different ways within one statement, so by one snapshot (Q1).
 COUNTS = """SELECT (SELECT count(*) FROM flights), (SELECT sum(n) FROM (SELECT origin, count(*) AS n FROM flights GROUP BY origin) AS o),
                    (SELECT count(*) FROM flights WHERE month <= 6) + (SELECT count(*) FROM flights WHERE month > 6)"""
