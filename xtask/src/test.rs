@@ -28,6 +28,8 @@ struct Count {
 pub(crate) fn run(options: &Options) -> Result<()> {
     step("fmt", || command::run(cargo().args(["fmt", "--all", "--check"])))?;
     step("tidy", tidy::run)?;
+    // The allocator is built with make.
+    cache::need_programs(&[("make", "make")])?;
     step("clippy", || {
         command::run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
     })?;
