@@ -284,7 +284,7 @@ fn pairs_with<T: datafusion::arrow::datatypes::ArrowPrimitiveType>(
     right.iter().enumerate().any(|(at, value)| value.is_some_and(&test) && left.is_valid(at))
 }
 
-/// No result is -0.0, and none is infinite unless an operand was.
+/// No result is -0.0, none is infinite unless an operand was, and there is one NaN: that of `Inf - Inf` has a sign.
 fn finish_float64(computed: &ArrayRef, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let computed = computed.as_primitive::<Float64Type>();
     let (left, right) = (left.as_primitive::<Float64Type>(), right.as_primitive::<Float64Type>());
@@ -294,7 +294,7 @@ fn finish_float64(computed: &ArrayRef, left: &ArrayRef, right: &ArrayRef) -> Res
     if overflowed {
         return Err(to_arrow(Error::new(Condition::NumericValueOutOfRange, "value out of range: overflow")));
     }
-    let array: Float64Array = computed.unary(|value| value + 0.0);
+    let array: Float64Array = computed.unary(|value| if value.is_nan() { f64::NAN } else { value + 0.0 });
     Ok(Arc::new(array))
 }
 
@@ -307,7 +307,7 @@ fn finish_float32(computed: &ArrayRef, left: &ArrayRef, right: &ArrayRef) -> Res
     if overflowed {
         return Err(to_arrow(Error::new(Condition::NumericValueOutOfRange, "value out of range: overflow")));
     }
-    let array: Float32Array = computed.unary(|value| value + 0.0);
+    let array: Float32Array = computed.unary(|value| if value.is_nan() { f32::NAN } else { value + 0.0 });
     Ok(Arc::new(array))
 }
 

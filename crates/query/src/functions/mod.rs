@@ -17,9 +17,11 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod zone;
+mod zoned;
 
 pub(crate) use arithmetic::{ArithmeticOp, arithmetic};
 pub(crate) use cast::{CastMode, cast_to, is_arrow_cast, parse_constant};
 pub(crate) use dates::extract;
 pub(crate) use json::json_operator;
 pub(crate) use register::register;
+pub(crate) use zoned::moved_moment;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use futures::stream::BoxStream;
@@ -51,6 +52,13 @@ impl RowStream {
     pub(crate) fn guarded(mut self, guard: StatementGuard) -> Self {
         self.guard = Some(guard);
         self
+    }
+
+    /// Counts the time limit of the statement from now.
+    pub(crate) fn restart_deadline(&mut self, timeout: Option<Duration>) {
+        if let Some(guard) = &mut self.guard {
+            guard.restart(timeout);
+        }
     }
 
     /// What the batches hold.

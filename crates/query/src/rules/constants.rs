@@ -123,7 +123,7 @@ fn text_constant(expr: &Expr) -> Option<String> {
     }
 }
 
-fn is_comparison(op: datafusion::logical_expr::Operator) -> bool {
+pub(super) fn is_comparison(op: datafusion::logical_expr::Operator) -> bool {
     use datafusion::logical_expr::Operator;
     matches!(
         op,

@@ -6,6 +6,7 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::optimizer::AnalyzerRule;
 
 use super::casts::PostgresCasts;
+use super::common_type::CommonTypes;
 use super::constants::UntypedConstants;
 use super::operators::Operators;
 
@@ -16,7 +17,7 @@ pub(crate) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
 
 /// Rules that run before DataFusion's type coercion.
 pub(crate) fn before_coercion() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    vec![Arc::new(UntypedConstants)]
+    vec![Arc::new(UntypedConstants), Arc::new(CommonTypes)]
 }
 
 /// Rules that run after it.

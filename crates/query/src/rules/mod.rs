@@ -2,6 +2,7 @@
 //! types are coerced, casts after.
 
 mod casts;
+mod common_type;
 mod constants;
 mod list;
 mod operators;

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use outcrop_types::{Condition, DataType, Error};
 
 use crate::error::to_datafusion;
-use crate::functions::{ArithmeticOp, CastMode, arithmetic, cast_to, extract, json_operator};
+use crate::functions::{ArithmeticOp, CastMode, arithmetic, cast_to, extract, json_operator, moved_moment};
 use crate::types::{INTERVAL, data_type_of_arrow, data_type_of_field, is_text};
 
 /// Arithmetic that never wraps, dates, `||`, and the operators of jsonb.
@@ -49,6 +49,9 @@ fn plan_arithmetic(op: ArithmeticOp, expr: RawBinaryExpr, schema: &DFSchema) -> 
     if is_number(&left_type) && is_number(&right_type) {
         return Ok(PlannerResult::Planned(arithmetic(op, left, right)));
     }
+    if let Some(planned) = moments(op, &left, &left_type, &right, &right_type) {
+        return Ok(PlannerResult::Planned(planned));
+    }
     let planned = match (&left_type, op, &right_type) {
         (ArrowType::Date32, ArithmeticOp::Subtract, ArrowType::Date32)
         | (ArrowType::Timestamp(..), ArithmeticOp::Subtract, ArrowType::Timestamp(..)) => arithmetic(op, left, right),
@@ -82,6 +85,28 @@ fn plan_arithmetic(op: ArithmeticOp, expr: RawBinaryExpr, schema: &DFSchema) -> 
         _ => return Err(undefined_operator(&left_type, &sql_op.to_string(), &right_type)),
     };
     Ok(PlannerResult::Planned(planned))
+}
+
+/// Arithmetic with a timestamptz: in the session's zone.
+fn moments(op: ArithmeticOp, left: &Expr, left_type: &ArrowType, right: &Expr, right_type: &ArrowType) -> Option<Expr> {
+    let is_moment = |arrow: &ArrowType| matches!(arrow, ArrowType::Timestamp(_, Some(_)));
+    let is_local = |arrow: &ArrowType| matches!(arrow, ArrowType::Timestamp(_, None) | ArrowType::Date32);
+    let moment = |expr: &Expr| cast_to(expr.clone(), &DataType::TimestampTz, CastMode::Explicit);
+    match (op, is_moment(left_type), is_moment(right_type)) {
+        (ArithmeticOp::Subtract, true, false) if is_local(right_type) => {
+            Some(arithmetic(op, left.clone(), moment(right)))
+        }
+        (ArithmeticOp::Subtract, false, true) if is_local(left_type) => {
+            Some(arithmetic(op, moment(left), right.clone()))
+        }
+        (ArithmeticOp::Add | ArithmeticOp::Subtract, true, false) if matches!(right_type, ArrowType::Interval(_)) => {
+            Some(moved_moment(left.clone(), right.clone(), op == ArithmeticOp::Subtract))
+        }
+        (ArithmeticOp::Add, false, true) if matches!(left_type, ArrowType::Interval(_)) => {
+            Some(moved_moment(right.clone(), left.clone(), false))
+        }
+        _ => None,
+    }
 }
 
 /// `$1 + x` takes the type of `x`.
@@ -128,6 +153,10 @@ fn typed_constant(op: ArithmeticOp, expr: Expr, own: ArrowType, other: &ArrowTyp
     let Some(data_type) = data_type_of_arrow(other).filter(|_| !is_text(other)) else {
         return Ok((expr, own));
     };
+    if data_type == DataType::TimestampTz {
+        // Read in the session's zone, which is known when the cast is computed.
+        return Ok((cast_to(expr, &data_type, CastMode::Explicit), data_type.to_arrow()));
+    }
     let scalar = crate::functions::parse_constant(text, &data_type, "UTC").map_err(to_datafusion)?;
     let arrow = scalar.data_type();
     Ok((lit(scalar), arrow))

@@ -166,6 +166,11 @@ pub(crate) struct StatementGuard {
 }
 
 impl StatementGuard {
+    /// Counts the time limit from now.
+    pub(crate) fn restart(&mut self, timeout: Option<Duration>) {
+        self.deadline = timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout)));
+    }
+
     /// Ready with the reason once the statement must end.
     pub(crate) fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         if self.fate.commits() {

@@ -10,7 +10,7 @@ use outcrop_types::{CommitSeq, Result};
 use tokio::runtime::Handle;
 
 use crate::context::{QueryRuntime, RuntimeLimits};
-use crate::session::{Position, Session, SessionInfo};
+use crate::session::{Position, Published, Session, SessionInfo};
 
 /// Limits of queries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,7 @@ struct Shared {
     /// Queries run here, apart from commits and network (Q6).
     queries: Handle,
     runtime: QueryRuntime,
+    published: Arc<Published>,
 }
 
 impl Database {
@@ -79,12 +80,16 @@ impl Database {
                 },
             },
         )?;
-        Ok(Self { shared: Arc::new(Shared { engine, env, options, queries, runtime }) })
+        Ok(Self { shared: Arc::new(Shared { engine, env, options, queries, runtime, published: Published::new() }) })
     }
 
     /// The engine below.
     pub fn engine(&self) -> &Engine {
         &self.shared.engine
+    }
+
+    pub(crate) fn published(&self) -> &Arc<Published> {
+        &self.shared.published
     }
 
     pub(crate) fn env(&self) -> &Env {

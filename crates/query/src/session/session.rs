@@ -8,10 +8,10 @@ use outcrop_engine::Snapshot;
 use outcrop_types::{Condition, DataType, Error, Result, Value};
 
 use crate::planning::{AccessPath, SessionView};
-use crate::result::Execution;
+use crate::result::{Execution, RowStream};
 use crate::session::{
     Cancellation, CancellationHandle, Database, Newest, Notice, Owned, Position, Transaction, TransactionStatus, Work,
-    blocking, blocking_on,
+    blocking_on,
 };
 use crate::settings::Settings;
 use crate::statement::{Prepared, Statement, StatementKind, parse_statements, prepare, run, search_path};
@@ -153,6 +153,12 @@ impl Session {
         self.count_error(result)
     }
 
+    /// A reader goes on with rows that it left for a while: the statement's time limit begins anew, as each Execute of a
+    /// portal has its own.
+    pub fn resume(&self, rows: &mut RowStream) {
+        rows.restart_deadline(self.settings.duration("statement_timeout"));
+    }
+
     /// An error happened outside: a block, if there is one, has failed.
     pub fn fail_transaction(&mut self) {
         if self.transaction.status() != TransactionStatus::Idle {
@@ -289,7 +295,12 @@ impl Session {
             let seq = wanted.parse::<Position>()?.within(engine.log_id())?;
             let timeout = self.settings.duration("outcrop.min_commit_seq_timeout").unwrap_or(Duration::MAX);
             let now = engine.snapshot();
-            if now.commit_seq() >= seq { now } else { blocking(move || engine.snapshot_at_least(seq, timeout)).await? }
+            if now.commit_seq() >= seq {
+                now
+            } else {
+                let threads = self.database.queries();
+                self.database.published().snapshot_at_least(&engine, threads, seq, timeout).await?
+            }
         };
         if let Transaction::Block { snapshot, .. } = &mut self.transaction {
             *snapshot = Some(taken.clone());

@@ -83,10 +83,16 @@ fn parse_set(parser: &mut Parser<'_>) -> Result<Option<SettingCommand>, ParserEr
         _ => SetScope::Session,
     };
     if parser.parse_keywords(&[Keyword::TIME, Keyword::ZONE]) {
-        let value = if parser.parse_keyword(Keyword::INTERVAL) || !parser.parse_keyword(Keyword::LOCAL) {
-            parse_value(parser)?
-        } else {
+        let value = if parser.parse_keyword(Keyword::LOCAL) {
             SetValue::Default
+        } else if parser.parse_keyword(Keyword::INTERVAL) {
+            let offset = parse_item(parser)?;
+            if parser.parse_keyword(Keyword::HOUR) && parser.parse_keyword(Keyword::TO) {
+                parser.expect_keyword_is(Keyword::MINUTE)?;
+            }
+            SetValue::Text(format!("<{offset}>"))
+        } else {
+            parse_value(parser)?
         };
         return Ok(Some(SettingCommand::Set { scope, name: "TimeZone".to_owned(), value }));
     }

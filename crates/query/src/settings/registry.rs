@@ -285,7 +285,8 @@ fn find_word(words: &[&str], value: &str) -> Option<String> {
     words.iter().find(|word| word.eq_ignore_ascii_case(value.trim())).map(|word| (*word).to_owned())
 }
 
-/// A name of the tz database in its own spelling, or `+hh[:mm]` as an offset east of Greenwich.
+/// A name of the tz database in its own spelling, or `±hh:mm` as an offset east of Greenwich. As in PostgreSQL a number
+/// counts hours east, text with a colon is POSIX and counts west, and `<±hh:mm>`, which INTERVAL becomes, counts east.
 fn check_time_zone(value: &str) -> Option<String> {
     let value = value.trim();
     if matches!(value.to_ascii_lowercase().as_str(), "default" | "local" | "utc" | "z" | "zulu" | "gmt" | "etc/utc") {
@@ -294,12 +295,23 @@ fn check_time_zone(value: &str) -> Option<String> {
     if let Some(zone) = chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(value)) {
         return Some(zone.name().to_owned());
     }
-    let (sign, rest) = match value.split_at_checked(1)? {
-        ("+", rest) => ('+', rest),
-        ("-", rest) => ('-', rest),
-        _ => ('+', value),
+    let (offset, east) = match value.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+        Some((offset, _)) => (offset, true),
+        None => (value, !value.contains(':')),
     };
-    let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "0"));
+    let (negative, digits) = match offset.split_at_checked(1)? {
+        ("+", rest) => (false, rest),
+        ("-", rest) => (true, rest),
+        _ => (false, offset),
+    };
+    let (hours, minutes) = match digits.split_once(['.', ':']) {
+        Some((hours, fraction)) if digits.contains('.') => {
+            (hours, (format!("0.{fraction}").parse::<f64>().ok()? * 60.0).round().to_string())
+        }
+        Some((hours, minutes)) => (hours, minutes.to_owned()),
+        None => (digits, "0".to_owned()),
+    };
     let (hours, minutes) = (hours.parse::<u8>().ok()?, minutes.parse::<u8>().ok()?);
+    let sign = if negative == east { '-' } else { '+' };
     (hours <= 15 && minutes < 60).then(|| format!("{sign}{hours:02}:{minutes:02}"))
 }

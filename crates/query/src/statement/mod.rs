@@ -4,6 +4,7 @@ mod hints;
 mod names;
 mod parse;
 mod prepared;
+mod repeated;
 mod run;
 mod shape;
 mod statement;

@@ -6,6 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use outcrop_types::{Condition, DataType, Error, Result};
 use tokio::sync::mpsc;
 
+use super::repeated::refuse_repeated_volatile;
 use super::tables::tables_of;
 use crate::copy::{begin_copy_in, copy_columns, plan_copy_out, run_copy_out};
 use crate::ddl;
@@ -34,8 +35,32 @@ impl Outcome {
     }
 }
 
-/// Plans a statement that reads or writes tables.
+/// Plans a statement that reads or writes tables. `numeric` without digits, as clients declare parameters, has those of
+/// its place.
 pub(crate) async fn prepare(work: &Work, statement: Statement, given: &[Option<DataType>]) -> Result<Prepared> {
+    let is_open = |data_type: &Option<DataType>| *data_type == Some(DataType::NUMERIC_DEFAULT);
+    if !given.iter().any(is_open) {
+        return prepare_given(work, statement, given);
+    }
+    let open: Vec<_> = given.iter().map(|data_type| data_type.clone().filter(|_| !is_open(data_type))).collect();
+    let Ok(placed) = prepare_given(work, statement.clone(), &open) else {
+        return prepare_given(work, statement, given);
+    };
+    let types: Vec<_> = given
+        .iter()
+        .zip(placed.parameters())
+        .map(|(given, found)| {
+            let found = Some(found.clone()).filter(|found| matches!(found, DataType::Numeric { .. }));
+            if is_open(given) { found.or_else(|| given.clone()) } else { given.clone() }
+        })
+        .collect();
+    if types.iter().flatten().eq(placed.parameters()) {
+        return Ok(placed);
+    }
+    prepare_given(work, statement, &types)
+}
+
+fn prepare_given(work: &Work, statement: Statement, given: &[Option<DataType>]) -> Result<Prepared> {
     let mut types = given.to_vec();
     types.resize(types.len().max(usize::from(statement.parameter_count())), None);
     match statement.body() {
@@ -62,6 +87,7 @@ fn prepare_sql(
     match sql {
         ast::Statement::Query(query) => {
             refuse_writing_query(query)?;
+            refuse_repeated_volatile(query)?;
             let mut types = types.to_vec();
             hint_query(work.context()?, query, &mut types)?;
             let planned = work.context()?.plan_query(query, &types)?;
@@ -71,6 +97,10 @@ fn prepare_sql(
             Ok(Prepared::new(statement.clone(), parameters, Some(columns), plan).looking_up(lookup))
         }
         ast::Statement::Insert(insert) => {
+            insert.source.as_deref().map_or(Ok(()), |query| match query.with {
+                Some(_) => refuse_repeated_volatile(query),
+                None => Ok(()),
+            })?;
             let described = dml::describe_insert(work, insert, types)?;
             Ok(Prepared::new(statement.clone(), described.parameters, described.columns, Plan::Direct))
         }

@@ -6,6 +6,8 @@ use futures::StreamExt;
 use outcrop_query::{ExecuteOptions, Execution, TransactionStatus};
 use outcrop_types::Condition;
 
+use tokio::runtime::Builder;
+
 use crate::support::TestDatabase;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,4 +142,63 @@ async fn notices_say_what_was_skipped() {
         let codes: Vec<_> = session.session.take_notices().iter().map(|notice| notice.code).collect();
         assert_eq!(codes, code.into_iter().collect::<Vec<_>>(), "{sql}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_a_commit_takes_no_thread_and_ends_on_request() {
+    // One blocking thread for all: a waiter that kept one would stop the others.
+    let queries = Builder::new_multi_thread().worker_threads(1).max_blocking_threads(2).enable_all().build().unwrap();
+    let database = TestDatabase::on(queries.handle().clone());
+    let mut session = database.session();
+    session.tag("create table t (id int)").await;
+    let position = session.session.commit_seq().to_string();
+    let (log, seq) = position.split_once('-').unwrap();
+    let next = format!("{log}-{:x}", u64::from_str_radix(seq, 16).unwrap() + 1);
+    let mut waiting = Vec::new();
+    for at in 0..40 {
+        let mut session = database.session();
+        session.tag("set outcrop.min_commit_seq_timeout = 0").await;
+        session.tag(&format!("set outcrop.min_commit_seq = '{next}'")).await;
+        let cancel = session.session.cancel_token();
+        let task = tokio::spawn(async move { session.run("select count(*) from t").await });
+        waiting.push((at % 2 == 0, cancel, task));
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    for (cancelled, cancel, task) in &waiting {
+        assert!(!task.is_finished());
+        if *cancelled {
+            cancel.cancel();
+        }
+    }
+    let mut left = Vec::new();
+    for (cancelled, _, task) in waiting {
+        if cancelled {
+            assert_eq!(task.await.unwrap().unwrap_err().condition(), Condition::QueryCanceled);
+        } else {
+            left.push(task);
+        }
+    }
+    assert_eq!(session.tag("insert into t values (1)").await, "INSERT 0 1");
+    for task in left {
+        assert_eq!(task.await.unwrap().unwrap().rows, [["1"]]);
+    }
+    queries.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_portal_that_is_resumed_has_its_whole_time_again() {
+    let database = TestDatabase::new();
+    let mut session = database.session();
+    session.tag("set statement_timeout = '400ms'").await;
+    let statement = session.session.parse("select * from generate_series(1, 100000)").await.unwrap().remove(0);
+    let prepared = session.session.prepare(statement, &[]).await.unwrap();
+    let execution = session.session.execute(&prepared, &[], ExecuteOptions::default()).await.unwrap();
+    let Execution::Rows(mut rows) = execution else { panic!("no rows") };
+    rows.next().await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    session.session.resume(&mut rows);
+    rows.next().await.unwrap().unwrap();
+    // Without it the limit counts on.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(rows.next().await.unwrap().unwrap_err().condition(), Condition::QueryCanceled);
 }

@@ -146,3 +146,29 @@ async fn a_kept_change_takes_new_values_and_new_tables() {
     session.tag("set timezone = 'Asia/Tokyo'").await;
     assert_eq!(session.execute(&update, &values).await.unwrap().tag, "UPDATE 1");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_numeric_parameter_has_the_digits_of_its_place() {
+    let database = TestDatabase::new();
+    let mut session = database.session();
+    session.tag("create table n (a numeric(38,20), b numeric(20,15))").await;
+    let declared = [Some(DataType::NUMERIC_DEFAULT)];
+    let a = DataType::Numeric { precision: 38, scale: 20 };
+    let b = DataType::Numeric { precision: 20, scale: 15 };
+    let digits = Value::Decimal(12_345_678_901_234_567_890, 20);
+    for (sql, expected, value, tag) in [
+        ("insert into n (a, b) values ($1, 1)", &a, digits.clone(), "INSERT 0 1"),
+        ("update n set b = $1", &b, Value::Decimal(123_456_789_012_345, 15), "UPDATE 1"),
+        ("delete from n where b = $1 and a > 1", &b, Value::Decimal(123_456_789_012_345, 15), "DELETE 0"),
+        ("select a from n where a = $1", &a, digits.clone(), "SELECT 1"),
+        ("select a from n where b = $1", &b, Value::Decimal(123_456_789_012_345, 15), "SELECT 1"),
+        ("select $1", &DataType::NUMERIC_DEFAULT, Value::Decimal(1, 0), "SELECT 1"),
+        ("select 1 + $1", &DataType::NUMERIC_DEFAULT, Value::Decimal(15, 1), "SELECT 1"),
+    ] {
+        let statement = session.session.parse(sql).await.unwrap().remove(0);
+        let prepared = session.session.prepare(statement, &declared).await.unwrap();
+        assert_eq!(prepared.parameters(), std::slice::from_ref(expected), "{sql}");
+        assert_eq!(session.execute(&prepared, &[value]).await.unwrap().tag, tag, "{sql}");
+    }
+    assert_eq!(session.rows("select a, b from n").await, ["0.12345678901234567890|0.123456789012345"]);
+}

@@ -95,7 +95,10 @@ impl Connection {
             PortalState::Bound(parameters) => {
                 Box::pin(self.begin(prepared.as_ref(), &formats, &parameters, max_rows)).await?
             }
-            PortalState::Suspended(reading) => self.send_some(&formats, reading, max_rows).await?,
+            PortalState::Suspended(mut reading) => {
+                self.session.resume(&mut reading.rows);
+                self.send_some(&formats, reading, max_rows).await?
+            }
             PortalState::Done(Some(tag)) if tag.command() == "SELECT" => {
                 let tag = CommandTag::with_rows("SELECT", 0);
                 self.complete(tag.to_string())?;
