@@ -153,6 +153,8 @@ class OutcropServer(Server):
         self.arguments = list(arguments or [])
         self.http_port = 0
         self.environment: dict[str, str] = {}
+        self.prefix: list[str] = []
+        """A program that starts the server, such as `prlimit` with its arguments."""
         if config:
             path = directory / "outcrop.toml"
             path.write_text(config)
@@ -166,7 +168,7 @@ class OutcropServer(Server):
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(program(), "serve", "--data", str(self.data)),
+                    *(*self.prefix, program(), "serve", "--data", str(self.data)),
                     *("--pg-listen", f"127.0.0.1:{self.pg_port}", "--http-listen", f"127.0.0.1:{self.http_port}"),
                     *self.arguments,
                 ],

@@ -149,7 +149,31 @@ fn layouts() -> impl Strategy<Value = Layout> {
     ]
 }
 
+/// Rubbish that is often something.
+fn rubbish() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![
+        any::<u8>(),
+        prop::sample::select(b"\t\n\r\\\",.;|-'N01239axt".to_vec()),
+        prop::sample::select(b"\t\n\\,1".to_vec()),
+    ];
+    prop::collection::vec(byte, 0..200)
+}
+
 proptest! {
+    #[test]
+    fn any_bytes_are_rows_or_an_error_wherever_they_are_cut(layout in layouts(), data in rubbish(), cut: usize) {
+        let (first, second) = data.split_at(cut % (data.len() + 1));
+        let whole = decode(layout.clone(), &columns(), &[&data]);
+        let parts = decode(layout, &columns(), &[first, second]);
+        match (whole, parts) {
+            (Ok(whole), Ok(parts)) => prop_assert_eq!(whole, parts),
+            (Err(whole), Err(parts)) => {
+                prop_assert_eq!((whole.condition(), whole.context()), (parts.condition(), parts.context()));
+            }
+            (whole, parts) => prop_assert!(false, "{:?} but {:?}", whole, parts),
+        }
+    }
+
     #[test]
     fn what_is_copied_out_copies_in_wherever_the_stream_is_cut(
         layout in layouts(),

@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use outcrop_types::{Column, ColumnId, DataType, SchemaVersion, TableId, TableName, TableOptions, TableSchema, Value};
 
+use proptest::prelude::*;
+
 use super::{DocumentDecoder, RowEncoder};
 use crate::{Cells, TextSettings};
 
@@ -94,4 +96,40 @@ fn a_bad_document_is_refused_alone() {
     assert_eq!(decoded.rows, 2);
     assert_eq!(Cells::try_new(decoded.columns[0].as_ref()).unwrap().value(1), Value::Int(2));
     assert_eq!(decoded.omitted[1], [0, 1]);
+}
+
+proptest! {
+    /// Documents in the shape of the table and rubbish: one that is refused leaves nothing, and those around it are whole.
+    #[test]
+    fn any_text_is_a_row_or_an_error(documents in prop::collection::vec(any_document(), 1..10)) {
+        let schema = schema();
+        let mut decoder = DocumentDecoder::new(Arc::clone(&schema), TextSettings::default());
+        let good = documents.iter().filter(|document| decoder.push(document).is_ok()).count();
+        let decoded = decoder.finish().unwrap();
+        prop_assert_eq!(decoded.rows, good);
+        prop_assert!(decoded.columns.iter().all(|column| column.len() == good));
+    }
+}
+
+fn any_document() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        any::<i32>().prop_map(|n| n.to_string()),
+        any::<f64>().prop_map(|n| format!("{n:e}")),
+        "[0-9]{1,40}(\\.[0-9]{0,40})?(e-?[0-9]{1,3})?",
+        prop::sample::select(vec![
+            "null",
+            "true",
+            "[]",
+            "[\"a\",null]",
+            "{\"a\":[1]}",
+            "\"2024-01-01T00:00:00Z\"",
+            "\"\\u0000\"",
+            "\"\\ud800\""
+        ])
+        .prop_map(str::to_owned),
+        any::<String>(),
+    ];
+    let member = ("(id|at|amount|tags|doc|x|other)", value).prop_map(|(name, value)| format!("\"{name}\":{value}"));
+    let members = prop::collection::vec(member, 0..7).prop_map(|members| format!("{{{}}}", members.join(",")));
+    prop_oneof![4 => members.prop_map(|members| members.replacen('{', "{\"id\":1,", 1)), 1 => any::<String>()]
 }
