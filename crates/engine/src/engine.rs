@@ -9,7 +9,8 @@ use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId};
 use parking_lot::Mutex;
 
 use crate::catalog::undefined_table;
-use crate::commit::{CommitHandle, LogWorker, only_shard};
+use crate::check::TableReport;
+use crate::commit::{CommitHandle, LogWorker};
 use crate::compaction::{CompactionWorker, Limits, debt, sizes};
 use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
 use crate::key_index::MergeWorker;
@@ -102,6 +103,8 @@ pub struct EngineStatus {
     pub compacted_rows: u64,
     /// Bytes that they wrote, about.
     pub compacted_bytes: u64,
+    /// Rows that retention deleted since start.
+    pub expired_rows: u64,
     /// Bytes of live rows in segments that are worth a rewrite: how far compaction is behind.
     pub compaction_debt_bytes: u64,
     /// Dead rows of all segments.
@@ -175,7 +178,7 @@ impl Engine {
         let node = self.node();
         node.tail.lock().check_open()?;
         let found = snapshot.version().tables.get(&table).ok_or_else(|| undefined_table(table))?;
-        let schema = Arc::clone(&found.schema);
+        let schema = &found.schema;
         if schema.options.append_only && matches!(mode, WriteMode::Change(_)) {
             return Err(Error::new(
                 Condition::FeatureNotSupported,
@@ -183,14 +186,7 @@ impl Engine {
             )
             .with_hint("Rows of an append-only table cannot be updated or deleted; TRUNCATE removes all of them."));
         }
-        let target = Target {
-            node: Arc::clone(node),
-            shard: node.shard(table).map_err(|_gone| undefined_table(&schema.name))?,
-            arrow: schema.to_arrow(),
-            keys: only_shard(found)?.keys().map(Arc::clone),
-            table: snapshot.table(table).ok_or_else(|| undefined_table(&schema.name))?,
-            schema,
-        };
+        let target = Target::new(node, snapshot, table)?;
         Ok(TableWrite::new(target, mode))
     }
 
@@ -243,7 +239,36 @@ impl Engine {
     /// # Errors
     /// `DiskFull`, after which nothing is lost and a later call may succeed; `Poisoned`; `AdminShutdown`.
     pub fn compact(&self) -> Result<()> {
+        self.compact_tables(None)
+    }
+
+    /// As [`Engine::compact`], for one table.
+    ///
+    /// # Errors
+    /// As [`Engine::compact`].
+    pub fn compact_table(&self, table: TableId) -> Result<()> {
+        self.compact_tables(Some(table))
+    }
+
+    /// How many segments a table has.
+    pub fn segments_of(&self, table: TableId) -> usize {
+        let version = self.node().published.load();
+        let shards = version.tables.get(&table).into_iter().flat_map(|table| &table.shards);
+        shards.map(|shard| shard.segments().count()).sum()
+    }
+
+    /// Reads all of a table as it is now and checks it, with its key index. Blocks the calling thread; writers and readers go
+    /// on. `None` when there is no such table.
+    ///
+    /// # Errors
+    /// `IoError`, `InsufficientResources`. Damage is in the report.
+    pub fn verify(&self, table: TableId) -> Result<Option<TableReport>> {
+        crate::check::verify(&self.snapshot(), table)
+    }
+
+    fn compact_tables(&self, table: Option<TableId>) -> Result<()> {
         let node = self.node();
+        node.compaction_tables.lock().add(table);
         let failures = node.compactions.failures();
         let number = node.compactions.want();
         node.compaction_signal.notify();
@@ -276,12 +301,14 @@ impl Engine {
             compactions: node.counters.compactions.load(Ordering::Relaxed),
             compacted_rows: node.counters.compacted_rows.load(Ordering::Relaxed),
             compacted_bytes: node.counters.compacted_bytes.load(Ordering::Relaxed),
+            expired_rows: node.counters.expired_rows.load(Ordering::Relaxed),
             stall_reason: node.pressure.reason(node.options.memtable_bytes_max),
             poisoned: node.tail.lock().poisoned().map(str::to_owned),
             ..EngineStatus::default()
         };
         let limits = Limits::background(&node.options);
-        for shard in version.tables.values().flat_map(|table| &table.shards) {
+        let shards = version.tables.values().flat_map(|table| table.shards.iter().map(|shard| (shard, &table.schema)));
+        for (shard, schema) in shards {
             status.live_rows += shard.live_rows();
             status.key_index_bytes += shard.keys().map_or(0, |keys| keys.bytes());
             for run in shard.runs() {
@@ -289,7 +316,7 @@ impl Engine {
                 status.key_run_bytes += run.bytes();
                 status.key_index_bytes += run.resident_bytes();
             }
-            status.compaction_debt_bytes += debt(&sizes(shard), &limits);
+            status.compaction_debt_bytes += debt(&sizes(shard, schema), &limits);
             for view in shard.segments() {
                 status.dead_rows += u64::from(view.deletes.deleted());
                 status.segments += 1;

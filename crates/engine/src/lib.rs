@@ -8,7 +8,8 @@
 //! TableWrite ─▶ shard turn: conflicts, victims ─▶ CommitRecord ─▶ log group ─▶ fdatasync ─▶ Version published ─▶ CommitHandle done
 //! Snapshot (one Arc<Version>) ─▶ TableSnapshot ─▶ morsels ─▶ data AND mask ─▶ RecordBatch
 //! sealed generation ─▶ flush: segment from the rows alive at a pin ─▶ install record ─▶ manifest checkpoint ─▶ log truncated
-//! small or half-dead segments ─▶ compaction: one segment from their rows alive at a pin ─▶ install record ─▶ files removed
+//! small, half-dead or overlapping segments ─▶ compaction: segments from their rows alive at a pin ─▶ install record ─▶ files removed
+//! rows beyond their table's retention ─▶ delete and expire records
 //! ```
 //!
 //! # Invariants
@@ -22,6 +23,9 @@
 //! # Start reading at
 //! [`Engine`], then [`Snapshot`], then [`TableWrite`].
 
+#[cfg(test)]
+#[path = "../tests/it/support/allocations.rs"]
+mod allocations;
 pub mod catalog;
 pub mod check;
 mod commit;
@@ -41,7 +45,7 @@ mod stage;
 pub mod write;
 
 pub use catalog::{Catalog, Ddl, NewColumn, NewTable};
-pub use check::{CheckProblem, CheckReport};
+pub use check::{CheckProblem, CheckReport, TableReport};
 pub use engine::{Engine, EngineStatus};
 pub use options::EngineOptions;
 pub use outcrop_segment::ScanColumn;

@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::EngineOptions;
 use crate::catalog::undefined_table;
 use crate::commit::{Answer, CommitHandle, LogRequests, Pressure, Shard, Tail, Ticket};
+use crate::compaction::AskedTables;
 use crate::flush::Requests;
 use crate::snapshot::{LiveVersions, ShardState, Snapshot, Version};
 use crate::write::Commit;
@@ -39,6 +40,8 @@ pub(crate) struct Node {
     pub(crate) flushes: Requests,
     /// Compactions that were asked for, and failures of the compaction worker.
     pub(crate) compactions: Requests,
+    /// What they were asked for.
+    pub(crate) compaction_tables: Mutex<AskedTables>,
     /// The newest install.
     pub(crate) installed: AtomicU64,
     pub(crate) counters: Counters,
@@ -86,6 +89,7 @@ pub(crate) struct Counters {
     pub(crate) compactions: AtomicU64,
     pub(crate) compacted_rows: AtomicU64,
     pub(crate) compacted_bytes: AtomicU64,
+    pub(crate) expired_rows: AtomicU64,
     pub(crate) log_bytes: AtomicU64,
 }
 

@@ -31,5 +31,5 @@ pub use ids::{
     ColumnId, CommitSeq, Epoch, IndexId, LogId, RowAddress, RowOrdinal, SchemaVersion, ShardId, Slot, TableId, UnitId,
 };
 pub use predicate::{Bounds, CompareOp, Predicate};
-pub use schema::{Column, KeyIndex, KeySecret, TableName, TableOptions, TableSchema};
+pub use schema::{Column, KeyIndex, KeySecret, Retention, TableName, TableOptions, TableSchema};
 pub use value::Value;

@@ -360,6 +360,7 @@ fn build_node(
         log_requests: LogRequests::default(),
         flushes: Requests::default(),
         compactions: Requests::default(),
+        compaction_tables: Mutex::default(),
         installed: AtomicU64::new(0),
         counters: Counters::default(),
         retired: Mutex::new(retired),

@@ -16,14 +16,17 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod basics;
+mod clustering;
 mod compaction;
 mod concurrent;
+mod contention;
 mod crash;
 mod key_runs;
 mod memory;
 mod model;
 mod resources;
 mod restarts;
+mod retention;
 mod settling;
 mod staged;
 mod support;
