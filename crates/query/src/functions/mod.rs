@@ -7,6 +7,7 @@ mod catalog;
 mod dates;
 mod intervals;
 mod json;
+mod maintenance;
 mod percentiles;
 mod register;
 mod rounding;

@@ -15,6 +15,7 @@ use crate::copy::parse_copy;
 use crate::settings::parse_setting_command;
 use crate::statement::{Body, Statement};
 
+use super::cluster_by::cluster_by_as_option;
 use super::shape::{NESTING_MAX, depth_bound, flatten, too_complex};
 
 /// Longest text of a Query or Parse message, in bytes.
@@ -44,6 +45,7 @@ pub(crate) fn parse_statements(sql: &str) -> Result<Vec<Statement>> {
     let dialect = PostgreSqlDialect {};
     let tokens =
         Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| tokenizer_error(sql, &error))?;
+    let tokens = cluster_by_as_option(tokens);
     let bound = depth_bound(&tokens)?;
     if bound <= NESTING_MAX {
         return parse_tokens(sql, tokens);
