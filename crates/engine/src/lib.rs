@@ -40,7 +40,7 @@ pub mod snapshot;
 mod stage;
 pub mod write;
 
-pub use catalog::{Catalog, Ddl, NewColumn, NewTable};
+pub use catalog::{AlterAction, Catalog, Ddl, NewColumn, NewTable};
 pub use check::{CheckProblem, CheckReport};
 pub use engine::{Engine, EngineStatus};
 pub use options::EngineOptions;

@@ -10,6 +10,7 @@ mod log_worker;
 mod pressure;
 mod record_size;
 mod remap;
+mod seen_rows;
 mod shard;
 mod tail;
 mod ticket;

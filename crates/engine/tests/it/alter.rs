@@ -1,0 +1,279 @@
+//! `ALTER TABLE`: rows of every age under the newest schema, whatever happens between.
+
+use std::sync::Arc;
+
+use outcrop_engine::{AlterAction, Ddl, Engine, NewColumn, OnConflict, ScanColumn, Snapshot, WriteMode};
+use outcrop_env::{Env, Sim};
+use outcrop_testkit::{Row, assert_same_rows, rows_of};
+use outcrop_types::{CompareOp, Condition, DataType, Predicate, Result, TableId, TableName, TableSchema, Value};
+
+use crate::support::*;
+
+fn open() -> (Sim, Engine, TableId) {
+    let (env, sim) = Env::simulated(17);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    let table = create(&engine, keyed("t"));
+    (sim, engine, table)
+}
+
+fn schema(engine: &Engine, table: TableId) -> Arc<TableSchema> {
+    Arc::clone(engine.snapshot().catalog().table_by_id(table).unwrap())
+}
+
+fn alter(engine: &Engine, table: TableId, actions: Vec<AlterAction>) -> Result<()> {
+    let table = schema(engine, table).name.clone();
+    engine.ddl(Ddl::AlterTable { table, actions }).wait().map(drop)
+}
+
+fn add(name: &str, data_type: DataType, initial_default: Value) -> AlterAction {
+    AlterAction::AddColumn {
+        column: NewColumn { initial_default, ..column(name, data_type, true) },
+        if_not_exists: false,
+    }
+}
+
+fn drop_column(name: &str) -> AlterAction {
+    AlterAction::DropColumn { name: name.to_owned(), if_exists: false }
+}
+
+fn rename(from: &str, to: &str) -> AlterAction {
+    AlterAction::RenameColumn { from: from.to_owned(), to: to.to_owned() }
+}
+
+fn set_type(column: &str, data_type: DataType) -> AlterAction {
+    AlterAction::SetType { column: column.to_owned(), data_type }
+}
+
+fn not_null(column: &str) -> AlterAction {
+    AlterAction::SetNullable { column: column.to_owned(), nullable: false }
+}
+
+/// The same state after a crash, a flush, a compaction, a checkpoint and a good close; `outcrop check` finds nothing.
+#[track_caller]
+fn stays(sim: &Sim, engine: Engine, table: TableId, expected: &[Row]) {
+    let mut engine = engine;
+    for turn in ["as it is", "replayed", "flushed", "compacted", "replayed again", "checkpointed", "closed"] {
+        match turn {
+            "replayed" | "replayed again" => {
+                drop(engine);
+                engine = Engine::open(&sim.crash(), roomy()).unwrap();
+            }
+            "flushed" => engine.flush(None).unwrap(),
+            "compacted" => engine.compact().unwrap(),
+            "checkpointed" => engine.checkpoint().unwrap(),
+            "closed" => {
+                engine.close().unwrap();
+                drop(engine);
+                assert_eq!(outcrop_engine::check::check(&sim.env()).unwrap().problems, []);
+                engine = Engine::open(&sim.env(), roomy()).unwrap();
+            }
+            _ => {}
+        }
+        let snapshot = engine.snapshot();
+        assert_same_rows(turn, expected, &scan(&snapshot, table));
+        check_keys(&snapshot, table);
+    }
+}
+
+fn int(value: i64) -> Value {
+    Value::Int(value)
+}
+
+fn text(value: &str) -> Value {
+    Value::Text(value.to_owned())
+}
+
+#[test]
+fn rows_older_than_a_column_have_its_initial_default_and_dropped_values_never_come_back() {
+    let (sim, engine, table) = open();
+    insert(&engine, table, &rows(0..2, "flushed")).unwrap();
+    engine.flush(None).unwrap();
+    insert(&engine, table, &rows(2..4, "in memory")).unwrap();
+    let before = engine.snapshot();
+    alter(&engine, table, vec![add("n", DataType::Int4, int(7)), drop_column("value"), rename("id", "number")])
+        .unwrap();
+    insert(&engine, table, &[vec![int(4), int(8)]]).unwrap();
+    // A name that comes back is another column.
+    alter(&engine, table, vec![add("value", DataType::Text, Value::Null)]).unwrap();
+    upsert(&engine, table, &[vec![int(3), int(9), text("new")]]).unwrap();
+    let names: Vec<String> = schema(&engine, table).columns.iter().map(|column| column.name.clone()).collect();
+    assert_eq!(names, ["number", "n", "value"]);
+    // Readers of before see what was there.
+    assert_same_rows("held", &[rows(0..2, "flushed"), rows(2..4, "in memory")].concat(), &scan(&before, table));
+    drop(before);
+    let old = |id| vec![int(id), int(7), Value::Null];
+    let expected = [old(0), old(1), old(2), vec![int(3), int(9), text("new")], vec![int(4), int(8), Value::Null]];
+    stays(&sim, engine, table, &expected);
+}
+
+#[test]
+fn a_renamed_table_is_found_by_its_new_name_only() {
+    let (sim, engine, table) = open();
+    insert(&engine, table, &rows(0..2, "a")).unwrap();
+    create(&engine, keyed("taken"));
+    let renamed = |name: &str| vec![AlterAction::RenameTable(name.to_owned())];
+    let error = alter(&engine, table, renamed("taken")).unwrap_err();
+    assert_eq!(error.condition(), Condition::DuplicateTable);
+    alter(&engine, table, renamed("new")).unwrap();
+    let catalog =
+        |snapshot: &Snapshot, name: &str| snapshot.catalog().table(&TableName::new("commons", name)).is_some();
+    assert!(catalog(&engine.snapshot(), "new") && !catalog(&engine.snapshot(), "t"));
+    let old = Ddl::AlterTable { table: TableName::new("commons", "t"), actions: renamed("x") };
+    assert_eq!(engine.ddl(old).wait().unwrap_err().condition(), Condition::UndefinedTable);
+    create(&engine, keyed("t"));
+    stays(&sim, engine, table, &rows(0..2, "a"));
+}
+
+/// Ids of the rows that a scan with this condition may not leave out, and does not.
+fn ids_where(snapshot: &Snapshot, table: TableId, predicate: &Predicate) -> Vec<i64> {
+    let table = snapshot.table(table).unwrap();
+    let id = ScanColumn::Column(table.schema().columns[0].id);
+    let mut found: Vec<i64> = table
+        .morsels(8_192)
+        .iter()
+        .filter(|morsel| table.may_match(morsel, predicate))
+        .flat_map(|morsel| rows_of(&table.scan(morsel, &[id], Some(predicate)).unwrap()))
+        .map(|row| match row[0] {
+            Value::Int(id) => id,
+            _ => panic!("an id is a number"),
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+#[test]
+fn widened_columns_are_read_looked_up_and_pruned_in_their_new_type() {
+    let (env, sim) = Env::simulated(18);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    let mut new = keyed("t");
+    new.columns = vec![
+        column("id", DataType::Int2, false),
+        column("n", DataType::Int4, true),
+        column("f", DataType::Float4, true),
+        column("v", DataType::Varchar { length: 3 }, true),
+        column("d", DataType::Numeric { precision: 5, scale: 2 }, true),
+    ];
+    let table = create(&engine, new);
+    let old = |id: i64| vec![int(id), int(10 * id), Value::Float(0.5), text("abc"), Value::Decimal(150, 2)];
+    insert(&engine, table, &[old(1), old(2)]).unwrap();
+    engine.flush(None).unwrap();
+    insert(&engine, table, &[old(3)]).unwrap();
+    let numeric = |precision, scale| DataType::Numeric { precision, scale };
+    let actions = vec![
+        set_type("id", DataType::Int8),
+        set_type("n", numeric(38, 10)),
+        set_type("f", DataType::Float8),
+        set_type("v", DataType::Text),
+        set_type("d", numeric(50, 4)),
+    ];
+    alter(&engine, table, actions).unwrap();
+    let billion = 10_000_000_000;
+    let large = vec![
+        int(1 << 40),
+        Value::Decimal(15 * billion / 10, 10),
+        Value::Float(0.1),
+        text("longer"),
+        Value::Decimal(12_345, 4),
+    ];
+    insert(&engine, table, std::slice::from_ref(&large)).unwrap();
+    // The key of an old row is the same in its wider type.
+    let duplicate = vec![vec![int(1), Value::Null, Value::Null, Value::Null, Value::Null]];
+    assert_eq!(insert(&engine, table, &duplicate).unwrap_err().condition(), Condition::UniqueViolation);
+    let snapshot = engine.snapshot();
+    let columns = &snapshot.table(table).unwrap().schema().columns.clone();
+    let number = columns[1].id;
+    let compare = |op, digits: i128| Predicate::Compare(number, op, Value::Decimal(digits, 10));
+    for (predicate, wanted) in [
+        (compare(CompareOp::Equal, 20 * billion), vec![2]),
+        (compare(CompareOp::Equal, 20 * billion + 1), vec![]),
+        (compare(CompareOp::Greater, 20 * billion), vec![3]),
+        // Out of the range of the old type.
+        (compare(CompareOp::Equal, (1 << 40) * billion), vec![]),
+        (Predicate::In(number, vec![Value::Decimal(10 * billion, 10), Value::Decimal(30 * billion, 10)]), vec![1, 3]),
+    ] {
+        let found = ids_where(&snapshot, table, &predicate);
+        assert!(wanted.iter().all(|id| found.contains(id)), "{predicate:?}: {found:?}");
+        // Nothing but what cannot be told apart without reading stays.
+        assert!(found.len() <= wanted.len() + 1, "{predicate:?}: {found:?}");
+    }
+    let bounds = snapshot.table(table).unwrap().column_statistics(number).unwrap();
+    assert_eq!(bounds.max, Some(Value::Decimal(30 * billion, 10)));
+    assert_eq!(find(&snapshot, table, &[1, 2, 3, 1 << 40]).len(), 4);
+    drop(snapshot);
+    let wide = |id: i64| {
+        let n = Value::Decimal(i128::from(10 * id) * billion, 10);
+        vec![int(id), n, Value::Float(0.5), text("abc"), Value::Decimal(15_000, 4)]
+    };
+    stays(&sim, engine, table, &[wide(1), wide(2), wide(3), large]);
+}
+
+#[test]
+fn not_null_is_refused_while_a_living_row_has_null_and_forgets_the_dead() {
+    let (sim, engine, table) = open();
+    let null = |id: i64| vec![int(id), Value::Null];
+    insert(&engine, table, &[null(1), row(2, "a")]).unwrap();
+    engine.flush(None).unwrap();
+    insert(&engine, table, &[null(3)]).unwrap();
+    for doomed in [1, 3] {
+        let error = alter(&engine, table, vec![not_null("value")]).unwrap_err();
+        assert_eq!(error.condition(), Condition::NotNullViolation);
+        assert_eq!(error.message(), "column \"value\" of relation \"t\" contains null values");
+        assert_eq!(error.constraint().unwrap().column.as_deref(), Some("value"));
+        delete_keys(&engine, table, &[vec![int(doomed)]]).unwrap();
+    }
+    alter(&engine, table, vec![not_null("value")]).unwrap();
+    let snapshot = engine.snapshot();
+    let mut write = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
+    let lax = schema(&engine, table).with_nulls();
+    let refused = write.insert(outcrop_testkit::batch_of(&lax, &[null(4)])).unwrap_err();
+    assert_eq!(refused.condition(), Condition::NotNullViolation);
+    drop((write, snapshot));
+    // A column without a value for the rows that are there.
+    let strict = AlterAction::AddColumn { column: column("n", DataType::Int4, false), if_not_exists: false };
+    let error = alter(&engine, table, vec![strict.clone()]).unwrap_err();
+    assert_eq!(error.condition(), Condition::NotNullViolation);
+    let empty = create(&engine, keyed("empty"));
+    alter(&engine, empty, vec![strict]).unwrap();
+    // The log still has the rows with NULL, and the segment too.
+    stays(&sim, engine, table, &[row(2, "a")]);
+}
+
+#[test]
+fn an_alter_is_one_commit_and_one_that_fails_leaves_nothing() {
+    let (sim, engine, table) = open();
+    insert(&engine, table, &rows(0..2, "a")).unwrap();
+    let before = (engine.snapshot().commit_seq(), schema(&engine, table));
+    let error = alter(&engine, table, vec![add("n", DataType::Int4, int(1)), drop_column("nowhere")]).unwrap_err();
+    assert_eq!(error.condition(), Condition::UndefinedColumn);
+    assert_eq!((engine.snapshot().commit_seq(), schema(&engine, table)), before);
+    alter(&engine, table, vec![add("n", DataType::Int4, int(1)), drop_column("value")]).unwrap();
+    assert_eq!(Some(engine.snapshot().commit_seq()), before.0.next());
+    stays(&sim, engine, table, &[vec![int(0), int(1)], vec![int(1), int(1)]]);
+}
+
+#[test]
+fn default_and_comments_are_of_the_catalog_and_stay() {
+    let (sim, engine, table) = open();
+    let set = |default: Option<&str>| AlterAction::SetDefault {
+        column: "value".to_owned(),
+        default: default.map(str::to_owned),
+    };
+    let comment = |column: Option<&str>| AlterAction::Comment {
+        column: column.map(str::to_owned),
+        text: Some("said".to_owned()),
+    };
+    alter(&engine, table, vec![set(Some("'x'")), comment(None), comment(Some("id"))]).unwrap();
+    let altered = schema(&engine, table);
+    assert_eq!(altered.columns[1].write_default.as_deref(), Some("'x'"));
+    assert_eq!((altered.comments.table.as_deref(), altered.comments.columns.len()), (Some("said"), 1));
+    drop(engine);
+    let engine = Engine::open(&sim.crash(), roomy()).unwrap();
+    assert_eq!(schema(&engine, table), altered);
+    engine.close().unwrap();
+    drop(engine);
+    let engine = Engine::open(&sim.env(), roomy()).unwrap();
+    assert_eq!(schema(&engine, table), altered);
+    alter(&engine, table, vec![set(None)]).unwrap();
+    assert_eq!(schema(&engine, table).columns[1].write_default, None);
+}
