@@ -12,6 +12,8 @@ use crate::{ColumnId, DataType, IndexId, SchemaVersion, TableId, Value};
 pub const NAME_BYTES_MAX: usize = 128;
 /// Most columns of a table.
 pub const COLUMNS_MAX: usize = 4_096;
+/// Most columns that a table may ever have had, dropped ones too: clients of PostgreSQL number columns with 16 bits.
+pub const COLUMNS_EVER_MAX: u32 = 32_767;
 /// The schema that unqualified names mean; `public` resolves to it.
 pub const DEFAULT_SCHEMA: &str = "commons";
 
@@ -152,7 +154,8 @@ impl TableSchema {
     /// An id that no column of this table ever had; `None` when there is none left.
     pub fn free_column_id(&self) -> Option<ColumnId> {
         let taken = self.columns.iter().map(|column| column.id).max().unwrap_or_default();
-        taken.next().map(|after| after.max(self.next_column))
+        let free = taken.next().map(|after| after.max(self.next_column))?;
+        (free.get() <= COLUMNS_EVER_MAX).then_some(free)
     }
 
     /// Whether a column is part of a key.

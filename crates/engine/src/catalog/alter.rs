@@ -53,7 +53,10 @@ impl Altered {
             let message = format!("tables can have at most {COLUMNS_MAX} columns");
             return Err(Error::new(Condition::TooManyColumns, message));
         }
-        let id = self.schema.free_column_id().ok_or_else(|| exhausted("column ids"))?;
+        let id = self.schema.free_column_id().ok_or_else(|| {
+            exhausted("numbers for columns")
+                .with_hint("Columns that were dropped count; create a new table and fill it with INSERT … SELECT.")
+        })?;
         if !new.nullable && new.initial_default == Value::Null {
             self.without_nulls.push(id);
         }
@@ -82,7 +85,7 @@ impl Altered {
         if self.schema.columns.len() == 1 {
             return Err(Error::new(Condition::FeatureNotSupported, "a table needs at least one column"));
         }
-        self.schema.next_column = self.schema.free_column_id().ok_or_else(|| exhausted("column ids"))?;
+        self.schema.next_column = self.schema.next_column.max(id.next().unwrap_or(id));
         self.schema.columns.retain(|column| column.id != id);
         self.schema.comments.columns.remove(&id);
         self.without_nulls.retain(|column| *column != id);

@@ -13,8 +13,8 @@ use super::writer::Stage;
 use crate::commit::{Applied, Keep, Outcomes, Proposal};
 use crate::key_index::KeyHash;
 use crate::write::{
-    ConflictUpdate, Decision, OnConflict, RowOutcome, TailView, Target, all_columns, check_answer, checked_rows,
-    gather, is_true, key_hashes, ops_from, unique_violation,
+    ConflictUpdate, Conversion, Decision, OnConflict, RowOutcome, TailView, Target, all_columns, check_answer,
+    checked_rows, gather, is_true, key_hashes, ops_from, unique_violation,
 };
 
 /// Rows to insert, staged.
@@ -310,6 +310,12 @@ impl StagedRows for StagedInsert {
 }
 
 impl Proposal for StagedInsert {
+    fn convert(&mut self, to: &Conversion) -> Result<()> {
+        self.stage.convert(to)?;
+        self.on_conflict.convert(to);
+        Ok(())
+    }
+
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         // A second round begins anew: what the first one made is dead.
         self.stage.keep_only(self.proposed);

@@ -1,11 +1,13 @@
 //! What a statement says and what it is told: modes, callbacks, outcomes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch};
 use outcrop_types::{CommitSeq, Result};
 
 use super::applied::AppliedRows;
+use super::convert::{Conversion, OfEarlierVersion};
 
 /// What a statement does with rows and keys.
 pub enum WriteMode {
@@ -27,6 +29,15 @@ pub enum OnConflict {
     Nothing,
     /// `DO UPDATE`: the callback makes the new row; 21000 if the statement meets one row twice.
     Update(Box<dyn ConflictUpdate>),
+}
+
+impl OnConflict {
+    /// The statement gets its place under a later version of the schema, for which its callback was not made.
+    pub(crate) fn convert(&mut self, to: &Conversion) {
+        if let Self::Update(callback) = self {
+            *callback = Box::new(OfEarlierVersion(Arc::clone(to.schema())));
+        }
+    }
 }
 
 /// `ON CONFLICT DO UPDATE SET … WHERE …`, evaluated inside the turn against the newest rows.

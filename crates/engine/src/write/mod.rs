@@ -8,6 +8,7 @@
 mod api;
 mod applied;
 mod change;
+mod convert;
 mod decision;
 mod insert;
 mod normalise;
@@ -22,6 +23,7 @@ pub use applied::AppliedRows;
 pub use table_write::TableWrite;
 
 pub(crate) use change::{ChangeItem, Changes, seen_keys};
+pub(crate) use convert::{Conversion, altered};
 pub(crate) use decision::{Decision, concat, gather, ops_from, row_count};
 pub(crate) use insert::{check_answer, checked_rows, is_true};
 pub(crate) use table_write::Target;

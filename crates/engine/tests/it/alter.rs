@@ -277,3 +277,123 @@ fn default_and_comments_are_of_the_catalog_and_stay() {
     alter(&engine, table, vec![set(None)]).unwrap();
     assert_eq!(schema(&engine, table).columns[1].write_default, None);
 }
+
+/// What becomes of a statement that was begun before `actions` and committed after them.
+fn overtaken(
+    engine: &Engine,
+    table: TableId,
+    mode: WriteMode,
+    rows: &[Row],
+    actions: Vec<AlterAction>,
+) -> Result<outcrop_engine::Commit> {
+    let snapshot = engine.snapshot();
+    let mut write = engine.write(&snapshot, table, mode)?;
+    for rows in rows.chunks(500) {
+        write.insert(batch(&snapshot, table, rows))?;
+    }
+    alter(engine, table, actions)?;
+    write.commit().wait()
+}
+
+/// In memory, and staged.
+fn both_ways(test: impl Fn(&Sim, Engine, TableId, i64)) {
+    for (rows, inline_max) in [(3, None), (2_000, Some(2_000))] {
+        let (env, sim) = Env::simulated(19);
+        let mut options = roomy();
+        options.commit_inline_bytes_max = inline_max.unwrap_or(options.commit_inline_bytes_max);
+        let engine = Engine::open(&env, options).unwrap();
+        let table = create(&engine, keyed("t"));
+        test(&sim, engine, table, rows);
+    }
+}
+
+#[test]
+fn rows_of_a_statement_that_an_alter_overtook_are_brought_to_the_new_schema() {
+    both_ways(|sim, engine, table, count| {
+        let actions = vec![
+            add("n", DataType::Int4, int(7)),
+            add("none", DataType::Text, Value::Null),
+            drop_column("value"),
+            rename("id", "number"),
+        ];
+        let mode = || WriteMode::Insert(OnConflict::Error);
+        let commit = overtaken(&engine, table, mode(), &rows(0..count, "a"), actions).unwrap();
+        assert_eq!(commit.inserted, count.unsigned_abs());
+        let widen = vec![set_type("n", DataType::Numeric { precision: 20, scale: 1 })];
+        let more: Vec<Row> = (count..2 * count).map(|id| vec![int(id), int(8), text("b")]).collect();
+        overtaken(&engine, table, WriteMode::Upsert, &more, widen).unwrap();
+        let row = |id, n, last: Value| vec![int(id), Value::Decimal(n, 1), last];
+        let old = (0..count).map(|id| row(id, 70, Value::Null));
+        let expected: Vec<Row> = old.chain((count..2 * count).map(|id| row(id, 80, text("b")))).collect();
+        // One of its keys is there by now.
+        let again = vec![vec![int(0), Value::Null, Value::Null]];
+        let error = overtaken(&engine, table, mode(), &again, vec![rename("n", "m")]).unwrap_err();
+        assert_eq!(error.condition(), Condition::UniqueViolation);
+        stays(sim, engine, table, &expected);
+    });
+}
+
+#[test]
+fn what_cannot_be_brought_over_is_refused_whole() {
+    both_ways(|sim, engine, table, count| {
+        let mode = || WriteMode::Insert(OnConflict::Error);
+        let with_default = |name: &str| AlterAction::AddColumn {
+            column: NewColumn { write_default: Some("1".to_owned()), ..column(name, DataType::Int4, true) },
+            if_not_exists: false,
+        };
+        let strict = AlterAction::AddColumn { column: column("s", DataType::Int4, false), if_not_exists: false };
+        let nulls: Vec<Row> = (0..count).map(|id| vec![int(id), Value::Null]).collect();
+        for actions in [vec![with_default("a")], vec![drop_column("a"), strict, drop_column("s"), not_null("value")]] {
+            let snapshot = engine.snapshot();
+            let width = snapshot.catalog().table_by_id(table).unwrap().columns.len();
+            let padded: Vec<Row> =
+                nulls.iter().map(|row| [row.clone(), vec![Value::Null; width - 2]].concat()).collect();
+            let error = overtaken(&engine, table, mode(), &padded, actions).unwrap_err();
+            assert_eq!(error.condition(), Condition::SerializationFailure, "{error}");
+            assert_eq!(scan(&engine.snapshot(), table), Vec::<Row>::new());
+        }
+        stays(sim, engine, table, &[]);
+    });
+}
+
+#[test]
+fn updates_and_deletes_that_an_alter_overtook_keep_the_new_columns_of_their_rows() {
+    both_ways(|sim, engine, table, count| {
+        insert(&engine, table, &rows(0..count, "a")).unwrap();
+        let snapshot = engine.snapshot();
+        let ids: Vec<i64> = (0..count).collect();
+        let addresses = find(&snapshot, table, &ids);
+        let mut update = engine.write(&snapshot, table, WriteMode::Change(None)).unwrap();
+        let (last, first) = addresses.split_last().unwrap();
+        update.update(first, batch(&snapshot, table, &rows(0..count - 1, "b"))).unwrap();
+        update.delete(&[*last]).unwrap();
+        // A flush moves the rows meanwhile.
+        alter(&engine, table, vec![add("n", DataType::Int4, int(7))]).unwrap();
+        engine.flush(None).unwrap();
+        let commit = update.commit().wait().unwrap();
+        assert_eq!((commit.updated, commit.deleted), (count.unsigned_abs() - 1, 1));
+        drop(snapshot);
+        let expected: Vec<Row> = (0..count - 1).map(|id| vec![int(id), text("b"), int(7)]).collect();
+        stays(sim, engine, table, &expected);
+    });
+}
+
+#[test]
+fn callbacks_and_returned_rows_of_the_old_schema_are_never_mixed_with_the_new() {
+    let (sim, engine, table) = open();
+    insert(&engine, table, &rows(0..2, "a")).unwrap();
+    let update = || callbacks::concat(&engine, table);
+    // Without a conflict nobody is called.
+    overtaken(&engine, table, update(), &[row(2, "x")], vec![add("n", DataType::Int4, int(1))]).unwrap();
+    let conflicting = [vec![int(1), text("x"), int(2)]];
+    let error = overtaken(&engine, table, update(), &conflicting, vec![add("m", DataType::Int4, int(1))]).unwrap_err();
+    assert_eq!(error.condition(), Condition::SerializationFailure);
+    let snapshot = engine.snapshot();
+    let mut write = engine.write(&snapshot, table, WriteMode::Upsert).unwrap().keep_rows();
+    write.insert(batch(&snapshot, table, &[vec![int(9), text("x"), int(2), int(3)]])).unwrap();
+    alter(&engine, table, vec![drop_column("m")]).unwrap();
+    assert_eq!(write.commit().wait().unwrap_err().condition(), Condition::SerializationFailure);
+    drop(snapshot);
+    let expected: Vec<Row> = (0..3).map(|id| vec![int(id), text(if id < 2 { "a" } else { "x" }), int(1)]).collect();
+    stays(&sim, engine, table, &expected);
+}

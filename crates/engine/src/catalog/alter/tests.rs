@@ -52,6 +52,17 @@ fn the_id_of_a_dropped_column_is_never_given_again() {
 }
 
 #[test]
+fn a_table_has_a_limited_number_of_columns_in_its_life() {
+    let mut schema = table();
+    schema.next_column = outcrop_types::ColumnId::new(outcrop_types::schema::COLUMNS_EVER_MAX);
+    let altered = alter_table(&schema, &[add("c")]).unwrap().schema;
+    assert_eq!(alter_table(&altered, &[add("d")]).unwrap_err().condition(), Condition::ProgramLimitExceeded);
+    // A column can be dropped all the same.
+    let altered = alter_table(&altered, &[drop_column("c")]).unwrap().schema;
+    assert_eq!(alter_table(&altered, &[add("d")]).unwrap_err().condition(), Condition::ProgramLimitExceeded);
+}
+
+#[test]
 fn actions_that_make_no_sense_are_refused_as_postgresql_does() {
     let rename = |from: &str, to: &str| AlterAction::RenameColumn { from: from.to_owned(), to: to.to_owned() };
     let nullable = |column: &str| AlterAction::SetNullable { column: column.to_owned(), nullable: true };
