@@ -66,7 +66,7 @@ impl Altered {
             data_type: new.data_type.clone(),
             collation: 0,
             nullable: new.nullable,
-            initial_default: new.initial_default.clone(),
+            initial_default: stored(&new.initial_default),
             write_default: new.write_default.clone(),
         });
         Ok(())
@@ -169,6 +169,25 @@ impl Altered {
     fn duplicate(&self, name: &str) -> Error {
         let table = &self.schema.name.table;
         Error::new(Condition::DuplicateColumn, format!("column \"{name}\" of relation \"{table}\" already exists"))
+    }
+}
+
+/// A value as rows hold it: one NaN, no -0.0 (Q9).
+fn stored(value: &Value) -> Value {
+    match value {
+        Value::Float(number) => Value::Float(if number.is_nan() { f64::NAN } else { number + 0.0 }),
+        Value::Array(items) => Value::Array(items.iter().map(stored).collect()),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Decimal(..)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::Date(_)
+        | Value::Time(_)
+        | Value::Timestamp(_)
+        | Value::TimestampTz(_)
+        | Value::Uuid(_) => value.clone(),
     }
 }
 
