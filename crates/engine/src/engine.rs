@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use outcrop_env::{DirLock, Env, Signal, TaskHandle};
-use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId};
+use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId, TableName};
 use parking_lot::Mutex;
 
 use crate::catalog::undefined_table;
@@ -15,9 +15,10 @@ use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
 use crate::key_index::MergeWorker;
 use crate::node::Node;
 use crate::recovery::{self, Start};
+use crate::rewrite::Fill;
 use crate::snapshot::Snapshot;
 use crate::write::{TableWrite, Target, WriteMode};
-use crate::{Ddl, EngineOptions};
+use crate::{AlterAction, Ddl, EngineOptions};
 
 /// An open database directory. Clones share it; the last clone, or [`Engine::close`], stops the workers.
 #[derive(Clone, Debug)]
@@ -165,6 +166,17 @@ impl Engine {
     /// applies.
     pub fn ddl(&self, changes: impl Into<Vec<Ddl>>) -> CommitHandle {
         self.node().commit_ddl(&changes.into())
+    }
+
+    /// `ALTER TABLE` with columns whose DEFAULT is another for each row: schema and rows change in one commit, and all rows are
+    /// written anew. Readers go on; writers of the table wait while what changed since the beginning is written. Blocks.
+    pub fn alter_filling(&self, table: &TableName, actions: &[AlterAction], fill: Fill) -> CommitHandle {
+        let node = self.node();
+        let id = self.snapshot().catalog().table(table).map(|schema| schema.id);
+        match id.map_or(Ok(()), |id| self.flush(Some(id))) {
+            Ok(()) => node.commit_filling(table, actions, fill),
+            Err(error) => CommitHandle::ready(Err(error), &node.env.tasks),
+        }
     }
 
     /// Begins a statement that writes to one table. `snapshot` is what the statement read; addresses given later are of it.

@@ -18,6 +18,8 @@
 //! - E4. A record names resolved victims; replay looks no key up (W1).
 //! - E5. After a failed sync no commit is acknowledged (W9).
 //! - E6. A file named by the manifest was synced and published before the manifest was (S5).
+//! - E7. Stored rows are read under every later schema: columns by id, never by name; a younger one has its initial default, a
+//!   widened one is widened. No column id is given twice.
 //!
 //! # Start reading at
 //! [`Engine`], then [`Snapshot`], then [`TableWrite`].
@@ -45,6 +47,7 @@ pub use check::{CheckProblem, CheckReport};
 pub use engine::{Engine, EngineStatus};
 pub use options::EngineOptions;
 pub use outcrop_segment::ScanColumn;
+pub use rewrite::{Fill, FillColumns};
 pub use snapshot::{ColumnStatistics, Morsel, Snapshot, TableSnapshot};
 pub use write::{
     AppliedRows, Commit, CommitHandle, ConflictRows, ConflictUpdate, LastWord, OnConflict, Recheck, Rechecked,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::Array;
 use outcrop_types::error::Constraint;
-use outcrop_types::{ColumnId, CommitSeq, Condition, Error, Predicate, Result, TableId, UnitId};
+use outcrop_types::{ColumnId, CommitSeq, Condition, Error, Predicate, Result, TableId, TableSchema, UnitId};
 
 use crate::ScanColumn;
 use crate::catalog::WithoutNulls;
@@ -39,7 +39,7 @@ impl SeenRows {
             }
             let found = table.scan(&morsel, &[ScanColumn::Column(*column)], Some(&is_null))?;
             if found.columns().iter().any(|array| array.logical_null_count() > 0) {
-                return Err(contains_nulls(wanted));
+                return Err(contains_nulls(schema, *column));
             }
         }
         let generations = state.generations().map(|generation| (generation.unit, generation.rows));
@@ -49,10 +49,9 @@ impl SeenRows {
     }
 }
 
-/// 23502
-fn contains_nulls(wanted: &WithoutNulls) -> Error {
-    let WithoutNulls { schema, column } = wanted;
-    let (table, name) = (&schema.name.table, schema.column(*column).map(|column| column.name.clone()));
+/// 23502, of a column that gets NOT NULL.
+pub(crate) fn contains_nulls(schema: &TableSchema, column: ColumnId) -> Error {
+    let (table, name) = (&schema.name.table, schema.column(column).map(|column| column.name.clone()));
     let message =
         format!("column \"{}\" of relation \"{table}\" contains null values", name.clone().unwrap_or_default());
     let constraint = Constraint { schema: schema.name.schema.clone(), table: table.clone(), column: name, name: None };

@@ -26,6 +26,7 @@ pub(crate) use change::{ChangeItem, Changes, seen_keys};
 pub(crate) use convert::{Conversion, altered};
 pub(crate) use decision::{Decision, concat, gather, ops_from, row_count};
 pub(crate) use insert::{check_answer, checked_rows, is_true};
+pub(crate) use normalise::normalise;
 pub(crate) use table_write::Target;
 pub(crate) use tail::{TailView, all_columns, key_hashes, unique_violation};
 pub(crate) use upsert::UpsertItem;

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use outcrop_engine::{AlterAction, Ddl, Engine, NewColumn, OnConflict, ScanColumn, Snapshot, WriteMode};
+use arrow_array::{ArrayRef, Int64Array};
+use outcrop_engine::{
+    AlterAction, Ddl, Engine, Fill, FillColumns, NewColumn, OnConflict, ScanColumn, Snapshot, WriteMode,
+};
 use outcrop_env::{Env, Sim};
 use outcrop_testkit::{Row, assert_same_rows, rows_of};
-use outcrop_types::{CompareOp, Condition, DataType, Predicate, Result, TableId, TableName, TableSchema, Value};
+use outcrop_types::{CompareOp, Condition, DataType, Error, Predicate, Result, TableId, TableName, TableSchema, Value};
 
 use crate::support::*;
 
@@ -396,4 +399,120 @@ fn callbacks_and_returned_rows_of_the_old_schema_are_never_mixed_with_the_new() 
     drop(snapshot);
     let expected: Vec<Row> = (0..3).map(|id| vec![int(id), text(if id < 2 { "a" } else { "x" }), int(1)]).collect();
     stays(&sim, engine, table, &expected);
+}
+
+/// Numbers rows as they come, and fails at one of them.
+struct Counter {
+    next: i64,
+    fails_at: i64,
+}
+
+impl FillColumns for Counter {
+    fn fill(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
+        let first = self.next;
+        self.next += rows as i64;
+        if self.next > self.fails_at {
+            return Err(Error::new(Condition::DivisionByZero, "division by zero"));
+        }
+        Ok(vec![Arc::new(Int64Array::from_iter_values(first..self.next))])
+    }
+}
+
+fn numbered(engine: &Engine, fails_at: i64, others: Vec<AlterAction>) -> Result<outcrop_engine::Commit> {
+    let column = NewColumn { write_default: Some("next()".to_owned()), ..column("n", DataType::Int8, false) };
+    let actions = [vec![AlterAction::AddColumn { column, if_not_exists: false }], others].concat();
+    let fill = Fill { columns: vec!["n".to_owned()], values: Box::new(Counter { next: 0, fails_at }) };
+    engine.alter_filling(&TableName::new("commons", "t"), &actions, fill).wait()
+}
+
+#[test]
+fn a_default_of_its_own_for_each_row_writes_all_rows_anew_in_one_commit() {
+    let (sim, engine, table) = open();
+    insert(&engine, table, &rows(0..10, "a")).unwrap();
+    engine.flush(None).unwrap();
+    insert(&engine, table, &rows(10..20, "b")).unwrap();
+    delete_keys(&engine, table, &[vec![int(3)], vec![int(13)]]).unwrap();
+    let before = engine.snapshot();
+    let mut overtaken = engine.write(&before, table, WriteMode::Insert(OnConflict::Error)).unwrap();
+    overtaken.insert(batch(&before, table, &[row(90, "x")])).unwrap();
+    let commit = numbered(&engine, i64::MAX, vec![rename("value", "v"), drop_column("v")]).unwrap();
+    assert_eq!(Some(commit.seq), before.commit_seq().next().and_then(|flush| flush.next()));
+    // What it would have in the new column nobody knows.
+    assert_eq!(overtaken.commit().wait().unwrap_err().condition(), Condition::SerializationFailure);
+    assert_eq!(scan(&before, table).len(), 18);
+    drop(before);
+    insert(&engine, table, &[vec![int(20), int(77)]]).unwrap();
+    let mut found = scan(&engine.snapshot(), table);
+    found.sort_by_key(|row| format!("{:?}", row[1]));
+    found.dedup_by_key(|row| format!("{:?}", row[1]));
+    assert_eq!(found.len(), 19, "each row has a value of its own");
+    stays(&sim, engine, table, &found);
+}
+
+#[test]
+fn a_default_that_fails_at_some_row_leaves_the_table_and_the_disk_as_they_were() {
+    let (sim, engine, table) = open();
+    insert(&engine, table, &rows(0..10, "a")).unwrap();
+    engine.flush(None).unwrap();
+    let before = schema(&engine, table);
+    let error = numbered(&engine, 9, Vec::new()).unwrap_err();
+    assert_eq!(error.condition(), Condition::DivisionByZero);
+    insert(&engine, table, &[vec![int(10), Value::Null]]).unwrap();
+    let error = numbered(&engine, i64::MAX, vec![not_null("value")]).unwrap_err();
+    assert_eq!(error.message(), "column \"value\" of relation \"t\" contains null values");
+    assert_eq!(schema(&engine, table), before);
+    engine.close().unwrap();
+    drop(engine);
+    let report = outcrop_engine::check::check(&sim.env()).unwrap();
+    assert_eq!((report.problems, report.leftovers), (Vec::new(), Vec::new()));
+    let engine = Engine::open(&sim.env(), roomy()).unwrap();
+    stays(&sim, engine, table, &[rows(0..10, "a"), vec![vec![int(10), Value::Null]]].concat());
+}
+
+/// Others write while the first rows are written anew.
+struct Interrupted {
+    counter: Counter,
+    engine: Option<Engine>,
+    table: TableId,
+}
+
+impl FillColumns for Interrupted {
+    fn fill(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
+        if let Some(engine) = self.engine.take() {
+            insert(&engine, self.table, &[row(100, "flushed")]).unwrap();
+            delete_keys(&engine, self.table, &[vec![int(1)]]).unwrap();
+            engine.flush(None).unwrap();
+            upsert(&engine, self.table, &[row(2, "newer"), row(101, "in memory")]).unwrap();
+            delete_keys(&engine, self.table, &[vec![int(101)]]).unwrap();
+            if rows > 5 {
+                engine.compact().unwrap();
+            }
+        }
+        self.counter.fill(rows)
+    }
+}
+
+#[test]
+fn rows_that_others_write_while_rows_are_written_anew_have_values_too() {
+    for count in [5, 6] {
+        let (sim, engine, table) = open();
+        insert(&engine, table, &rows(0..count, "a")).unwrap();
+        let column = NewColumn { write_default: Some("next()".to_owned()), ..column("n", DataType::Int8, false) };
+        let actions = [AlterAction::AddColumn { column, if_not_exists: false }];
+        let counter = Counter { next: 0, fails_at: i64::MAX };
+        let values = Box::new(Interrupted { counter, engine: Some(engine.clone()), table });
+        let fill = Fill { columns: vec!["n".to_owned()], values };
+        engine.alter_filling(&TableName::new("commons", "t"), &actions, fill).wait().unwrap();
+        let found = scan(&engine.snapshot(), table);
+        let mut kept: Vec<Row> = found.iter().map(|row| row[..2].to_vec()).collect();
+        kept.sort_by_key(|row| format!("{row:?}"));
+        let mut expected: Vec<Row> =
+            rows(0..count, "a").into_iter().filter(|row| !matches!(row[0], Value::Int(1 | 2))).collect();
+        expected.extend([row(2, "newer"), row(100, "flushed")]);
+        expected.sort_by_key(|row| format!("{row:?}"));
+        assert_eq!(kept, expected);
+        let values: std::collections::BTreeSet<String> = found.iter().map(|row| format!("{:?}", row[2])).collect();
+        assert_eq!(values.len(), found.len(), "each row has a value of its own");
+        stays(&sim, engine, table, &found);
+    }
 }

@@ -1,12 +1,14 @@
 //! `ALTER TABLE` and `COMMENT ON`.
 
+use datafusion::arrow::array::ArrayRef;
 use datafusion::sql::sqlparser::ast;
-use outcrop_engine::{AlterAction, Ddl};
+use outcrop_engine::{AlterAction, Ddl, Fill, FillColumns};
 use outcrop_types::{Condition, DataType, Error, Result, TableName, TableSchema};
 
 use super::column::{ReadColumn, check_default, initial_default, read_column, unsupported};
+use crate::planning::{BindExpression, BoundExpressions};
 use crate::result::{CommandTag, Execution};
-use crate::session::{Notice, Work};
+use crate::session::{Notice, Work, rows_without_columns};
 use crate::statement::{Outcome, WrittenName, name_of, new_name};
 use crate::types::sql_data_type;
 
@@ -33,8 +35,12 @@ pub(crate) async fn alter_table(work: &Work, alter: &ast::AlterTable) -> Result<
     for action in &alter.operations {
         actions.read(work, action)?;
     }
-    let Actions { read, notices, .. } = actions;
-    match commit(work, table.name.clone(), read).await {
+    let Actions { read, notices, filled, .. } = actions;
+    let committed = match filled.as_slice() {
+        [] => commit(work, table.name.clone(), read).await,
+        filled => commit_filling(work, table.name.clone(), read, filled).await,
+    };
+    match committed {
         Err(error) if alter.if_exists && error.condition() == Condition::UndefinedTable => {
             outcome.notices.push(skipped);
         }
@@ -76,18 +82,42 @@ async fn commit(work: &Work, table: TableName, actions: Vec<AlterAction>) -> Res
     work.commit(move || engine.ddl(Ddl::AlterTable { table, actions })).await.map(drop)
 }
 
+/// The same with a value of its own for each row that is there.
+async fn commit_filling(
+    work: &Work,
+    table: TableName,
+    actions: Vec<AlterAction>,
+    filled: &[(String, BindExpression)],
+) -> Result<()> {
+    let (columns, expressions): (Vec<String>, Vec<BindExpression>) = filled.iter().cloned().unzip();
+    let values = Box::new(Defaults(work.context()?.bind(&expressions, &[], &[])?));
+    let engine = work.engine().clone();
+    work.commit(move || engine.alter_filling(&table, &actions, Fill { columns, values })).await.map(drop)
+}
+
+/// DEFAULTs, evaluated for each row.
+struct Defaults(BoundExpressions);
+
+impl FillColumns for Defaults {
+    fn fill(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
+        self.0.evaluate(&rows_without_columns(rows)?)
+    }
+}
+
 /// Actions read so far, and the columns that they leave, as far as later ones need to know.
 struct Actions<'a> {
     table: &'a TableSchema,
     columns: Vec<(String, DataType)>,
     read: Vec<AlterAction>,
     notices: Vec<Notice>,
+    /// New columns whose DEFAULT is another for each row.
+    filled: Vec<(String, BindExpression)>,
 }
 
 impl<'a> Actions<'a> {
     fn of(table: &'a TableSchema) -> Self {
         let columns = table.columns.iter().map(|column| (column.name.clone(), column.data_type.clone())).collect();
-        Self { table, columns, read: Vec::new(), notices: Vec::new() }
+        Self { table, columns, read: Vec::new(), notices: Vec::new(), filled: Vec::new() }
     }
 
     fn read(&mut self, work: &Work, action: &ast::AlterTableOperation) -> Result<()> {
@@ -135,10 +165,13 @@ impl<'a> Actions<'a> {
             let text = format!("column \"{name}\" of relation \"{table}\" already exists, skipping");
             self.notices.push(Notice::new("42701", text));
         } else if let Some(expr) = default {
-            column.initial_default = initial_default(work, &expr, &column.data_type)?.ok_or_else(|| {
-                unsupported(format!("the default {expr} is another for each row that is there"))
-                    .with_hint("Add the column without DEFAULT, fill it with UPDATE, and then SET DEFAULT.")
-            })?;
+            match initial_default(work, &expr, &column.data_type)? {
+                Some(value) => column.initial_default = value,
+                None => {
+                    let bind = BindExpression { expr, target: Some(column.data_type.clone()) };
+                    self.filled.push((column.name.clone(), bind));
+                }
+            }
         }
         self.columns.push((column.name.clone(), column.data_type.clone()));
         Ok(AlterAction::AddColumn { column, if_not_exists })
@@ -151,6 +184,7 @@ impl<'a> Actions<'a> {
             self.notices.push(Notice::new(SUCCESS, text));
         }
         self.columns.retain(|(other, _)| other != name);
+        self.filled.retain(|(other, _)| other != name);
         self.read.push(AlterAction::DropColumn { name: name.to_owned(), if_exists });
     }
 
