@@ -26,5 +26,6 @@ mod resources;
 mod restarts;
 mod settling;
 mod staged;
+mod status;
 mod support;
 mod turns;
