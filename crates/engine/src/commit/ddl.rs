@@ -134,7 +134,7 @@ impl Node {
             }));
         }
         let version = Version::new(seq, Arc::new(plan.catalog), tables);
-        tail.push(Sequenced { version, changes, permit }, self.env.clock.wall_us());
+        tail.push(Sequenced { version, changes, permit }, &*self.env.clock);
         let ticket = Ticket::new();
         let commit =
             Commit { seq, inserted: 0, updated: 0, deleted: 0, outcomes: Vec::new(), rows: AppliedRows::default() };

@@ -9,7 +9,7 @@ use outcrop_log::Log;
 use outcrop_types::{CommitSeq, Result};
 use parking_lot::Mutex;
 
-use super::tail::{Answer, Group};
+use super::tail::Group;
 use crate::node::Node;
 
 /// What others ask of the log worker, because only it may touch the log.
@@ -84,7 +84,11 @@ impl LogWorker {
 
     fn write(&mut self, group: &Group) -> Result<()> {
         self.log.write_group(&group.records)?;
-        self.log.sync()
+        let clock = &self.node.env.clock;
+        let begin = clock.monotonic();
+        self.log.sync()?;
+        self.node.counters.sync_time.observe(clock.monotonic().saturating_sub(begin));
+        Ok(())
     }
 
     /// Makes a group durable, then visible, then answers. An error poisons: its commits have their place in the tail, so
@@ -107,6 +111,9 @@ impl LogWorker {
             let counters = &self.node.counters;
             counters.commits.fetch_add(records, Ordering::Relaxed);
             counters.groups.fetch_add(1, Ordering::Relaxed);
+            counters.group_commits.observe_number(records);
+            let now = self.node.env.clock.monotonic();
+            group.sequenced_at.iter().for_each(|at| counters.freshness.observe(now.saturating_sub(*at)));
             let log_bytes = self.log.bytes();
             counters.log_bytes.store(log_bytes, Ordering::Relaxed);
             if log_bytes > self.node.options.log_bytes_max {
@@ -116,7 +123,13 @@ impl LogWorker {
         }
         drop(group.permits);
         let _answering = self.node.log_requests.answering();
-        group.answers.into_iter().for_each(Answer::send);
+        let now = self.node.env.clock.monotonic();
+        for answer in group.answers {
+            if let Some(asked) = answer.asked_at() {
+                self.node.counters.commit_time.observe(now.saturating_sub(asked));
+            }
+            answer.send();
+        }
         self.node.progress.notify();
     }
 

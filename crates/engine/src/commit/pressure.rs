@@ -75,8 +75,19 @@ impl Node {
     /// # Errors
     /// `WriteStalled` when no flush made room in time, `DiskFull` when that is why; `Poisoned`.
     pub(crate) fn wait_for_memory(&self) -> Result<()> {
+        let level = level(self.pressure.memtable_bytes(), self.options.memtable_bytes_max);
+        if level == Level::Free {
+            return Ok(());
+        }
+        let begin = self.env.clock.monotonic();
+        let outcome = self.wait_at(level);
+        self.counters.stall_time.observe(self.env.clock.monotonic().saturating_sub(begin));
+        outcome
+    }
+
+    fn wait_at(&self, now: Level) -> Result<()> {
         let bytes_max = self.options.memtable_bytes_max;
-        match level(self.pressure.memtable_bytes(), bytes_max) {
+        match now {
             Level::Free => return Ok(()),
             Level::Delayed(delay) => {
                 self.flush_signal.notify();

@@ -1,6 +1,7 @@
 //! A turn: one statement looks at the tail, decides, and gets its place in the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -224,6 +225,8 @@ pub(crate) struct Caller {
     pub(crate) keep: Keep,
     /// Asked when the outcome is decided.
     pub(crate) last_word: Option<LastWord>,
+    /// When the statement wished to commit, by the monotonic clock.
+    pub(crate) asked_at: Duration,
 }
 
 enum Outcome {
@@ -356,7 +359,8 @@ fn take_turn(
     if applied.decision.is_empty() && applied.staged.as_ref().is_none_or(StagedPart::is_empty) {
         return Ok(Outcome::Nothing(Commit { seq: tail.seq, ..commit }));
     }
-    apply(node, turn, &tail, applied, permit, commit).map(|(ticket, seq)| Outcome::Sequenced(ticket, seq))
+    apply(node, turn, &tail, applied, permit, (commit, caller.asked_at))
+        .map(|(ticket, seq)| Outcome::Sequenced(ticket, seq))
 }
 
 /// The answer to a decision, but for its place in the order.
@@ -395,7 +399,7 @@ fn apply(
     seen: &TailState,
     applied: Applied,
     permit: Admitted,
-    commit: Commit,
+    (commit, asked_at): (Commit, Duration),
 ) -> Result<(Arc<Ticket>, CommitSeq)> {
     let Applied { decision, staged, .. } = applied;
     let (schema, state) = (&seen.table.schema, &seen.state);
@@ -446,9 +450,9 @@ fn apply(
     node.pressure.resize(state.memtable_bytes(), next.memtable_bytes());
     note_open_rows(node, turn, &mut next);
     let version = with_shard(tail.version(), schema, next, seq);
-    tail.push(Sequenced { version, changes, permit }, node.env.clock.wall_us());
+    tail.push(Sequenced { version, changes, permit }, &*node.env.clock);
     let ticket = Ticket::new();
-    tail.answer(Answer::new(&ticket, Ok(Commit { seq, ..commit })));
+    tail.answer(Answer::of_statement(&ticket, Ok(Commit { seq, ..commit }), asked_at));
     Ok((ticket, seq))
 }
 

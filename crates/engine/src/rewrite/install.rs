@@ -61,7 +61,7 @@ pub(crate) fn install(
     let seq = tail.next_seq()?;
     node.retire_runs(&state, &next, seq);
     let version = with_shard(tail.version(), &seen.schema, next, seq);
-    tail.push(Sequenced { version, changes: vec![Change::Install(record)], permit }, node.env.clock.wall_us());
+    tail.push(Sequenced { version, changes: vec![Change::Install(record)], permit }, &*node.env.clock);
     let ticket = Ticket::new();
     let commit =
         Commit { seq, inserted: 0, updated: 0, deleted: 0, outcomes: Vec::new(), rows: AppliedRows::default() };

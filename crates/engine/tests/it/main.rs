@@ -27,5 +27,6 @@ mod resources;
 mod restarts;
 mod settling;
 mod staged;
+mod status;
 mod support;
 mod turns;

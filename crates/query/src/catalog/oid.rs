@@ -22,6 +22,8 @@ pub(super) const PG_CATALOG: i64 = 11;
 pub(super) const PG_CLASS: i64 = 1_259;
 /// Number of `information_schema`.
 pub(super) const INFORMATION_SCHEMA: i64 = 13_000;
+/// Number of `outcrop`.
+pub(super) const OUTCROP: i64 = 13_001;
 /// The only role that there is.
 pub(super) const OWNER: i64 = 10;
 /// The database.
@@ -59,6 +61,7 @@ impl Objects {
         match name {
             "pg_catalog" => PG_CATALOG,
             "information_schema" => INFORMATION_SCHEMA,
+            "outcrop" => OUTCROP,
             _ => self.schemas.iter().find(|(_, schema)| schema == name).map_or(0, |(oid, _)| *oid),
         }
     }
@@ -84,6 +87,7 @@ pub(crate) fn schema_of_oid(objects: &Objects, oid: i64) -> Option<String> {
     match oid {
         PG_CATALOG => Some("pg_catalog".to_owned()),
         INFORMATION_SCHEMA => Some("information_schema".to_owned()),
+        OUTCROP => Some("outcrop".to_owned()),
         _ => objects.schemas().find(|(known, _)| *known == oid).map(|(_, name)| name.to_owned()),
     }
 }
