@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch};
-use outcrop_types::{CommitSeq, Result};
+use outcrop_types::{ColumnId, CommitSeq, Result};
 
 use super::applied::AppliedRows;
 use super::convert::{Conversion, OfEarlierVersion};
@@ -29,6 +29,9 @@ pub enum OnConflict {
     Nothing,
     /// `DO UPDATE`: the callback makes the new row; 21000 if the statement meets one row twice.
     Update(Box<dyn ConflictUpdate>),
+    /// `DO UPDATE SET c = EXCLUDED.c` for each of these columns: they get the values of the row that could not enter, the
+    /// others keep those of the row there, which is read only if there are such. 21000 as for `Update`.
+    Overwrite(Vec<ColumnId>),
 }
 
 impl OnConflict {
@@ -111,6 +114,7 @@ impl fmt::Debug for WriteMode {
             Self::Insert(OnConflict::Error) => "Insert",
             Self::Insert(OnConflict::Nothing) => "Insert(DoNothing)",
             Self::Insert(OnConflict::Update(_)) => "Insert(DoUpdate)",
+            Self::Insert(OnConflict::Overwrite(_)) => "Insert(Overwrite)",
             Self::Upsert => "Upsert",
             Self::Change(_) => "Change",
         })

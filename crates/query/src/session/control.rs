@@ -31,7 +31,7 @@ impl Session {
                 | StatementKind::CopyOut
                 | StatementKind::Definition => return Ok(None),
             },
-            Body::Copy(_) => return Ok(None),
+            Body::Copy(_) | Body::Literal(_) => return Ok(None),
         };
         // Parameters of EXECUTE are constants; a PREPARE's own parameters are its statement's.
         if statement.parameter_count() > 0 && !matches!(statement.body(), Body::Sql(ast::Statement::Prepare { .. })) {
@@ -52,7 +52,7 @@ impl Session {
     ) -> Result<Option<Execution>> {
         let sql = match statement.body() {
             Body::Setting(command) => return self.execute_setting(command).map(Some),
-            Body::Copy(_) => return Ok(None),
+            Body::Copy(_) | Body::Literal(_) => return Ok(None),
             Body::Sql(sql) => sql,
         };
         match statement.kind() {

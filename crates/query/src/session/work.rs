@@ -100,23 +100,30 @@ impl Work {
         .await
     }
 
-    /// Commits the rows of a statement. `last_word` sees them before anything is applied; until it is through, the
+    /// Commits the rows of a statement, after what still waits to be written. `last_word` sees them before anything is applied; until it is through, the
     /// statement can be cancelled.
     ///
     /// # Cancel safety
     /// A commit that has begun goes on without its caller.
     pub(crate) async fn commit_write(
         &self,
-        write: TableWrite,
+        mut write: TableWrite,
+        waiting: Option<WriteCall>,
         last_word: impl FnOnce(AppliedRows) -> Result<AppliedRows> + Send + 'static,
     ) -> Result<Commit> {
         let cancellation = self.cancellation.clone();
-        let write = write.with_last_word(Box::new(move |rows| {
-            let rows = last_word(rows)?;
-            cancellation.commit_begins()?;
-            Ok(rows)
-        }));
-        self.answer(move || Ok(write.commit())).await
+        self.answer(move || {
+            if let Some(call) = waiting {
+                call(&mut write)?;
+            }
+            let write = write.with_last_word(Box::new(move |rows| {
+                let rows = last_word(rows)?;
+                cancellation.commit_begins()?;
+                Ok(rows)
+            }));
+            Ok(write.commit())
+        })
+        .await
     }
 
     /// Begins off the query threads and waits until the answer may leave.
@@ -135,6 +142,9 @@ impl Work {
         Ok(commit)
     }
 }
+
+/// Something that is done with a write, and may block.
+pub(crate) type WriteCall = Box<dyn FnOnce(&mut TableWrite) -> Result<()> + Send>;
 
 /// Runs what may block on a thread made for it.
 ///

@@ -74,6 +74,17 @@ fn prepare_given(work: &Work, statement: Statement, given: &[Option<DataType>]) 
         }
         Body::Setting(_) => Err(Error::internal("settings have no plan")),
         Body::Sql(sql) => Ok(prepare_sql(work, &statement, sql, &types)?.naming(tables_of(work, sql))),
+        Body::Literal(literal) => match dml::describe_insert(work, literal.insert()?, Some(literal.rows()), &types) {
+            Ok(described) => {
+                let tables = tables_of(work, literal.frame());
+                let prepared = Prepared::new(statement.clone(), described.parameters, described.columns, Plan::Direct);
+                Ok(prepared.naming(tables))
+            }
+            Err(_to_be_said_the_general_way) => {
+                let sql = literal.whole(statement.source())?;
+                Ok(prepare_sql(work, &statement, sql, &types)?.naming(tables_of(work, sql)))
+            }
+        },
     }
 }
 
@@ -101,7 +112,7 @@ fn prepare_sql(
                 Some(_) => refuse_repeated_volatile(query),
                 None => Ok(()),
             })?;
-            let described = dml::describe_insert(work, insert, types)?;
+            let described = dml::describe_insert(work, insert, None, types)?;
             Ok(Prepared::new(statement.clone(), described.parameters, described.columns, Plan::Direct))
         }
         ast::Statement::Update(update) => {
@@ -143,6 +154,10 @@ pub(crate) async fn run(work: Work, prepared: &Prepared) -> Result<Outcome> {
         Body::Copy(copy) => run_copy_out(&work, copy).await.map(|copy| Outcome::new(Execution::CopyOut(copy))),
         Body::Setting(_) => Err(Error::internal("settings are not run")),
         Body::Sql(sql) => run_sql(work, prepared, sql).await,
+        Body::Literal(literal) => match dml::insert_literals(&work, literal, prepared).await? {
+            Some(execution) => Ok(Outcome::new(execution)),
+            None => run_sql(work, prepared, literal.whole(statement.source())?).await,
+        },
     }
 }
 

@@ -19,6 +19,7 @@ mod cancelled_writes;
 mod complexity;
 mod copy;
 mod fairness;
+mod literals;
 mod lookup;
 mod parameters;
 mod prepared;
