@@ -5,12 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use outcrop_env::{DirLock, Env, Signal, TaskHandle};
+use outcrop_format::feed::FeedChange;
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId};
 use parking_lot::Mutex;
 
 use crate::catalog::undefined_table;
 use crate::commit::{CommitHandle, LogWorker, only_shard};
 use crate::compaction::{CompactionWorker, Limits, debt, sizes};
+use crate::feed::{Feed, FeedCursor, FeedTables};
 use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
 use crate::key_index::MergeWorker;
 use crate::node::Node;
@@ -88,8 +90,10 @@ pub struct EngineStatus {
     pub segments: u64,
     /// Bytes of segment files.
     pub segment_bytes: u64,
-    /// Log that recovery would read.
+    /// Log that recovery needs.
     pub log_bytes: u64,
+    /// Log before that, kept for feed cursors.
+    pub feed_log_bytes: u64,
     /// Commits since start.
     pub commits: u64,
     /// Log groups (syncs) since start.
@@ -262,6 +266,54 @@ impl Engine {
         }
     }
 
+    /// Creates a feed cursor, which stands behind the commit that creates it: [`Commit::seq`](crate::Commit). From then on it keeps what a
+    /// [`Feed`] behind it shows, up to [`EngineOptions::feed_retain_bytes`].
+    ///
+    /// The answer is `DuplicateCursor` if there is one of that name, `UndefinedTable`, or `ProgramLimitExceeded`.
+    pub fn create_feed_cursor(&self, name: &str, tables: FeedTables) -> CommitHandle {
+        self.node().commit_feed(&FeedChange::Create { name: name.to_owned(), tables })
+    }
+
+    /// Says that the consumer of a cursor has stored everything up to commit `to`, which may go. Where it stands already it
+    /// stays, without a commit.
+    ///
+    /// The answer is `InvalidParameterValue` for a commit behind which it is, or that is not visible yet; `UndefinedObject`;
+    /// `ObjectNotInPrerequisiteState` if it was ended.
+    pub fn advance_feed_cursor(&self, name: &str, to: CommitSeq) -> CommitHandle {
+        self.node().commit_feed(&FeedChange::Advance { name: name.to_owned(), to })
+    }
+
+    /// Drops a feed cursor, also one that was ended. The answer is `UndefinedObject` if there is none.
+    pub fn drop_feed_cursor(&self, name: &str) -> CommitHandle {
+        self.node().commit_feed(&FeedChange::Drop { name: name.to_owned() })
+    }
+
+    /// All feed cursors, by name.
+    pub fn feed_cursors(&self) -> Vec<FeedCursor> {
+        self.node().feed_cursors()
+    }
+
+    /// The commits after the position of a cursor, or after a later commit `after`.
+    ///
+    /// # Errors
+    /// `UndefinedObject`; `ObjectNotInPrerequisiteState` if the cursor was ended, or stands behind a later commit than
+    /// `after`: then [`Engine::snapshot_and_feed`] is where to begin again; `InvalidParameterValue` for a commit that is not
+    /// visible yet.
+    pub fn feed(&self, cursor: &str, after: Option<CommitSeq>) -> Result<Feed> {
+        Feed::open(self.node(), cursor, after)
+    }
+
+    /// A snapshot, and the commits after it: for a consumer that begins, or begins again. The cursor must be there already, so that
+    /// nothing is lost in between.
+    ///
+    /// # Errors
+    /// `UndefinedObject`; `ObjectNotInPrerequisiteState` if the cursor was ended.
+    pub fn snapshot_and_feed(&self, cursor: &str) -> Result<(Snapshot, Feed)> {
+        let snapshot = self.snapshot();
+        let feed = self.feed(cursor, Some(snapshot.commit_seq()))?;
+        Ok((snapshot, feed))
+    }
+
     /// Counters and gauges.
     pub fn status(&self) -> EngineStatus {
         let node = self.node();
@@ -270,6 +322,7 @@ impl Engine {
             published: version.seq,
             memtable_bytes: node.pressure.memtable_bytes(),
             log_bytes: node.counters.log_bytes.load(Ordering::Relaxed),
+            feed_log_bytes: node.counters.feed_log_bytes.load(Ordering::Relaxed),
             commits: node.counters.commits.load(Ordering::Relaxed),
             groups: node.counters.groups.load(Ordering::Relaxed),
             flushes: node.counters.flushes.load(Ordering::Relaxed),

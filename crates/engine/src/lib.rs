@@ -8,6 +8,7 @@
 //! TableWrite ─▶ shard turn: conflicts, victims ─▶ CommitRecord ─▶ log group ─▶ fdatasync ─▶ Version published ─▶ CommitHandle done
 //! Snapshot (one Arc<Version>) ─▶ TableSnapshot ─▶ morsels ─▶ data AND mask ─▶ RecordBatch
 //! sealed generation ─▶ flush: segment from the rows alive at a pin ─▶ install record ─▶ manifest checkpoint ─▶ log truncated
+//! cursor ─▶ Feed: durable records ─▶ new rows, old rows by address ─▶ events of each commit
 //! small or half-dead segments ─▶ compaction: one segment from their rows alive at a pin ─▶ install record ─▶ files removed
 //! ```
 //!
@@ -18,6 +19,7 @@
 //! - E4. A record names resolved victims; replay looks no key up (W1).
 //! - E5. After a failed sync no commit is acknowledged (W9).
 //! - E6. A file named by the manifest was synced and published before the manifest was (S5).
+//! - E7. What a feed cursor may still have to show is kept until it has passed or was ended; no writer waits for it.
 //!
 //! # Start reading at
 //! [`Engine`], then [`Snapshot`], then [`TableWrite`].
@@ -27,6 +29,7 @@ pub mod check;
 mod commit;
 mod compaction;
 mod engine;
+pub mod feed;
 mod files;
 mod flush;
 mod key_index;
@@ -43,6 +46,7 @@ pub mod write;
 pub use catalog::{Catalog, Ddl, NewColumn, NewTable};
 pub use check::{CheckProblem, CheckReport};
 pub use engine::{Engine, EngineStatus};
+pub use feed::{Feed, FeedCommit, FeedCursor, FeedEvent, FeedTables};
 pub use options::EngineOptions;
 pub use outcrop_segment::ScanColumn;
 pub use snapshot::{ColumnStatistics, Morsel, Snapshot, TableSnapshot};

@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use outcrop_env::{Env, Signal};
-use outcrop_log::{LogSpace, Permit, SpaceClass};
+use outcrop_log::{LogExtent, LogSpace, Permit, SpaceClass};
 use outcrop_segment::{KeyRun, PageCache, Segment};
-use outcrop_types::{CommitSeq, LogId, Result, TableId, UnitId};
+use outcrop_types::{CommitSeq, Condition, LogId, Result, TableId, UnitId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::EngineOptions;
@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) cache: Arc<PageCache>,
     /// Space of the log, asked for before a commit is sequenced (W9).
     pub(crate) space: LogSpace,
+    /// Files of the log, for feeds: stored by the log worker before what they hold is published.
+    pub(crate) log_extents: ArcSwap<Vec<LogExtent>>,
     /// What readers see: swapped by the log worker only.
     pub(crate) published: ArcSwap<Version>,
     /// Which published versions are still held.
@@ -86,7 +88,10 @@ pub(crate) struct Counters {
     pub(crate) compactions: AtomicU64,
     pub(crate) compacted_rows: AtomicU64,
     pub(crate) compacted_bytes: AtomicU64,
+    /// Log that recovery would read.
     pub(crate) log_bytes: AtomicU64,
+    /// Log before that, kept for feeds.
+    pub(crate) feed_log_bytes: AtomicU64,
 }
 
 /// The counters of the log from which ids come (F1); never reused.
@@ -167,7 +172,14 @@ impl Node {
     /// Space in the log for a record of about `bytes`, before anything is sequenced.
     pub(crate) fn admit(&self, bytes: u64, class: SpaceClass) -> Result<Permit> {
         self.tail.lock().check_open()?;
-        self.space.admit(bytes.saturating_add(RECORD_OVERHEAD_BYTES), class)
+        let permit = self.space.admit(bytes.saturating_add(RECORD_OVERHEAD_BYTES), class);
+        if let Err(error) = &permit
+            && error.condition() == Condition::DiskFull
+        {
+            self.pressure.note_full_disk();
+            self.flush_signal.notify();
+        }
+        permit
     }
 
     /// An answer that depends on the tail at `seq`: it leaves when that commit is durable (W3).
