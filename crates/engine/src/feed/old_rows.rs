@@ -108,7 +108,9 @@ impl OldRows {
         let version = self.node.published.load_full();
         if let Some(table) = version.tables.get(&schema.id) {
             let state = only_shard(table)?;
-            if state.has_unit(unit) {
+            // Rows of a memtable may have been read back from the log in a later schema than the one that is asked for.
+            let in_memory = state.has_unit(unit) && table.schema.version == schema.version;
+            if in_memory || state.segment(unit).is_some() {
                 let addresses: Vec<RowAddress> = rows.iter().map(|row| RowAddress::new(unit, *row)).collect();
                 let table = TableSnapshot::of_state(Arc::clone(schema), ShardState::clone(&state), version.seq);
                 return table.fetch(&addresses, &scanned);

@@ -70,6 +70,7 @@ impl Database {
     pub fn new(engine: Engine, env: Env, options: DatabaseOptions, queries: Handle) -> Result<Self> {
         let runtime = QueryRuntime::new(
             env.clone(),
+            &engine,
             &RuntimeLimits {
                 memory_bytes: options.memory_bytes,
                 spill_dir: options.spill_dir.as_deref(),
