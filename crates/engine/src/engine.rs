@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outcrop_env::{DirLock, Env, Signal, TaskHandle};
+use outcrop_format::feed::FeedChange;
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId, TableName};
 use parking_lot::Mutex;
 
 use crate::catalog::undefined_table;
 use crate::commit::{CommitHandle, LogWorker, only_shard};
 use crate::compaction::CompactionWorker;
+use crate::feed::{Feed, FeedCursor, FeedTables};
 use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
 use crate::key_index::MergeWorker;
 use crate::node::Node;
@@ -228,6 +230,54 @@ impl Engine {
             Some(error) => Err(error),
             None => Err(Error::internal("a compaction ended without a reason")),
         }
+    }
+
+    /// Creates a feed cursor, which stands behind the commit that creates it: [`Commit::seq`](crate::Commit). From then on it keeps what a
+    /// [`Feed`] behind it shows, up to [`EngineOptions::feed_retain_bytes`].
+    ///
+    /// The answer is `DuplicateCursor` if there is one of that name, `UndefinedTable`, or `ProgramLimitExceeded`.
+    pub fn create_feed_cursor(&self, name: &str, tables: FeedTables) -> CommitHandle {
+        self.node().commit_feed(&FeedChange::Create { name: name.to_owned(), tables })
+    }
+
+    /// Says that the consumer of a cursor has stored everything up to commit `to`, which may go. Where it stands already it
+    /// stays, without a commit.
+    ///
+    /// The answer is `InvalidParameterValue` for a commit behind which it is, or that is not visible yet; `UndefinedObject`;
+    /// `ObjectNotInPrerequisiteState` if it was ended.
+    pub fn advance_feed_cursor(&self, name: &str, to: CommitSeq) -> CommitHandle {
+        self.node().commit_feed(&FeedChange::Advance { name: name.to_owned(), to })
+    }
+
+    /// Drops a feed cursor, also one that was ended. The answer is `UndefinedObject` if there is none.
+    pub fn drop_feed_cursor(&self, name: &str) -> CommitHandle {
+        self.node().commit_feed(&FeedChange::Drop { name: name.to_owned() })
+    }
+
+    /// All feed cursors, by name.
+    pub fn feed_cursors(&self) -> Vec<FeedCursor> {
+        self.node().feed_cursors()
+    }
+
+    /// The commits after the position of a cursor, or after a later commit `after`.
+    ///
+    /// # Errors
+    /// `UndefinedObject`; `ObjectNotInPrerequisiteState` if the cursor was ended, or stands behind a later commit than
+    /// `after`: then [`Engine::snapshot_and_feed`] is where to begin again; `InvalidParameterValue` for a commit that is not
+    /// visible yet.
+    pub fn feed(&self, cursor: &str, after: Option<CommitSeq>) -> Result<Feed> {
+        Feed::open(self.node(), cursor, after)
+    }
+
+    /// A snapshot, and the commits after it: for a consumer that begins, or begins again. The cursor must be there already, so that
+    /// nothing is lost in between.
+    ///
+    /// # Errors
+    /// `UndefinedObject`; `ObjectNotInPrerequisiteState` if the cursor was ended.
+    pub fn snapshot_and_feed(&self, cursor: &str) -> Result<(Snapshot, Feed)> {
+        let snapshot = self.snapshot();
+        let feed = self.feed(cursor, Some(snapshot.commit_seq()))?;
+        Ok((snapshot, feed))
     }
 
     /// Counters and gauges.

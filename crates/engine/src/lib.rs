@@ -8,6 +8,7 @@
 //! TableWrite ─▶ shard turn: conflicts, victims ─▶ CommitRecord ─▶ log group ─▶ fdatasync ─▶ Version published ─▶ CommitHandle done
 //! Snapshot (one Arc<Version>) ─▶ TableSnapshot ─▶ morsels ─▶ data AND mask ─▶ RecordBatch
 //! sealed generation ─▶ flush: segment from the rows alive at a pin ─▶ install record ─▶ manifest checkpoint ─▶ log truncated
+//! cursor ─▶ Feed: durable records ─▶ new rows, old rows by address ─▶ events of each commit
 //! small or half-dead segments ─▶ compaction: one segment from their rows alive at a pin ─▶ install record ─▶ files removed
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! - E6. A file named by the manifest was synced and published before the manifest was (S5).
 //! - E7. Stored rows are read under every later schema: columns by id, never by name; a younger one has its initial default, a
 //!   widened one is widened. No column id is given twice.
+//! - E8. What a feed cursor may still have to show is kept until it has passed or was ended; no writer waits for it.
 //!
 //! # Start reading at
 //! [`Engine`], then [`Snapshot`], then [`TableWrite`].
@@ -29,6 +31,7 @@ pub mod check;
 mod commit;
 mod compaction;
 mod engine;
+pub mod feed;
 mod files;
 mod flush;
 mod key_index;
@@ -46,6 +49,7 @@ pub mod write;
 pub use catalog::{AlterAction, Catalog, Ddl, NewColumn, NewTable};
 pub use check::{CheckProblem, CheckReport};
 pub use engine::Engine;
+pub use feed::{Feed, FeedCommit, FeedCursor, FeedEvent, FeedTables};
 pub use options::EngineOptions;
 pub use outcrop_segment::ScanColumn;
 pub use rewrite::{Fill, FillColumns};

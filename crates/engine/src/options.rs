@@ -32,6 +32,8 @@ pub struct EngineOptions {
     pub compaction_bytes_target: u64,
     /// A segment is rewritten when this share of its rows is dead. Default 30.
     pub compaction_dead_percent: u32,
+    /// Log and files that a feed cursor may keep for itself before it is ended. Default 4 GiB.
+    pub feed_retain_bytes: u64,
     /// Whether segments are compacted without being asked. Default true.
     pub compaction_in_background: bool,
 }
@@ -51,6 +53,7 @@ impl Default for EngineOptions {
             stall_max: Duration::from_secs(10),
             compaction_bytes_target: 256 << 20,
             compaction_dead_percent: 30,
+            feed_retain_bytes: 4 << 30,
             compaction_in_background: true,
         }
     }

@@ -91,7 +91,7 @@ impl QueryRuntime {
             .with_physical_optimizer_rule(Arc::new(FairTurns::new(Arc::clone(&env.clock))))
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .build();
-        functions::register(&mut state).map_err(from_datafusion)?;
+        functions::register(&mut state, &engine).map_err(from_datafusion)?;
         Ok(Self { state: Arc::new(state), engine, env })
     }
 

@@ -412,19 +412,15 @@ impl ModelTable {
 
 /// A number with more digits after the point; every other wider value looks as it did.
 fn widened(value: &Value, data_type: &DataType) -> Value {
-    let scale_of = |data_type: &DataType| match data_type {
-        DataType::Numeric { scale, .. } => Some(*scale),
-        _ => None,
+    let DataType::Numeric { scale: wider, .. } = data_type else { return value.clone() };
+    let (digits, scale) = if let Value::Int(whole) = value {
+        (i128::from(*whole), 0)
+    } else if let Value::Decimal(digits, scale) = value {
+        (*digits, *scale)
+    } else {
+        return value.clone();
     };
-    let (digits, scale) = match value {
-        Value::Int(whole) => (i128::from(*whole), 0),
-        Value::Decimal(digits, scale) => (*digits, *scale),
-        _ => return value.clone(),
-    };
-    match scale_of(data_type) {
-        Some(wider) => Value::Decimal((scale..wider).fold(digits, |digits, _| digits * 10), wider),
-        None => value.clone(),
-    }
+    Value::Decimal((scale..*wider).fold(digits, |digits, _| digits * 10), *wider)
 }
 
 /// The primary-key values of a row, in key order; none for a table without primary key.

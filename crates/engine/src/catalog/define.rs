@@ -103,7 +103,7 @@ fn define_key(columns: &mut [Column], name: &str, key_columns: &[String]) -> Res
     Ok(KeyIndex { id: IndexId::new(1), name: name.to_owned(), columns: ids, secret: KeySecret::default() })
 }
 
-pub(super) fn check_name(name: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.contains('\0') {
         return Err(Error::new(Condition::InvalidTableDefinition, "a name is empty or contains a null character"));
     }

@@ -7,6 +7,6 @@ mod plan;
 mod view;
 
 pub use ddl::{AlterAction, Ddl, NewColumn, NewTable};
-pub(crate) use define::undefined_table;
+pub(crate) use define::{check_name, undefined_table};
 pub(crate) use plan::{Plan, Step, WithoutNulls, plan};
 pub use view::Catalog;

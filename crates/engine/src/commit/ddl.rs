@@ -13,9 +13,10 @@ use super::ticket::{CommitHandle, Ticket};
 use super::turn::{one_shard, only_shard};
 use crate::Ddl;
 use crate::catalog::{Plan, Step, WithoutNulls, plan};
+use crate::feed::Feeds;
 use crate::node::{Node, RetiredRun, RetiredSegment};
 use crate::snapshot::{ShardState, TableState, Version};
-use crate::write::{AppliedRows, Commit};
+use crate::write::Commit;
 
 impl Node {
     /// Changes the catalog: all of `changes`, or none of them. Existence is judged against the tail, under the turns of the
@@ -101,6 +102,7 @@ impl Node {
     fn push_ddl(&self, tail: &mut Tail, plan: Plan, permit: Permit) -> Result<Arc<Ticket>> {
         let seq = tail.next_seq()?;
         let mut tables = tail.version().tables.clone();
+        let mut feeds = Feeds::clone(&tail.version().feeds);
         let mut changes = Vec::with_capacity(plan.steps.len());
         for step in plan.steps {
             changes.push(Change::Ddl(match step {
@@ -114,6 +116,7 @@ impl Node {
                 }
                 Step::AlterTable(schema) => {
                     if let Some(table) = tables.get(&schema.id).map(Arc::clone) {
+                        feeds.note_schema(seq, &table.schema);
                         tables.insert(schema.id, self.altered_table(&table, &schema)?);
                     }
                     DdlChange::PutTable(TableSchema::clone(&schema))
@@ -121,24 +124,25 @@ impl Node {
                 Step::DropTable(id) => {
                     if let Some(table) = tables.remove(&id) {
                         self.retire_table(&table, seq)?;
+                        feeds.note_emptied(seq, &table);
+                        feeds.note_schema(seq, &table.schema);
                     }
                     DdlChange::DropTable { table: id }
                 }
                 Step::Truncate(id) => {
                     if let Some(table) = tables.get(&id).map(Arc::clone) {
                         self.retire_table(&table, seq)?;
+                        feeds.note_emptied(seq, &table);
                         tables.insert(id, self.empty_table(&table.schema));
                     }
                     DdlChange::Truncate { table: id }
                 }
             }));
         }
-        let version = Version::new(seq, Arc::new(plan.catalog), tables);
+        let version = Version::new(seq, Arc::new(plan.catalog), tables, Arc::new(feeds));
         tail.push(Sequenced { version, changes, permit }, &*self.env.clock);
         let ticket = Ticket::new();
-        let commit =
-            Commit { seq, inserted: 0, updated: 0, deleted: 0, outcomes: Vec::new(), rows: AppliedRows::default() };
-        tail.answer(Answer::new(&ticket, Ok(commit)));
+        tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
         Ok(ticket)
     }
 

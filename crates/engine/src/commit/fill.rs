@@ -13,10 +13,11 @@ use super::tail::{Answer, Sequenced};
 use super::ticket::{CommitHandle, Ticket};
 use super::turn::{one_shard, only_shard};
 use crate::catalog::{Plan, Step, plan};
+use crate::feed::Feeds;
 use crate::node::{Node, RetiredSegment};
 use crate::rewrite::{Fill, FilledUnit, FilledUnits};
 use crate::snapshot::{NewSegment, ShardState, Version};
-use crate::write::{AppliedRows, Commit, altered};
+use crate::write::{Commit, altered};
 use crate::{AlterAction, Ddl};
 
 impl Node {
@@ -137,12 +138,15 @@ impl Node {
         let changes = vec![Change::Ddl(DdlChange::PutTable(TableSchema::clone(schema))), Change::Install(record)];
         let (before, after) = (state.memtable_bytes(), next.memtable_bytes());
         let tables = tail.version().tables.update(schema.id, one_shard(schema, next));
-        let version = Version::new(seq, Arc::new(plan.catalog), tables);
+        let mut feeds = Feeds::clone(&tail.version().feeds);
+        if let Some(table) = tail.table(schema.id) {
+            feeds.note_schema(seq, &table.schema);
+        }
+        feeds.note_units(seq, schema.id, state, &inputs);
+        let version = Version::new(seq, Arc::new(plan.catalog), tables, Arc::new(feeds));
         tail.push(Sequenced { version, changes, permit }, &*self.env.clock);
         let ticket = Ticket::new();
-        let commit =
-            Commit { seq, inserted: 0, updated: 0, deleted: 0, outcomes: Vec::new(), rows: AppliedRows::default() };
-        tail.answer(Answer::new(&ticket, Ok(commit)));
+        tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
         drop(tail);
         filled.iter().for_each(|unit| turn.remaps.add(unit.input.unit, seq, unit.input.map.clone()));
         self.pressure.resize(before, after);

@@ -506,7 +506,7 @@ fn note_open_rows(node: &Node, turn: &mut Turn, next: &mut ShardState) {
 /// `version` with another state of one table's shard, as commit `seq`.
 pub(crate) fn with_shard(version: &Version, schema: &Arc<TableSchema>, state: ShardState, seq: CommitSeq) -> Version {
     let tables = version.tables.update(schema.id, one_shard(schema, state));
-    Version::new(seq, Arc::clone(&version.catalog), tables)
+    Version::new(seq, Arc::clone(&version.catalog), tables, Arc::clone(&version.feeds))
 }
 
 /// A table of one shard.

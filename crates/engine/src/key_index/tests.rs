@@ -230,7 +230,7 @@ impl Table {
     fn publish(&mut self) -> Arc<Version> {
         let state = TableState { schema: Arc::clone(&self.schema), shards: vec![Arc::new(self.tail.clone())] };
         let tables = [(self.schema.id, Arc::new(state))].into_iter().collect();
-        let version = Version::new(CommitSeq::new(self.seq), Arc::new(Catalog::default()), tables);
+        let version = Version::new(CommitSeq::new(self.seq), Arc::new(Catalog::default()), tables, Arc::default());
         let version = self.live.publish(&version);
         self.published = Some(Arc::clone(&version));
         version

@@ -9,9 +9,10 @@ use outcrop_types::{CommitSeq, Result, RowOrdinal, ShardId, TableId, UnitId};
 
 use super::output::Output;
 use crate::commit::{Answer, CommitHandle, RowMap, Sequenced, Ticket, only_shard, with_shard};
+use crate::feed::Feeds;
 use crate::node::{Node, RetiredSegment};
 use crate::snapshot::{NewSegment, ShardState};
-use crate::write::{AppliedRows, Commit};
+use crate::write::Commit;
 
 /// An install that has its place in the log.
 pub(crate) struct Installed {
@@ -60,12 +61,15 @@ pub(crate) fn install(
     tail.check_durable()?;
     let seq = tail.next_seq()?;
     node.retire_runs(&state, &next, seq);
-    let version = with_shard(tail.version(), &seen.schema, next, seq);
+    let mut version = with_shard(tail.version(), &seen.schema, next, seq);
+    if version.feeds.is_followed(table) {
+        let mut feeds = Feeds::clone(&version.feeds);
+        feeds.note_units(seq, table, &state, &units);
+        version.feeds = Arc::new(feeds);
+    }
     tail.push(Sequenced { version, changes: vec![Change::Install(record)], permit }, &*node.env.clock);
     let ticket = Ticket::new();
-    let commit =
-        Commit { seq, inserted: 0, updated: 0, deleted: 0, outcomes: Vec::new(), rows: AppliedRows::default() };
-    tail.answer(Answer::new(&ticket, Ok(commit)));
+    tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
     drop(tail);
     if rows > 0 {
         inputs.iter().for_each(|input| turn.remaps.add(input.unit, seq, input.map.clone()));

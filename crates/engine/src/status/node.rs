@@ -20,6 +20,7 @@ impl Node {
             pins: self.live.count() as u64,
             memtable_bytes: self.pressure.memtable_bytes(),
             log_bytes: count(&counters.log_bytes),
+            feed_log_bytes: count(&counters.feed_log_bytes),
             commits: count(&counters.commits),
             groups: count(&counters.groups),
             flushes: count(&counters.flushes),

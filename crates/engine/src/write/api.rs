@@ -108,6 +108,13 @@ pub struct Commit {
     pub rows: AppliedRows,
 }
 
+impl Commit {
+    /// A commit that changes no row.
+    pub(crate) fn of_nothing(seq: CommitSeq) -> Self {
+        Self { seq, inserted: 0, updated: 0, deleted: 0, outcomes: Vec::new(), rows: AppliedRows::default() }
+    }
+}
+
 impl fmt::Debug for WriteMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -24,7 +24,7 @@ pub use applied::AppliedRows;
 pub use table_write::TableWrite;
 
 pub(crate) use change::{ChangeItem, Changes, seen_keys};
-pub(crate) use convert::{Conversion, altered};
+pub(crate) use convert::{Conversion, OfEarlierVersion, altered};
 pub(crate) use decision::{Decision, concat, gather, ops_from, row_count};
 pub(crate) use insert::{check_answer, checked_rows, is_true};
 pub(crate) use normalise::normalise;

@@ -20,6 +20,7 @@ mod basics;
 mod compaction;
 mod concurrent;
 mod crash;
+mod feed;
 mod key_runs;
 mod memory;
 mod model;

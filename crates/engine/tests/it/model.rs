@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use outcrop_engine::{
     AlterAction, CommitHandle, Ddl, Engine, EngineOptions, NewColumn, OnConflict, Snapshot, TableWrite, WriteMode,
@@ -15,6 +15,7 @@ use outcrop_testkit::seed::for_each_seed;
 use outcrop_testkit::{Alteration, Model, Operation, Row, Violation, assert_same_rows};
 use outcrop_types::{Column, ColumnId, CommitSeq, Condition, DataType, Error, TableId, TableSchema, Value};
 
+use crate::support::follower::Follower;
 use crate::support::*;
 
 /// An engine and a model that take the same steps.
@@ -28,6 +29,9 @@ struct World {
     pending: VecDeque<(CommitHandle, Operation)>,
     /// Snapshots that readers hold, and the commit they show.
     held: Vec<(Snapshot, CommitSeq)>,
+    /// A consumer of the feed, and the commits whose numbers are known.
+    follower: Option<Follower>,
+    known: BTreeSet<CommitSeq>,
     random: u64,
     /// Columns that were named.
     names: u64,
@@ -54,6 +58,8 @@ impl World {
             model,
             pending: VecDeque::new(),
             held: Vec::new(),
+            follower: None,
+            known: BTreeSet::new(),
             random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             names: 0,
         }
@@ -89,17 +95,20 @@ impl World {
             Step::Crash => Err(Stop),
             Step::Reopen => self.reopen(),
         };
-        self.after_step(outcome);
+        self.after_step(outcome.is_err());
     }
 
-    fn after_step(&mut self, outcome: Result<(), Stop>) {
-        if outcome.is_err() {
+    fn after_step(&mut self, stopped: bool) {
+        if stopped {
             self.crash();
         }
         if self.below(4) == 0 {
             // The power will fail at one of the next changes of the disk.
             let after = self.sim.changes() + self.below(60);
             self.sim.power_off_after(after);
+        }
+        if self.below(3) == 0 && self.follow().is_err() {
+            self.crash();
         }
         let steps = self.below(6);
         (0..steps).for_each(|_| {
@@ -108,9 +117,29 @@ impl World {
     }
 
     fn finish(&mut self) {
-        while self.settle().and_then(|()| self.compare()).is_err() {
+        while self.settle().and_then(|()| self.compare()).and_then(|()| self.follow()).is_err() {
             self.crash();
         }
+    }
+
+    /// The consumer of the feed reads on: each commit gives what the model has there, by old rows that were there.
+    fn follow(&mut self) -> Result<(), Stop> {
+        self.settle()?;
+        let Some(mut follower) = self.follower.take() else { return Ok(()) };
+        let engine = self.engine().clone();
+        let (restarts, stores) = (self.below(4) == 0, self.below(3) == 0);
+        if restarts {
+            follower.restart(&engine);
+        }
+        let outcome = follower.follow(&engine, |seq, rows| {
+            if self.known.contains(&seq) {
+                assert_same_rows(&format!("the feed at {seq}"), &self.model.rows_at(self.table(), seq), rows);
+            }
+        });
+        let outcome = outcome.map(|()| follower.assert_is(&self.model.rows(self.table())));
+        let outcome = outcome.and_then(|()| if stores { follower.store(&engine) } else { Ok(()) });
+        self.follower = Some(follower);
+        Ok(outcome?)
     }
 
     /// Sends a statement; the answer is waited for now or later.
@@ -195,6 +224,7 @@ impl World {
         while let Some((handle, operation)) = self.pending.pop_front() {
             match handle.wait() {
                 Ok(commit) if commit.seq > self.model.last_seq() => {
+                    self.known.insert(commit.seq);
                     let applied = self.model.apply(commit.seq, &operation);
                     let applied = applied.unwrap_or_else(|violation| panic!("{operation:?} should meet {violation:?}"));
                     if !is_ddl(&operation) {
@@ -246,6 +276,7 @@ impl World {
         self.settle()?;
         self.compare()?;
         self.held.clear();
+        self.follower.iter_mut().for_each(Follower::disconnect);
         let closed = self.engine().close();
         self.engine = None;
         closed?;
@@ -264,6 +295,7 @@ impl World {
             }
         }
         self.held.clear();
+        self.follower.iter_mut().for_each(Follower::disconnect);
         let old = self.engine.take();
         let mut env = self.sim.crash();
         drop(old);
@@ -534,7 +566,17 @@ fn batch_with_nulls(schema: &TableSchema, rows: &[Row]) -> arrow_array::RecordBa
 }
 
 fn run(seed: u64, options: EngineOptions, shape: StepsShape) {
+    run_world(World::new(seed, options), seed, shape);
+}
+
+/// As [`run`], with a consumer of the feed.
+fn run_followed(seed: u64, options: EngineOptions, shape: StepsShape) {
     let mut world = World::new(seed, options);
+    world.follower = Some(Follower::new(world.engine(), world.table()));
+    run_world(world, seed, shape);
+}
+
+fn run_world(mut world: World, seed: u64, shape: StepsShape) {
     let steps = from_seed(&steps(&world.schema, shape), seed);
     world.run(steps);
 }
@@ -588,5 +630,22 @@ fn staged_statements_do_what_the_model_does() {
 fn statements_in_memory_do_what_the_model_does() {
     for_each_seed("statements_in_memory_do_what_the_model_does", 40, |seed| {
         run(seed, roomy(), StepsShape { steps_max: 60, rows_max: 8 });
+    });
+}
+
+#[test]
+fn a_feed_shows_what_the_model_does_whatever_fails() {
+    for_each_seed("a_feed_shows_what_the_model_does_whatever_fails", 30, |seed| {
+        run_followed(seed, tiny(), StepsShape { steps_max: 60, rows_max: 8 });
+    });
+}
+
+#[test]
+fn a_feed_shows_staged_statements_as_the_model_does() {
+    for_each_seed("a_feed_shows_staged_statements_as_the_model_does", 20, |seed| {
+        let mut options = tiny();
+        options.commit_inline_bytes_max = 100;
+        options.flush_rows_max = 5;
+        run_followed(seed, options, StepsShape { steps_max: 40, rows_max: 12 });
     });
 }

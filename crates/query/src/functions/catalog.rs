@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Volatility;
 use outcrop_types::schema::DEFAULT_SCHEMA;
-use outcrop_types::{Condition, DataType, Error, TableName};
+use outcrop_types::{Condition, DataType, Error, TableId, TableName};
 
 use super::simple::{RowBody, RowFunction, integer_arg, text, text_arg, text_or_null};
 use crate::catalog::{self, Objects};
@@ -248,6 +248,17 @@ fn relation_oid(name: &str, session: Option<&SessionExtension>) -> Option<i64> {
             index.map(catalog::index_oid)
         })
     })
+}
+
+/// The table of this name, as [`relation_oid`] reads it.
+///
+/// # Errors
+/// `UndefinedTable`.
+pub(super) fn table_named(name: &str, session: Option<&SessionExtension>) -> outcrop_types::Result<TableId> {
+    let oid = relation_oid(name, session);
+    let objects = objects(session);
+    let table = objects.tables().find(|table| Some(catalog::table_oid(table)) == oid).map(|table| table.id);
+    table.ok_or_else(|| Error::new(Condition::UndefinedTable, format!("relation \"{name}\" does not exist")))
 }
 
 /// Numbers that clients write as `'pg_class'::regclass`.

@@ -23,6 +23,8 @@ fn table(data_type: &DataType) -> TableSchema {
         }],
         keys: Vec::new(),
         options: TableOptions::default(),
+        next_column: ColumnId::new(2),
+        comments: Vec::new(),
     }
 }
 
