@@ -588,7 +588,7 @@ fn run_altering(seed: u64, options: EngineOptions, count: u64) {
         if world.below(3) == 0 {
             let changes = world.alterations();
             let outcome = world.alter(changes);
-            world.after_step(outcome);
+            world.after_step(outcome.is_err());
         } else {
             let shape = StepsShape { steps_max: 1, rows_max: 6 };
             let steps = from_seed(&steps(&world.schema, shape), seed.wrapping_mul(1_000) + number);

@@ -542,9 +542,10 @@ fn pg_settings(view: &SessionView) -> Result<RecordBatch> {
         ("vartype", Text),
         ("source", Text),
     ]);
-    let mut settings: Vec<_> = view.settings.iter().collect();
-    settings.sort();
-    for (name, value) in settings {
+    let mut names: Vec<_> = view.settings.keys().collect();
+    names.sort();
+    for name in names {
+        let value = view.setting(name).unwrap_or_default();
         rows.push([
             name.as_str().into(),
             value.as_str().into(),

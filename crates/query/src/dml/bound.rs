@@ -66,9 +66,8 @@ impl BoundChange {
         if !source.is_timeless() {
             return Self::bind(work, work.context()?, source);
         }
-        // Expressions keep their context: one without snapshot pins no files.
-        let context = StatementContext::new(work.database.runtime(), None, work.view().clone())?;
-        let change = Self::bind(work, &context, source)?;
+        // Expressions keep their context.
+        let change = Self::bind(work, &work.lasting_context()?, source)?;
         Ok(cache.get_or_init(|| change.clone()).same_or(change))
     }
 

@@ -97,12 +97,12 @@ impl Session {
                 Ok(Execution::Done(CommandTag::new("RESET")))
             }
             SettingCommand::Show(name) => {
-                self.settings.set_internal("outcrop.commit_seq", self.commit_seq().to_string());
+                self.note_position();
                 let (name, value) = self.settings.show(name)?;
                 text_rows("SHOW", &text_columns(&[&name]), &[vec![value]])
             }
             SettingCommand::ShowAll => {
-                self.settings.set_internal("outcrop.commit_seq", self.commit_seq().to_string());
+                self.note_position();
                 let columns = text_columns(&["name", "setting", "description"]);
                 let rows: Vec<Vec<String>> = self
                     .settings

@@ -16,7 +16,7 @@ pub(crate) use parse::{parse_expression, parse_statements, parse_whole};
 pub(crate) use prepared::Plan;
 pub use prepared::Prepared;
 pub(crate) use repeated::is_volatile;
-pub(crate) use run::{Outcome, prepare, pumped, run, stream};
+pub(crate) use run::{Outcome, prepare, prepare_unplanned, pumped, run, run_unplanned, stream};
 pub(crate) use statement::Body;
 pub use statement::{Statement, StatementKind};
 
