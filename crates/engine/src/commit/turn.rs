@@ -277,15 +277,16 @@ impl Statement<'_> {
         Ok(TailState { table: Arc::clone(table), state: only_shard(table)?, seq: tail.version().seq })
     }
 
-    /// Brings the statement to the schema of the tail. Whoever wants rows back described them under the earlier version.
+    /// Brings the statement to the schema of the tail. Whoever wants rows back described them with the columns of before.
     fn adopt(&mut self, newest: &Arc<TableSchema>) -> Result<()> {
         if self.schema.version == newest.version {
             return Ok(());
         }
-        if self.keep == Keep::Rows {
+        let conversion = Conversion::new(&self.schema, newest)?;
+        if self.keep == Keep::Rows && !conversion.keeps_shape() {
             return Err(altered(newest));
         }
-        self.proposal.convert(&Conversion::new(&self.schema, newest)?)?;
+        self.proposal.convert(&conversion)?;
         self.schema = Arc::clone(newest);
         Ok(())
     }

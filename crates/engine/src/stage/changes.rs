@@ -32,7 +32,7 @@ pub(crate) struct StagedChanges {
     recheck: Option<Box<dyn Recheck>>,
     /// What the statement read.
     snapshot: TableSnapshot,
-    /// Whether the schema is a later one than that of the snapshot and the callback.
+    /// Whether the columns are others than those of the snapshot and the callback.
     converted: bool,
     keep: Keep,
     /// New rows of rechecks inside the turn.
@@ -294,7 +294,7 @@ impl StagedRows for StagedChanges {
 
 impl Proposal for StagedChanges {
     fn convert(&mut self, to: &Conversion) -> Result<()> {
-        self.converted = true;
+        self.converted |= !to.keeps_shape();
         self.stage.convert(to)
     }
 

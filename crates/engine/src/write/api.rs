@@ -37,7 +37,9 @@ pub enum OnConflict {
 impl OnConflict {
     /// The statement gets its place under a later version of the schema, for which its callback was not made.
     pub(crate) fn convert(&mut self, to: &Conversion) {
-        if let Self::Update(callback) = self {
+        if let Self::Update(callback) = self
+            && !to.keeps_shape()
+        {
             *callback = Box::new(OfEarlierVersion(Arc::clone(to.schema())));
         }
     }

@@ -36,7 +36,7 @@ pub(crate) struct Changes {
     recheck: Option<Box<dyn Recheck>>,
     /// What the statement read; keys of rows that are gone are read there.
     snapshot: TableSnapshot,
-    /// Whether the schema is a later one than that of the snapshot and the callback.
+    /// Whether the columns are others than those of the snapshot and the callback.
     converted: bool,
 }
 
@@ -49,7 +49,7 @@ impl Changes {
     /// that was changed since is not where it was seen.
     pub(crate) fn convert(&mut self, to: &Conversion) -> Result<()> {
         self.sources = self.sources.iter().map(|rows| to.rows(rows)).collect::<Result<_>>()?;
-        self.converted = true;
+        self.converted |= !to.keeps_shape();
         Ok(())
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct Conversion {
     schema: Arc<TableSchema>,
     /// For each column of the later version: its position in the earlier one, and its type there.
     sources: Vec<Option<(usize, DataType)>>,
+    /// How many columns the earlier version has.
+    earlier_columns: usize,
 }
 
 impl Conversion {
@@ -36,7 +38,17 @@ impl Conversion {
         if to.columns.iter().zip(&sources).any(|(column, source)| source.is_none() && !has_value(column)) {
             return Err(altered(to));
         }
-        Ok(Self { schema: Arc::clone(to), sources })
+        Ok(Self { schema: Arc::clone(to), sources, earlier_columns: from.columns.len() })
+    }
+
+    /// Whether a batch of the one is a batch of the other: only names, defaults, comments and NOT NULL changed. Callbacks and
+    /// what was described to the client hold then.
+    pub(crate) fn keeps_shape(&self) -> bool {
+        let same = |(at, (column, source)): (usize, (&Column, &Option<(usize, DataType)>))| {
+            source.as_ref().is_some_and(|(position, data_type)| (*position, data_type) == (at, &column.data_type))
+        };
+        self.earlier_columns == self.sources.len()
+            && self.schema.columns.iter().zip(&self.sources).enumerate().all(same)
     }
 
     /// The later version.

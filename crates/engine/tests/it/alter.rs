@@ -386,6 +386,16 @@ fn callbacks_and_returned_rows_of_the_old_schema_are_never_mixed_with_the_new() 
     let (sim, engine, table) = open();
     insert(&engine, table, &rows(0..2, "a")).unwrap();
     let update = || callbacks::concat(&engine, table);
+    // With other names the columns are what they were.
+    let actions = vec![rename("value", "v"), AlterAction::RenameTable("u".to_owned())];
+    overtaken(&engine, table, update(), &[row(1, "!")], actions).unwrap();
+    assert_eq!(pairs(&engine.snapshot(), table), [(0, "a".to_owned()), (1, "a!".to_owned())]);
+    let snapshot = engine.snapshot();
+    let mut write = engine.write(&snapshot, table, WriteMode::Upsert).unwrap().keep_rows();
+    write.insert(batch(&snapshot, table, &[row(1, "a")])).unwrap();
+    alter(&engine, table, vec![rename("v", "value")]).unwrap();
+    let commit = write.commit().wait().unwrap();
+    assert_eq!(commit.rows.map(|rows| rows_of(&rows.unwrap())).collect::<Vec<_>>().concat(), [row(1, "a")]);
     // Without a conflict nobody is called.
     overtaken(&engine, table, update(), &[row(2, "x")], vec![add("n", DataType::Int4, int(1))]).unwrap();
     let conflicting = [vec![int(1), text("x"), int(2)]];
