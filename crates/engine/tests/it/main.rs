@@ -17,8 +17,10 @@
 
 mod alter;
 mod basics;
+mod clustering;
 mod compaction;
 mod concurrent;
+mod contention;
 mod crash;
 mod feed;
 mod key_runs;
@@ -26,6 +28,7 @@ mod memory;
 mod model;
 mod resources;
 mod restarts;
+mod retention;
 mod settling;
 mod staged;
 mod status;

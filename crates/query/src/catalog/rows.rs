@@ -112,6 +112,7 @@ pub(super) enum Cell {
     Float(f32),
     Text(String),
     Ints(Vec<i64>),
+    Texts(Vec<String>),
 }
 
 impl Cell {
@@ -137,6 +138,11 @@ impl Cell {
                     .into_iter()
                     .map(|value| Self::Int(value).into_scalar(item.data_type()))
                     .collect::<Result<Vec<_>>>()?;
+                ScalarValue::List(ScalarValue::new_list_nullable(&scalars, item.data_type()))
+            }
+            (Self::Texts(values), ArrowType::List(item)) => {
+                let scalars: Vec<ScalarValue> =
+                    values.into_iter().map(|value| ScalarValue::Utf8View(Some(value))).collect();
                 ScalarValue::List(ScalarValue::new_list_nullable(&scalars, item.data_type()))
             }
             _ => return Err(wrong()),

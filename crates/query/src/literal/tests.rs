@@ -1,5 +1,7 @@
 use datafusion::common::ScalarValue;
-use outcrop_types::{Column, ColumnId, Comments, DataType, SchemaVersion, TableId, TableName, TableOptions, TableSchema, Value};
+use outcrop_types::{
+    Column, ColumnId, Comments, DataType, SchemaVersion, TableId, TableName, TableOptions, TableSchema, Value,
+};
 use proptest::prelude::*;
 
 use super::{LiteralColumns, scan};

@@ -202,6 +202,7 @@ impl Config {
             ("engine.page_cache_bytes", self.engine.page_cache_bytes, MIB, TIB),
             ("engine.compaction_bytes_target", self.engine.compaction_bytes_target, MIB, TIB),
             ("engine.feed_retain_bytes", self.engine.feed_retain_bytes, MIB, 1_024 * TIB),
+            ("engine.compaction_memory_bytes", self.engine.compaction_memory_bytes, MIB, TIB),
             ("query.memory_bytes", self.query.memory_bytes, 16 * MIB, TIB),
         ];
         for (place, size, least, most) in sizes {
@@ -237,6 +238,7 @@ impl Config {
             ("startup_timeout", self.startup_timeout),
             ("http_idle_timeout", self.http_idle_timeout),
             ("body_timeout", self.body_timeout),
+            ("engine.retention_interval", self.engine.retention_interval),
         ];
         for (place, timeout) in timeouts {
             if timeout.0.is_zero() {
@@ -265,6 +267,8 @@ impl Config {
         options.compaction_bytes_target = self.engine.compaction_bytes_target.0;
         options.compaction_dead_percent = self.engine.compaction_dead_percent;
         options.feed_retain_bytes = self.engine.feed_retain_bytes.0;
+        options.compaction_memory_bytes = self.engine.compaction_memory_bytes.0;
+        options.retention_interval = self.engine.retention_interval.0;
         options
     }
 

@@ -96,6 +96,10 @@ pub struct EngineSection {
     pub compaction_dead_percent: u32,
     /// Log and files that a feed cursor may keep for itself before it is ended. Default 4 GiB.
     pub feed_retain_bytes: ByteSize,
+    /// Memory for sorting while tables with a sort key are flushed and compacted. Default 256 MiB.
+    pub compaction_memory_bytes: ByteSize,
+    /// How often tables with a retention are looked at. Default 1 min.
+    pub retention_interval: Period,
 }
 
 /// Limits of queries.
@@ -168,6 +172,8 @@ impl Default for EngineSection {
             compaction_bytes_target: ByteSize(options.compaction_bytes_target),
             compaction_dead_percent: options.compaction_dead_percent,
             feed_retain_bytes: ByteSize(options.feed_retain_bytes),
+            compaction_memory_bytes: ByteSize(options.compaction_memory_bytes),
+            retention_interval: Period(options.retention_interval),
         }
     }
 }
