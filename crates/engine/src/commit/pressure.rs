@@ -12,6 +12,8 @@ use crate::node::Node;
 pub(crate) struct Pressure {
     memtable_bytes: AtomicU64,
     flush_disk_full: AtomicBool,
+    /// The disk was full since feeds were last asked for what they keep.
+    disk_was_full: AtomicBool,
 }
 
 /// How full the memtables may be.
@@ -37,6 +39,19 @@ impl Pressure {
     /// Whether the last flush found the disk full.
     pub(crate) fn set_flush_disk_full(&self, full: bool) {
         self.flush_disk_full.store(full, Ordering::Relaxed);
+        if full {
+            self.note_full_disk();
+        }
+    }
+
+    /// Something did not fit on the disk: no feed may keep files that nobody else needs.
+    pub(crate) fn note_full_disk(&self) {
+        self.disk_was_full.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that happened since the last call.
+    pub(crate) fn take_full_disk_for_feeds(&self) -> bool {
+        self.disk_was_full.swap(false, Ordering::Relaxed)
     }
 
     /// Bytes held by all memtables.
@@ -75,8 +90,19 @@ impl Node {
     /// # Errors
     /// `WriteStalled` when no flush made room in time, `DiskFull` when that is why; `Poisoned`.
     pub(crate) fn wait_for_memory(&self) -> Result<()> {
+        let level = level(self.pressure.memtable_bytes(), self.options.memtable_bytes_max);
+        if level == Level::Free {
+            return Ok(());
+        }
+        let begin = self.env.clock.monotonic();
+        let outcome = self.wait_at(level);
+        self.counters.stall_time.observe(self.env.clock.monotonic().saturating_sub(begin));
+        outcome
+    }
+
+    fn wait_at(&self, now: Level) -> Result<()> {
         let bytes_max = self.options.memtable_bytes_max;
-        match level(self.pressure.memtable_bytes(), bytes_max) {
+        match now {
             Level::Free => return Ok(()),
             Level::Delayed(delay) => {
                 self.flush_signal.notify();

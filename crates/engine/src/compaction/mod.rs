@@ -10,12 +10,14 @@
 //! [`retention`] is the other thing the worker does: rows that are old enough are deleted by commits like any other.
 
 mod asked;
+mod history;
 mod plan;
 mod retention;
 mod sizes;
 mod worker;
 
 pub(crate) use asked::AskedTables;
+pub(crate) use history::History;
 pub(crate) use plan::{Limits, debt, sorted_rows_max};
 pub(crate) use sizes::sizes;
 pub(crate) use worker::CompactionWorker;

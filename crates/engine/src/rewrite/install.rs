@@ -9,9 +9,10 @@ use outcrop_types::{CommitSeq, Result, RowAddress, RowOrdinal, ShardId, TableId,
 
 use super::output::Output;
 use crate::commit::{Answer, CommitHandle, RowMap, Sequenced, Ticket, only_shard, with_shard};
+use crate::feed::Feeds;
 use crate::node::{Node, RetiredSegment};
 use crate::snapshot::{NewSegment, ShardState, TableState};
-use crate::write::{AppliedRows, Commit};
+use crate::write::Commit;
 
 /// An install that has its place in the log.
 pub(crate) struct Installed {
@@ -101,12 +102,15 @@ fn replace_units(node: &Arc<Node>, seen: &TableState, state: &ShardState, step: 
     tail.check_durable()?;
     let seq = tail.next_seq()?;
     node.retire_runs(state, &next, seq);
-    let version = with_shard(tail.version(), &seen.schema, next, seq);
-    tail.push(Sequenced { version, changes: vec![change], permit }, node.env.clock.wall_us());
+    let mut version = with_shard(tail.version(), &seen.schema, next, seq);
+    if version.feeds.is_followed(table) {
+        let mut feeds = Feeds::clone(&version.feeds);
+        feeds.note_units(seq, table, state, &units);
+        version.feeds = Arc::new(feeds);
+    }
+    tail.push(Sequenced { version, changes: vec![change], permit }, &*node.env.clock);
     let ticket = Ticket::new();
-    let commit =
-        Commit { seq, inserted: 0, updated: 0, deleted: 0, outcomes: Vec::new(), rows: AppliedRows::default() };
-    tail.answer(Answer::new(&ticket, Ok(commit)));
+    tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
     drop(tail);
     node.pressure.resize(before, after);
     let gone = units.iter().filter_map(|unit| state.segment(*unit)).map(|view| view.segment);
@@ -133,9 +137,9 @@ fn dead_since_pin(state: &ShardState, inputs: &[Input]) -> Option<Vec<RowAddress
 }
 
 /// Most bytes of a delete-vector blob over `rows` rows: a roaring bitmap stores no container larger than a plain one.
-fn deletes_bytes_max(rows: u32) -> u64 {
+pub(super) fn deletes_bytes_max(rows: u32) -> u64 {
     u64::from(rows) / 8 + u64::from(rows) / 1_024 + 1_024
 }
 
 /// Most bytes of a unit's id in a record.
-const UNIT_BYTES: u64 = 10;
+pub(super) const UNIT_BYTES: u64 = 10;

@@ -7,12 +7,15 @@
 //! names inputs and outputs, and gives each output the rows that died since the pin. Addresses of the inputs are translated
 //! by the row maps of [`crate::commit`] from then on. [`expire`] takes segments out with all that is in them.
 
+mod fill;
 mod install;
 mod job;
 mod order;
 mod output;
 mod pass;
 
+pub use fill::{Fill, FillColumns};
+pub(crate) use fill::{FilledUnit, FilledUnits};
 pub(crate) use install::{Installed, expire};
 pub(crate) use job::{JobStep, RewriteJob, is_harmless};
 pub(crate) use order::{is_sortable, sort_key, sortable_rows};

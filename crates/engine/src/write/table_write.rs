@@ -197,11 +197,13 @@ impl TableWrite {
     /// turn and for back-pressure, not for the sync.
     pub fn commit(self) -> CommitHandle {
         let Self { target, rows, keep, last_word, .. } = self;
+        let asked_at = target.node.env.clock.monotonic();
         let mut proposal = match propose(&target, rows) {
             Ok(proposal) => proposal,
             Err(error) => return CommitHandle::ready(Err(error), &target.node.env.tasks),
         };
-        commit_statement(&target.node, &target.shard, &target.schema, &mut *proposal, Caller { keep, last_word })
+        let caller = Caller { keep, last_word, asked_at };
+        commit_statement(&target.node, &target.shard, &target.schema, &mut *proposal, caller)
     }
 
     /// Moves the rows to staged segments when they are too many for the log (W10).
@@ -212,7 +214,7 @@ impl TableWrite {
         let stage = Stage::new(&self.target);
         let staged: Box<dyn StagedRows> = match std::mem::replace(&mut self.rows, Rows::Failed) {
             Rows::Insert { batches, on_conflict } => {
-                let mut staged = StagedInsert::new(stage, on_conflict, self.keep);
+                let mut staged = StagedInsert::new(&self.target, stage, on_conflict, self.keep);
                 for rows in batches {
                     staged.insert(&self.target, &rows)?;
                 }

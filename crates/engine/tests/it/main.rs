@@ -15,12 +15,14 @@
 )]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod alter;
 mod basics;
 mod clustering;
 mod compaction;
 mod concurrent;
 mod contention;
 mod crash;
+mod feed;
 mod key_runs;
 mod memory;
 mod model;
@@ -29,5 +31,6 @@ mod restarts;
 mod retention;
 mod settling;
 mod staged;
+mod status;
 mod support;
 mod turns;

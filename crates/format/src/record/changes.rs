@@ -3,6 +3,7 @@
 //! | part | fields |
 //! |---|---|
 //! | DDL | tag byte; then name, table id or table schema |
+//! | feed cursor | [`FeedChange`] |
 //! | install | table, shard, inputs (count, unit ids), outputs (count, each nested: [`InstalledSegment`]) |
 //! | expire | table, shard, units (count, unit ids) |
 //! | staged commit | table, shard, schema version, segments (as outputs), victims: 0 + addresses, or 1 + name, count, CRC32C |
@@ -12,6 +13,7 @@ use outcrop_types::{RowAddress, SchemaVersion, ShardId, TableId, TableSchema, Un
 use super::rows::{AddressDelta, RowChange};
 use crate::cursor::{Decoder, Encoder};
 use crate::error::{DecodeError, DecodeProblem};
+use crate::feed::FeedChange;
 use crate::schema::{decode_table_schema, encode_table_schema};
 use crate::section::WhenUnknown;
 
@@ -19,6 +21,7 @@ const ROWS: u16 = 16;
 const DDL: u16 = 17;
 const INSTALL: u16 = 18;
 const STAGED: u16 = 19;
+const FEED: u16 = 23;
 const EXPIRE: u16 = 24;
 
 mod ddl_tag {
@@ -46,6 +49,8 @@ pub enum Change {
     Install(Install),
     /// Staged segments become visible (W10).
     Staged(StagedCommit),
+    /// A feed cursor changes.
+    Feed(FeedChange),
     /// All rows of some segments are deleted, and the segments leave.
     Expire(Expire),
 }
@@ -152,6 +157,7 @@ impl Change {
             Self::Ddl(change) => out.put_section(DDL, WhenUnknown::Refuse, |out| change.encode(out)),
             Self::Install(change) => out.put_section(INSTALL, WhenUnknown::Refuse, |out| change.encode(out)),
             Self::Staged(change) => out.put_section(STAGED, WhenUnknown::Refuse, |out| change.encode(out)),
+            Self::Feed(change) => out.put_section(FEED, WhenUnknown::Refuse, |out| change.encode(out)),
             Self::Expire(change) => out.put_section(EXPIRE, WhenUnknown::Refuse, |out| change.encode(out)),
         }
     }
@@ -163,6 +169,7 @@ impl Change {
             DDL => Self::Ddl(DdlChange::decode(bytes)?),
             INSTALL => Self::Install(Install::decode(bytes)?),
             STAGED => Self::Staged(StagedCommit::decode(bytes)?),
+            FEED => Self::Feed(FeedChange::decode(bytes)?),
             EXPIRE => Self::Expire(Expire::decode(bytes)?),
             _ => return Ok(None),
         };

@@ -10,6 +10,7 @@
 //! | 3 offset, one each | source name, position |
 //! | 16 rows | [`rows`] |
 //! | 17 DDL · 18 install · 19 staged commit · 24 expire | [`changes`] |
+//! | 23 feed cursor | [`crate::feed`] |
 //!
 //! Changes keep their order.
 

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::batch::encode_batch;
 use crate::error::DecodeProblem;
+use crate::feed::{FeedChange, FeedTables};
 
 fn encoded(record: &CommitRecord) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -104,6 +105,17 @@ fn staged_commits() -> impl Strategy<Value = StagedCommit> {
     })
 }
 
+fn feed_changes() -> impl Strategy<Value = FeedChange> {
+    let tables = proptest::option::of(proptest::collection::btree_set(any::<u32>().prop_map(TableId::new), 0..4));
+    let tables = tables.prop_map(|tables| tables.map_or(FeedTables::All, FeedTables::Some));
+    (0..4_u8, ".{0,9}", ".{0,9}", any::<u64>(), tables).prop_map(|(kind, name, reason, to, tables)| match kind {
+        0 => FeedChange::Create { name, tables },
+        1 => FeedChange::Advance { name, to: CommitSeq::new(to) },
+        2 => FeedChange::End { name, reason },
+        _ => FeedChange::Drop { name },
+    })
+}
+
 fn changes() -> impl Strategy<Value = Change> {
     let install =
         (any::<(u32, u16)>(), vec(any::<u64>(), 0..5), segments()).prop_map(|((table, shard), inputs, outputs)| {
@@ -119,6 +131,7 @@ fn changes() -> impl Strategy<Value = Change> {
         2 => ddl_changes().prop_map(Change::Ddl),
         1 => install.prop_map(Change::Install),
         1 => staged_commits().prop_map(Change::Staged),
+        1 => feed_changes().prop_map(Change::Feed),
         1 => expire.prop_map(Change::Expire),
     ]
 }

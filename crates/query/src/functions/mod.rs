@@ -5,6 +5,7 @@ mod arrays;
 mod cast;
 mod catalog;
 mod dates;
+mod feeds;
 mod intervals;
 mod json;
 mod maintenance;

@@ -14,7 +14,9 @@ use crate::session::{
     blocking_on,
 };
 use crate::settings::Settings;
-use crate::statement::{Prepared, Statement, StatementKind, parse_statements, prepare, run, search_path};
+use crate::statement::{
+    Prepared, Statement, StatementKind, parse_statements, prepare, prepare_unplanned, run, run_unplanned, search_path,
+};
 
 /// Longest text that is parsed on the thread of the connection.
 const PARSED_AT_ONCE_BYTES: usize = 16 << 10;
@@ -57,6 +59,8 @@ pub struct Session {
     pub(super) notices: Vec<Notice>,
     cancel: CancellationHandle,
     newest: Newest,
+    /// The position that the settings show.
+    noted: Option<Position>,
 }
 
 impl Session {
@@ -78,6 +82,7 @@ impl Session {
             notices: Vec::new(),
             cancel: CancellationHandle::default(),
             newest: Newest::default(),
+            noted: None,
         }
     }
 
@@ -174,7 +179,7 @@ impl Session {
     /// Settings that changed since the last call and that clients are told (ParameterStatus), with `outcrop.commit_seq`
     /// among them. The first call reports all.
     pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
-        self.settings.set_internal("outcrop.commit_seq", self.commit_seq().to_string());
+        self.note_position();
         self.settings.take_changes()
     }
 
@@ -203,6 +208,11 @@ impl Session {
         Position::new(self.database.engine().log_id(), self.newest.get())
     }
 
+    /// A number that changes when a setting does, `outcrop.commit_seq` apart.
+    pub fn settings_version(&self) -> u64 {
+        self.settings.version()
+    }
+
     /// The value of a setting, by its name in any case.
     pub fn setting(&self, name: &str) -> Option<String> {
         if name.eq_ignore_ascii_case("outcrop.commit_seq") {
@@ -223,6 +233,9 @@ impl Session {
         };
         let work =
             Work::new(&self.database, snapshot, self.view(&statement), cancellation.clone(), self.newest.clone());
+        if let Some(prepared) = prepare_unplanned(&work, &statement, types) {
+            return Ok(prepared);
+        }
         let types = types.to_vec();
         let task = Owned::spawn(self.database.queries(), async move { prepare(&work, statement, &types).await });
         cancellation.run(task.join()).await?
@@ -258,9 +271,15 @@ impl Session {
         }
         let cancellation = self.begin_statement();
         let work = self.work(statement, cancellation.clone()).await?.with_parameters(prepared.parameters(), parameters);
-        let (prepared, guard) = (prepared.clone(), cancellation.guard());
-        let task = Owned::spawn(self.database.queries(), async move { run(work, &prepared).await });
-        let outcome = cancellation.run(task.join()).await??;
+        let outcome = match Box::pin(cancellation.run(run_unplanned(&work, prepared))).await? {
+            Some(outcome) => outcome,
+            None => {
+                let prepared = prepared.clone();
+                let task = Owned::spawn(self.database.queries(), async move { run(work, &prepared).await });
+                cancellation.run(task.join()).await??
+            }
+        };
+        let guard = cancellation.guard();
         self.notices.extend(outcome.notices);
         Ok(match outcome.execution {
             Execution::Rows(rows) => Execution::Rows(rows.guarded(guard)),
@@ -270,6 +289,14 @@ impl Session {
             }
             other @ (Execution::Done(_) | Execution::CopyIn(_) | Execution::Empty) => other,
         })
+    }
+
+    /// Brings the setting that shows [`Self::commit_seq`] up to it.
+    pub(super) fn note_position(&mut self) {
+        let position = self.commit_seq();
+        if self.noted.replace(position) != Some(position) {
+            self.settings.set_position(position.to_string());
+        }
     }
 
     /// Everything that a statement works with, at the snapshot that it must see.
@@ -329,6 +356,7 @@ impl Session {
             },
             process_id: self.info.process_id,
             settings: self.settings.view(),
+            position: Some(self.commit_seq()),
             server_version: self.settings.text("server_version").to_owned(),
         }
     }

@@ -201,6 +201,7 @@ impl Config {
             ("engine.commit_inline_bytes_max", self.engine.commit_inline_bytes_max, KIB, 1 << 30),
             ("engine.page_cache_bytes", self.engine.page_cache_bytes, MIB, TIB),
             ("engine.compaction_bytes_target", self.engine.compaction_bytes_target, MIB, TIB),
+            ("engine.feed_retain_bytes", self.engine.feed_retain_bytes, MIB, 1_024 * TIB),
             ("engine.compaction_memory_bytes", self.engine.compaction_memory_bytes, MIB, TIB),
             ("query.memory_bytes", self.query.memory_bytes, 16 * MIB, TIB),
         ];
@@ -265,6 +266,7 @@ impl Config {
         options.stall_max = self.engine.stall_max.0;
         options.compaction_bytes_target = self.engine.compaction_bytes_target.0;
         options.compaction_dead_percent = self.engine.compaction_dead_percent;
+        options.feed_retain_bytes = self.engine.feed_retain_bytes.0;
         options.compaction_memory_bytes = self.engine.compaction_memory_bytes.0;
         options.retention_interval = self.engine.retention_interval.0;
         options

@@ -94,6 +94,8 @@ pub struct EngineSection {
     pub compaction_bytes_target: ByteSize,
     /// A segment is rewritten when this share of its rows is dead. Default 30.
     pub compaction_dead_percent: u32,
+    /// Log and files that a feed cursor may keep for itself before it is ended. Default 4 GiB.
+    pub feed_retain_bytes: ByteSize,
     /// Memory for sorting while tables with a sort key are flushed and compacted. Default 256 MiB.
     pub compaction_memory_bytes: ByteSize,
     /// How often tables with a retention are looked at. Default 1 min.
@@ -169,6 +171,7 @@ impl Default for EngineSection {
             stall_max: Period(options.stall_max),
             compaction_bytes_target: ByteSize(options.compaction_bytes_target),
             compaction_dead_percent: options.compaction_dead_percent,
+            feed_retain_bytes: ByteSize(options.feed_retain_bytes),
             compaction_memory_bytes: ByteSize(options.compaction_memory_bytes),
             retention_interval: Period(options.retention_interval),
         }
