@@ -1,7 +1,6 @@
 //! The engine: one log, its tables, and the workers that keep them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use outcrop_env::{DirLock, Env, Signal, TaskHandle};
@@ -11,13 +10,14 @@ use parking_lot::Mutex;
 
 use crate::catalog::undefined_table;
 use crate::commit::{CommitHandle, LogWorker, only_shard};
-use crate::compaction::{CompactionWorker, Limits, debt, sizes};
+use crate::compaction::CompactionWorker;
 use crate::feed::{Feed, FeedCursor, FeedTables};
 use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
 use crate::key_index::MergeWorker;
 use crate::node::Node;
 use crate::recovery::{self, Start};
 use crate::snapshot::Snapshot;
+use crate::status::{CompactionStatus, EngineStatus};
 use crate::write::{TableWrite, Target, WriteMode};
 use crate::{Ddl, EngineOptions};
 
@@ -68,52 +68,6 @@ impl Drop for Owner {
             }
         }
     }
-}
-
-/// Counters and gauges of an engine, read at one moment. Sizes in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EngineStatus {
-    /// Newest commit that readers see.
-    pub published: CommitSeq,
-    /// Rows alive in all tables.
-    pub live_rows: u64,
-    /// Memory held by memtables.
-    pub memtable_bytes: u64,
-    /// Memory held by key indexes; pages of their runs are in the page cache.
-    pub key_index_bytes: u64,
-    /// Key runs of all tables.
-    pub key_runs: u64,
-    /// Bytes of their files.
-    pub key_run_bytes: u64,
-    /// Segments of all tables.
-    pub segments: u64,
-    /// Bytes of segment files.
-    pub segment_bytes: u64,
-    /// Log that recovery needs.
-    pub log_bytes: u64,
-    /// Log before that, kept for feed cursors.
-    pub feed_log_bytes: u64,
-    /// Commits since start.
-    pub commits: u64,
-    /// Log groups (syncs) since start.
-    pub groups: u64,
-    /// Flushes installed since start.
-    pub flushes: u64,
-    /// Compactions installed since start.
-    pub compactions: u64,
-    /// Rows that they wrote.
-    pub compacted_rows: u64,
-    /// Bytes that they wrote, about.
-    pub compacted_bytes: u64,
-    /// Bytes of live rows in segments that are worth a rewrite: how far compaction is behind.
-    pub compaction_debt_bytes: u64,
-    /// Dead rows of all segments.
-    pub dead_rows: u64,
-    /// Why writes are delayed, if they are.
-    pub stall_reason: Option<&'static str>,
-    /// Why writes are refused for good, if they are (W9).
-    pub poisoned: Option<String>,
 }
 
 impl Engine {
@@ -316,40 +270,12 @@ impl Engine {
 
     /// Counters and gauges.
     pub fn status(&self) -> EngineStatus {
-        let node = self.node();
-        let version = node.published.load_full();
-        let mut status = EngineStatus {
-            published: version.seq,
-            memtable_bytes: node.pressure.memtable_bytes(),
-            log_bytes: node.counters.log_bytes.load(Ordering::Relaxed),
-            feed_log_bytes: node.counters.feed_log_bytes.load(Ordering::Relaxed),
-            commits: node.counters.commits.load(Ordering::Relaxed),
-            groups: node.counters.groups.load(Ordering::Relaxed),
-            flushes: node.counters.flushes.load(Ordering::Relaxed),
-            compactions: node.counters.compactions.load(Ordering::Relaxed),
-            compacted_rows: node.counters.compacted_rows.load(Ordering::Relaxed),
-            compacted_bytes: node.counters.compacted_bytes.load(Ordering::Relaxed),
-            stall_reason: node.pressure.reason(node.options.memtable_bytes_max),
-            poisoned: node.tail.lock().poisoned().map(str::to_owned),
-            ..EngineStatus::default()
-        };
-        let limits = Limits::background(&node.options);
-        for shard in version.tables.values().flat_map(|table| &table.shards) {
-            status.live_rows += shard.live_rows();
-            status.key_index_bytes += shard.keys().map_or(0, |keys| keys.bytes());
-            for run in shard.runs() {
-                status.key_runs += 1;
-                status.key_run_bytes += run.bytes();
-                status.key_index_bytes += run.resident_bytes();
-            }
-            status.compaction_debt_bytes += debt(&sizes(shard), &limits);
-            for view in shard.segments() {
-                status.dead_rows += u64::from(view.deletes.deleted());
-                status.segments += 1;
-                status.segment_bytes += view.segment.bytes();
-            }
-        }
-        status
+        self.node().status()
+    }
+
+    /// The newest compactions since the start, oldest first.
+    pub fn compactions(&self) -> Vec<CompactionStatus> {
+        self.node().compaction_history.list()
     }
 
     /// Identity of the log; part of opaque positions (F7).

@@ -41,15 +41,17 @@ mod recovery;
 mod rewrite;
 pub mod snapshot;
 mod stage;
+pub mod status;
 pub mod write;
 
 pub use catalog::{Catalog, Ddl, NewColumn, NewTable};
 pub use check::{CheckProblem, CheckReport};
-pub use engine::{Engine, EngineStatus};
+pub use engine::Engine;
 pub use feed::{Feed, FeedCommit, FeedCursor, FeedEvent, FeedTables};
 pub use options::EngineOptions;
 pub use outcrop_segment::ScanColumn;
 pub use snapshot::{ColumnStatistics, Morsel, Snapshot, TableSnapshot};
+pub use status::EngineStatus;
 pub use write::{
     AppliedRows, Commit, CommitHandle, ConflictRows, ConflictUpdate, LastWord, OnConflict, Recheck, Rechecked,
     RowOutcome, TableWrite, WriteMode,

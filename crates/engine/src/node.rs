@@ -14,8 +14,10 @@ use parking_lot::{Mutex, RwLock};
 use crate::EngineOptions;
 use crate::catalog::undefined_table;
 use crate::commit::{Answer, CommitHandle, LogRequests, Pressure, Shard, Tail, Ticket};
+use crate::compaction::History;
 use crate::flush::Requests;
 use crate::snapshot::{LiveVersions, ShardState, Snapshot, Version};
+use crate::status::Histogram;
 use crate::write::Commit;
 
 /// Everything of an open database that is not a worker's own.
@@ -41,6 +43,8 @@ pub(crate) struct Node {
     pub(crate) flushes: Requests,
     /// Compactions that were asked for, and failures of the compaction worker.
     pub(crate) compactions: Requests,
+    /// What it did.
+    pub(crate) compaction_history: History,
     /// The newest install.
     pub(crate) installed: AtomicU64,
     pub(crate) counters: Counters,
@@ -80,7 +84,7 @@ pub(crate) struct RetiredRun {
 }
 
 /// Counters since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) groups: AtomicU64,
@@ -92,6 +96,31 @@ pub(crate) struct Counters {
     pub(crate) log_bytes: AtomicU64,
     /// Log before that, kept for feeds.
     pub(crate) feed_log_bytes: AtomicU64,
+    pub(crate) commit_time: Histogram,
+    pub(crate) sync_time: Histogram,
+    pub(crate) group_commits: Histogram,
+    pub(crate) freshness: Histogram,
+    pub(crate) stall_time: Histogram,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        Self {
+            commits: AtomicU64::new(0),
+            groups: AtomicU64::new(0),
+            flushes: AtomicU64::new(0),
+            compactions: AtomicU64::new(0),
+            compacted_rows: AtomicU64::new(0),
+            compacted_bytes: AtomicU64::new(0),
+            log_bytes: AtomicU64::new(0),
+            feed_log_bytes: AtomicU64::new(0),
+            commit_time: Histogram::of_durations(),
+            sync_time: Histogram::of_durations(),
+            group_commits: Histogram::of_counts(),
+            freshness: Histogram::of_durations(),
+            stall_time: Histogram::of_durations(),
+        }
+    }
 }
 
 /// The counters of the log from which ids come (F1); never reused.

@@ -105,7 +105,7 @@ impl Node {
             }));
         }
         let version = Version::new(seq, Arc::new(plan.catalog), tables, Arc::new(feeds));
-        tail.push(Sequenced { version, changes, permit }, self.env.clock.wall_us());
+        tail.push(Sequenced { version, changes, permit }, &*self.env.clock);
         let ticket = Ticket::new();
         tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
         Ok(ticket)

@@ -9,7 +9,7 @@ use outcrop_log::Log;
 use outcrop_types::{CommitSeq, Result};
 use parking_lot::Mutex;
 
-use super::tail::{Answer, Group};
+use super::tail::Group;
 use crate::feed::Feeds;
 use crate::node::Node;
 
@@ -112,7 +112,11 @@ impl LogWorker {
 
     fn write(&mut self, group: &Group) -> Result<()> {
         self.log.write_group(&group.records)?;
-        self.log.sync()
+        let clock = &self.node.env.clock;
+        let begin = clock.monotonic();
+        self.log.sync()?;
+        self.node.counters.sync_time.observe(clock.monotonic().saturating_sub(begin));
+        Ok(())
     }
 
     /// Makes a group durable, then visible, then answers. An error poisons: its commits have their place in the tail, so
@@ -137,6 +141,9 @@ impl LogWorker {
             let counters = &self.node.counters;
             counters.commits.fetch_add(records, Ordering::Relaxed);
             counters.groups.fetch_add(1, Ordering::Relaxed);
+            counters.group_commits.observe_number(records);
+            let now = self.node.env.clock.monotonic();
+            group.sequenced_at.iter().for_each(|at| counters.freshness.observe(now.saturating_sub(*at)));
             let is_long = counters.log_bytes.load(Ordering::Relaxed) > self.node.options.log_bytes_max;
             if is_long || self.node.is_feed_log_long() {
                 self.node.flush_signal.notify();
@@ -145,7 +152,13 @@ impl LogWorker {
         }
         drop(group.permits);
         let _answering = self.node.log_requests.answering();
-        group.answers.into_iter().for_each(Answer::send);
+        let now = self.node.env.clock.monotonic();
+        for answer in group.answers {
+            if let Some(asked) = answer.asked_at() {
+                self.node.counters.commit_time.observe(now.saturating_sub(asked));
+            }
+            answer.send();
+        }
         self.node.progress.notify();
     }
 

@@ -5,9 +5,11 @@
 //! ([`crate::rewrite`]). Writers go on meanwhile: what they kill in an input dies in the output, addresses that open
 //! statements hold are translated, and a job whose table is dropped or truncated ends quietly.
 
+mod history;
 mod plan;
 mod worker;
 
+pub(crate) use history::History;
 pub(crate) use plan::{Limits, debt};
 pub(crate) use worker::{CompactionWorker, sizes};
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 use outcrop_env::{Step, Worker};
 use outcrop_types::{CommitSeq, Condition, Error, Result, TableId, UnitId};
 
+use super::history::JobNumber;
 use super::plan::{Limits, SegmentSize, debt, plan};
 use crate::commit::only_shard;
 use crate::node::Node;
 use crate::rewrite::{Installed, JobStep, RewriteJob, is_harmless};
 use crate::snapshot::ShardState;
+use crate::status::{CompactionOutcome, CompactionStatus};
 
 /// Rewrites segments, one job at a time.
 pub(crate) struct CompactionWorker {
@@ -34,6 +36,7 @@ struct Job {
     inputs: Vec<UnitId>,
     live_rows: u64,
     live_bytes: u64,
+    number: JobNumber,
 }
 
 impl CompactionWorker {
@@ -51,13 +54,13 @@ impl CompactionWorker {
                 JobStep::More => {}
                 JobStep::Abandoned => {
                     tracing::debug!(table = %job.table, "a compaction lost its inputs");
-                    self.job = None;
+                    self.end(CompactionOutcome::Abandoned);
                 }
                 JobStep::Unreadable(error) => {
                     tracing::error!(%error, inputs = ?job.inputs, "segments cannot be compacted");
                     job.rewrite.give_up();
                     self.damaged.extend(&job.inputs);
-                    self.job = None;
+                    self.end(CompactionOutcome::Failed(error.to_string()));
                 }
                 JobStep::Installed(installed) => self.installed(installed),
             }
@@ -117,8 +120,24 @@ impl CompactionWorker {
         let chosen = segments.iter().filter(|segment| inputs.contains(&segment.unit));
         let (live_rows, live_bytes) = chosen
             .fold((0, 0), |(rows, bytes), segment| (rows + u64::from(segment.live), bytes + segment.live_bytes()));
-        let rewrite = RewriteJob::new(&self.node, &pin, table, &inputs)?;
-        Ok(rewrite.map(|rewrite| Job { rewrite, table, inputs, live_rows, live_bytes }))
+        let Some(rewrite) = RewriteJob::new(&self.node, &pin, table, &inputs)? else { return Ok(None) };
+        let number = self.node.compaction_history.begin(CompactionStatus {
+            table,
+            inputs: inputs.clone(),
+            rows: live_rows,
+            bytes: live_bytes,
+            started_us: self.node.env.clock.wall_us(),
+            ended_us: None,
+            outcome: CompactionOutcome::Running,
+        });
+        Ok(Some(Job { rewrite, table, inputs, live_rows, live_bytes, number }))
+    }
+
+    /// The job is over without an output.
+    fn end(&mut self, outcome: CompactionOutcome) {
+        if let Some(job) = self.job.take() {
+            self.node.compaction_history.end(job.number, outcome, self.node.env.clock.wall_us());
+        }
     }
 
     /// A reader that holds an old version for long keeps the remaps of all installs since.
@@ -140,6 +159,11 @@ impl CompactionWorker {
                 node.counters.compacted_rows.fetch_add(job.live_rows, Ordering::Relaxed);
                 node.counters.compacted_bytes.fetch_add(job.live_bytes, Ordering::Relaxed);
             }
+            let outcome = match outcome {
+                Ok(_) => CompactionOutcome::Installed(seq),
+                Err(error) => CompactionOutcome::Failed(error.to_string()),
+            };
+            node.compaction_history.end(job.number, outcome, node.env.clock.wall_us());
             node.compaction_signal.notify();
             node.flush_signal.notify();
             node.progress.notify();
@@ -147,15 +171,16 @@ impl CompactionWorker {
     }
 
     /// Nothing can be installed any more: what is written goes.
-    fn give_up(&mut self) {
-        if let Some(mut job) = self.job.take() {
+    fn give_up(&mut self, outcome: CompactionOutcome) {
+        if let Some(job) = &mut self.job {
             job.rewrite.give_up();
         }
+        self.end(outcome);
     }
 
     /// A full disk is waited for, a close ends the job; anything else stops writes (W9).
     fn fail(&mut self, error: &Error) -> Step {
-        self.give_up();
+        self.give_up(CompactionOutcome::Failed(error.to_string()));
         if error.condition() == Condition::AdminShutdown {
             return Step::Again;
         }
@@ -174,7 +199,7 @@ impl CompactionWorker {
 impl Worker for CompactionWorker {
     fn step(&mut self) -> Step {
         if self.node.tail.lock().check_open().is_err() {
-            self.give_up();
+            self.give_up(CompactionOutcome::Abandoned);
             return Step::Wait;
         }
         if let Some(at) = self.retry_at {

@@ -59,7 +59,7 @@ impl Node {
         let old = tail.version();
         let version = Version::new(seq, Arc::clone(&old.catalog), old.tables.clone(), Arc::new(feeds));
         let changes = vec![Change::Feed(change.clone())];
-        tail.push(Sequenced { version, changes, permit }, self.env.clock.wall_us());
+        tail.push(Sequenced { version, changes, permit }, &*self.env.clock);
         let ticket = Ticket::new();
         tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
         Ok(Some(ticket))

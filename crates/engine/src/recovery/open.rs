@@ -19,6 +19,7 @@ use super::leftovers::{Claimed, find_leftovers};
 use super::replay::{Replay, Replayed};
 use crate::EngineOptions;
 use crate::commit::{LogRequests, Pressure, Shard, Tail, one_shard, only_shard};
+use crate::compaction::History;
 use crate::files::{FileError, file_name, read_file, remove_if_there, write_file};
 use crate::flush::Requests;
 use crate::key_index::rebuild_runs;
@@ -364,8 +365,9 @@ fn build_node(
         log_requests: LogRequests::starting_from(needed_from),
         flushes: Requests::default(),
         compactions: Requests::default(),
+        compaction_history: History::default(),
         installed: AtomicU64::new(0),
-        counters: Counters::default(),
+        counters: Counters::new(),
         retired: Mutex::new(retired),
         retired_runs: Mutex::new(retired_runs),
         victims_files: Mutex::new(victims_files),

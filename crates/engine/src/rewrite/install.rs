@@ -67,7 +67,7 @@ pub(crate) fn install(
         feeds.note_units(seq, table, &state, &units);
         version.feeds = Arc::new(feeds);
     }
-    tail.push(Sequenced { version, changes: vec![Change::Install(record)], permit }, node.env.clock.wall_us());
+    tail.push(Sequenced { version, changes: vec![Change::Install(record)], permit }, &*node.env.clock);
     let ticket = Ticket::new();
     tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
     drop(tail);

@@ -43,6 +43,11 @@ impl TableSnapshot {
         Self { table: Arc::new(TableState { schema, shards: vec![Arc::new(shard)] }), seq, _version: None }
     }
 
+    /// The shards of the table.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = &Arc<ShardState>> {
+        self.table.shards.iter()
+    }
+
     /// Enters the live rows of a generation into the key index of its shard. For recovery, which has replayed them into memory;
     /// segments have their keys in runs.
     ///

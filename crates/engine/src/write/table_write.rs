@@ -177,11 +177,13 @@ impl TableWrite {
     /// turn and for back-pressure, not for the sync.
     pub fn commit(self) -> CommitHandle {
         let Self { target, rows, keep, last_word, .. } = self;
+        let asked_at = target.node.env.clock.monotonic();
         let mut proposal = match propose(&target, rows) {
             Ok(proposal) => proposal,
             Err(error) => return CommitHandle::ready(Err(error), &target.node.env.tasks),
         };
-        commit_statement(&target.node, &target.shard, &target.schema, &mut *proposal, Caller { keep, last_word })
+        let caller = Caller { keep, last_word, asked_at };
+        commit_statement(&target.node, &target.shard, &target.schema, &mut *proposal, caller)
     }
 
     /// Moves the rows to staged segments when they are too many for the log (W10).

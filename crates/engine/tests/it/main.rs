@@ -16,6 +16,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod basics;
+mod budget;
 mod compaction;
 mod concurrent;
 mod crash;
@@ -27,5 +28,6 @@ mod resources;
 mod restarts;
 mod settling;
 mod staged;
+mod status;
 mod support;
 mod turns;

@@ -35,7 +35,7 @@ use outcrop_types::{
 };
 
 fn path(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "..", "tests", "formats", "v1", name].iter().collect()
+    outcrop_testkit::repository().join("tests/formats/v1").join(name)
 }
 
 fn files() -> Vec<(&'static str, Vec<u8>)> {

@@ -7,6 +7,7 @@ use super::oid::Objects;
 use super::pg_types::{TYPES, type_oid};
 use super::rows::Kind::{Int4, Name, Text};
 use super::rows::{Cell, Kind, Rows};
+use super::system::SYSTEM_SCHEMAS;
 use crate::planning::SessionView;
 
 /// The rows of a view; `None` if there is none of this name.
@@ -58,8 +59,7 @@ fn schemata(objects: &Objects, view: &SessionView) -> Result<RecordBatch> {
         ("schema_owner", Name),
         ("default_character_set_name", Name),
     ]);
-    let system = ["information_schema", "pg_catalog"].into_iter();
-    for schema in system.chain(objects.schemas().map(|(_, name)| name)) {
+    for schema in SYSTEM_SCHEMAS.into_iter().chain(objects.schemas().map(|(_, name)| name)) {
         rows.push([view.database.as_str().into(), schema.into(), view.user.as_str().into()])?;
     }
     rows.finish()

@@ -20,6 +20,8 @@ const DEFAULT_BASE: i64 = 80_000_000;
 pub(super) const PG_CATALOG: i64 = 11;
 /// Number of `information_schema`.
 pub(super) const INFORMATION_SCHEMA: i64 = 13_000;
+/// Number of `outcrop`.
+pub(super) const OUTCROP: i64 = 13_001;
 /// The only role that there is.
 pub(super) const OWNER: i64 = 10;
 /// The database.
@@ -57,6 +59,7 @@ impl Objects {
         match name {
             "pg_catalog" => PG_CATALOG,
             "information_schema" => INFORMATION_SCHEMA,
+            "outcrop" => OUTCROP,
             _ => self.schemas.iter().find(|(_, schema)| schema == name).map_or(0, |(oid, _)| *oid),
         }
     }
@@ -82,6 +85,7 @@ pub(crate) fn schema_of_oid(objects: &Objects, oid: i64) -> Option<String> {
     match oid {
         PG_CATALOG => Some("pg_catalog".to_owned()),
         INFORMATION_SCHEMA => Some("information_schema".to_owned()),
+        OUTCROP => Some("outcrop".to_owned()),
         _ => objects.schemas().find(|(known, _)| *known == oid).map(|(_, name)| name.to_owned()),
     }
 }

@@ -5,7 +5,8 @@ use outcrop_types::{Result, TableSchema};
 
 use super::empty_tables::empty_table;
 use super::oid::{
-    DATABASE, INFORMATION_SCHEMA, OWNER, Objects, PG_CATALOG, constraint_oid, default_oid, index_oid, table_oid,
+    DATABASE, INFORMATION_SCHEMA, OUTCROP, OWNER, Objects, PG_CATALOG, constraint_oid, default_oid, index_oid,
+    table_oid,
 };
 use super::pg_types::{TYPES, type_modifier, type_oid};
 use super::rows::{Cell, Kind, Rows};
@@ -47,6 +48,7 @@ fn pg_namespace(objects: &Objects) -> Result<RecordBatch> {
     let mut rows = Rows::new(&[("oid", Oid), ("nspname", Name), ("nspowner", Oid), ("nspacl", TextList)]);
     rows.push([PG_CATALOG.into(), "pg_catalog".into(), OWNER.into()])?;
     rows.push([INFORMATION_SCHEMA.into(), "information_schema".into(), OWNER.into()])?;
+    rows.push([OUTCROP.into(), "outcrop".into(), OWNER.into()])?;
     for (oid, name) in objects.schemas() {
         rows.push([oid.into(), name.into(), OWNER.into()])?;
     }

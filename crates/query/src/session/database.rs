@@ -69,8 +69,8 @@ impl Database {
     /// `IoError` if the spill directory cannot be used.
     pub fn new(engine: Engine, env: Env, options: DatabaseOptions, queries: Handle) -> Result<Self> {
         let runtime = QueryRuntime::new(
+            engine.clone(),
             env.clone(),
-            &engine,
             &RuntimeLimits {
                 memory_bytes: options.memory_bytes,
                 spill_dir: options.spill_dir.as_deref(),
