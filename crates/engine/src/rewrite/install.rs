@@ -103,9 +103,9 @@ fn replace_units(node: &Arc<Node>, seen: &TableState, state: &ShardState, step: 
     let seq = tail.next_seq()?;
     node.retire_runs(state, &next, seq);
     let mut version = with_shard(tail.version(), &seen.schema, next, seq);
-    if version.feeds.is_followed(table) {
+    if version.feeds.is_followed(seen.schema.id) {
         let mut feeds = Feeds::clone(&version.feeds);
-        feeds.note_units(seq, table, state, &units);
+        feeds.note_units(seq, seen.schema.id, state, &units);
         version.feeds = Arc::new(feeds);
     }
     tail.push(Sequenced { version, changes: vec![change], permit }, &*node.env.clock);
