@@ -11,6 +11,7 @@ use outcrop_log::{Permit, SpaceClass};
 use outcrop_segment::Segment;
 use outcrop_types::{ColumnId, CommitSeq, Condition, Error, Result, RowAddress, RowOrdinal, ShardId, TableSchema};
 
+use super::pressure::Promise;
 use super::record_size::bytes_max;
 use super::remap::Remaps;
 use super::shard::{Journal, Shard, Turn};
@@ -177,7 +178,7 @@ fn decide_and_sequence(
     shard: &Shard,
     schema: &Arc<TableSchema>,
     proposal: &mut dyn Proposal,
-    permit: Admitted,
+    permit: Admitted<'_>,
     caller: Caller,
 ) -> CommitHandle {
     let mut statement = Statement { proposal, schema: Arc::clone(schema), keep: caller.keep };
@@ -235,20 +236,20 @@ enum Outcome {
 }
 
 /// Space in the log, and for how much it was asked.
-struct Admitted {
+struct Admitted<'a> {
     permit: Permit,
+    /// Memory for its rows, if they go to the memtable.
+    memory: Option<Promise<'a>>,
     bytes: u64,
     class: SpaceClass,
 }
 
-impl Admitted {
-    fn of(node: &Node, proposal: &dyn Proposal) -> Result<Self> {
-        if proposal.needs_memory() {
-            node.wait_for_memory()?;
-        }
-        let class = if proposal.adds_rows() { SpaceClass::Ordinary } else { SpaceClass::Reserve };
+impl<'a> Admitted<'a> {
+    fn of(node: &'a Node, proposal: &dyn Proposal) -> Result<Self> {
         let bytes = proposal.record_bytes();
-        Ok(Self { permit: node.admit(bytes, class)?, bytes, class })
+        let memory = if proposal.needs_memory() { Some(node.wait_for_memory(bytes)?) } else { None };
+        let class = if proposal.adds_rows() { SpaceClass::Ordinary } else { SpaceClass::Reserve };
+        Ok(Self { permit: node.admit(bytes, class)?, memory, bytes, class })
     }
 
     /// Space for at least `needed` bytes: estimates can be too low, and a staged statement knows its victims late.
@@ -257,9 +258,9 @@ impl Admitted {
             return Ok(self);
         }
         // Given back first: on a full disk there may be room for one of the two only.
-        let Self { permit, class, .. } = self;
+        let Self { permit, memory, class, .. } = self;
         drop(permit);
-        Ok(Self { permit: node.admit(needed, class)?, bytes: needed, class })
+        Ok(Self { permit: node.admit(needed, class)?, memory, bytes: needed, class })
     }
 }
 
@@ -342,7 +343,7 @@ fn take_turn(
     node: &Node,
     turn: &mut Turn,
     statement: &mut Statement<'_>,
-    permit: Admitted,
+    permit: Admitted<'_>,
     caller: Caller,
 ) -> Result<Outcome> {
     let tail = {
@@ -399,7 +400,7 @@ fn apply(
     turn: &mut Turn,
     seen: &TailState,
     applied: Applied,
-    permit: Admitted,
+    permit: Admitted<'_>,
     (commit, asked_at): (Commit, Duration),
 ) -> Result<(Arc<Ticket>, CommitSeq)> {
     let Applied { decision, staged, .. } = applied;
@@ -435,7 +436,7 @@ fn apply(
         return Err(Error::new(Condition::ProgramLimitExceeded, "a statement changes too many rows at once")
             .with_detail(format!("Its log record would have {needed} bytes.")));
     }
-    let permit = permit.for_at_least(node, needed)?.permit;
+    let Admitted { permit, memory, .. } = permit.for_at_least(node, needed)?;
 
     let mut tail = node.tail.lock();
     tail.check_open()?;
@@ -449,6 +450,7 @@ fn apply(
         append_rows(&mut next, rows, &row_keys, seq, turn)?;
     }
     node.pressure.resize(state.memtable_bytes(), next.memtable_bytes());
+    drop(memory);
     note_open_rows(node, turn, &mut next);
     let version = with_shard(tail.version(), schema, next, seq);
     tail.push(Sequenced { version, changes, permit }, &*node.env.clock);

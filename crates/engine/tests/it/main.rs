@@ -17,6 +17,7 @@
 
 mod alter;
 mod basics;
+mod budget;
 mod clustering;
 mod compaction;
 mod concurrent;

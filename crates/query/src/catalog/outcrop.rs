@@ -2,10 +2,11 @@
 
 use datafusion::arrow::array::RecordBatch;
 use outcrop_engine::status::{CompactionOutcome, CompactionStatus};
-use outcrop_engine::{Engine, Snapshot};
+use outcrop_engine::{Engine, FeedCursor, FeedTables, Snapshot};
 use outcrop_types::{CommitSeq, Result, TableName};
 
-use super::rows::Kind::{Int8, Int8List, Name, Text, Timestamp};
+use super::quoted;
+use super::rows::Kind::{Bool, Int8, Int8List, Name, Text, TextList, Timestamp};
 use super::rows::{Cell, Rows};
 use crate::session::Position;
 
@@ -13,6 +14,7 @@ use crate::session::Position;
 pub(super) fn table(name: &str, snapshot: Option<&Snapshot>, engine: &Engine) -> Result<Option<RecordBatch>> {
     Ok(Some(match name {
         "compactions" => compactions(snapshot, engine)?,
+        "feeds" => feeds(snapshot, engine)?,
         "segments" => segments(snapshot, engine)?,
         "tables" => tables(snapshot)?,
         _ => return Ok(None),
@@ -113,6 +115,31 @@ fn compactions(snapshot: Option<&Snapshot>, engine: &Engine) -> Result<RecordBat
             error,
         ];
         rows.push(names(name).into_iter().chain(rest))?;
+    }
+    rows.finish()
+}
+
+fn feeds(snapshot: Option<&Snapshot>, engine: &Engine) -> Result<RecordBatch> {
+    let mut rows = Rows::new(&[
+        ("name", Text),
+        ("all_tables", Bool),
+        ("tables", TextList),
+        ("position", Text),
+        ("retained_bytes", Int8),
+        ("ended", Text),
+    ]);
+    for FeedCursor { name, tables, position: at, retained_bytes, ended, .. } in engine.feed_cursors() {
+        let table_name = |table| {
+            let schema = snapshot.and_then(|snapshot| snapshot.catalog().table_by_id(table));
+            schema.map(|schema| format!("{}.{}", quoted(&schema.name.schema), quoted(&schema.name.table)))
+        };
+        let (all, tables) = match tables {
+            FeedTables::All => (true, Cell::Null),
+            FeedTables::Some(tables) => (false, Cell::Texts(tables.into_iter().filter_map(table_name).collect())),
+        };
+        let ended = ended.map_or(Cell::Null, Cell::Text);
+        let cells = [Cell::Text(name), Cell::Bool(all), tables, position(engine, at), number(retained_bytes), ended];
+        rows.push(cells)?;
     }
     rows.finish()
 }

@@ -133,6 +133,11 @@ impl Cell {
             (Self::Int(value), ArrowType::Int64) => ScalarValue::Int64(Some(value)),
             (Self::Float(value), ArrowType::Float32) => ScalarValue::Float32(Some(value)),
             (Self::Text(value), ArrowType::Utf8View) => ScalarValue::Utf8View(Some(value)),
+            (Self::Texts(values), ArrowType::List(item)) => {
+                let scalars: Vec<ScalarValue> =
+                    values.into_iter().map(|value| ScalarValue::Utf8View(Some(value))).collect();
+                ScalarValue::List(ScalarValue::new_list_nullable(&scalars, item.data_type()))
+            }
             (Self::Ints(values), ArrowType::List(item)) => {
                 let scalars = values
                     .into_iter()

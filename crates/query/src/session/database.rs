@@ -71,7 +71,6 @@ impl Database {
         let runtime = QueryRuntime::new(
             engine.clone(),
             env.clone(),
-            &engine,
             &RuntimeLimits {
                 memory_bytes: options.memory_bytes,
                 spill_dir: options.spill_dir.as_deref(),
