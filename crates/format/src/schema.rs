@@ -64,6 +64,9 @@ pub fn encode_table_schema(schema: &TableSchema, out: &mut Encoder<'_>) {
         });
     }
     let TableOptions { append_only, sort_key, retention } = &schema.options;
+    out.put_section(OPTIONS, WhenUnknown::Refuse, |out| {
+        out.put_varint(if *append_only { OPTION_APPEND_ONLY } else { 0 });
+    });
     if !sort_key.is_empty() {
         out.put_section(SORT_KEY, WhenUnknown::Refuse, |out| {
             out.put_count(sort_key.len());
@@ -76,10 +79,6 @@ pub fn encode_table_schema(schema: &TableSchema, out: &mut Encoder<'_>) {
             out.put_varint(period_us.unsigned_abs());
         });
     }
-    // The last section is always there: a schema that is cut off is never taken for whole.
-    out.put_section(OPTIONS, WhenUnknown::Refuse, |out| {
-        out.put_varint(if *append_only { OPTION_APPEND_ONLY } else { 0 });
-    });
 }
 
 /// Reads a table schema that fills all of `bytes`.

@@ -183,7 +183,10 @@ impl Limit {
 
     /// Whether all rows of a segment are too old, dead ones included.
     fn covers(&self, segment: &SegmentView<'_>) -> bool {
-        let is_old = |value: &Value| value.compare(&self.value).is_some_and(std::cmp::Ordering::is_le);
+        let is_old = |value: &Value| {
+            let now = value.widened(&self.column.data_type);
+            now.and_then(|value| value.compare(&self.value)).is_some_and(std::cmp::Ordering::is_le)
+        };
         match segment.segment.meta().column(self.column.id) {
             Some(known) => known.null_count == 0 && known.max.as_ref().is_some_and(is_old),
             // Its rows are older than the column.

@@ -11,11 +11,15 @@ use crate::snapshot::ShardState;
 /// The segments of a shard.
 pub(crate) fn sizes(state: &ShardState, schema: &TableSchema) -> Vec<SegmentSize> {
     let key = sort_key(schema);
+    let first = key.first().and_then(|id| schema.column(*id));
     let bounds: Vec<Option<(Value, Value)>> = state
         .segments()
         .map(|view| {
-            let column = view.segment.meta().column(*key.first()?)?;
-            Some((compared(column.min.as_ref()?), compared(column.max.as_ref()?)))
+            let now = &first?.data_type;
+            let known = view.segment.meta().column(first?.id)?;
+            // Older segments may have a narrower type; all bounds must be of one, or they have no order.
+            let bound = |bound: &Option<Value>| bound.as_ref()?.widened(now).map(|bound| compared(&bound));
+            Some((bound(&known.min)?, bound(&known.max)?))
         })
         .collect();
     let ranges = ranges(&bounds);

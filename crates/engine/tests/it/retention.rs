@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outcrop_engine::{Engine, EngineOptions, NewTable, OnConflict, Snapshot, WriteMode};
+use outcrop_engine::{Engine, EngineOptions, FeedEvent, FeedTables, NewTable, OnConflict, Snapshot, WriteMode};
 use outcrop_env::{Env, Sim};
-use outcrop_testkit::Row;
 use outcrop_testkit::seed::for_each_seed;
+use outcrop_testkit::{Row, rows_of};
 use outcrop_types::{ColumnId, Condition, DataType, Retention, TableId, Value};
 
 use crate::support::*;
@@ -106,6 +106,32 @@ fn old_rows_go_wherever_they_are_and_counts_are_exact() {
     assert_eq!(ids(&engine.snapshot(), table), (0..10).chain([300]).collect::<Vec<_>>());
     drop(engine);
     assert_eq!(outcrop_engine::check::check(&sim.env()).unwrap().problems, []);
+}
+
+#[test]
+fn a_feed_shows_what_expired_row_by_row() {
+    let (env, sim, engine, table) = open(76, &quiet(), kept_for_ten_hours());
+    upsert(&engine, table, &aged(&env, 0..100, 20)).unwrap();
+    engine.flush(None).unwrap();
+    delete_keys(&engine, table, &[vec![Value::Int(7)]]).unwrap();
+    upsert(&engine, table, &[aged(&env, 100..120, 20), aged(&env, 120..130, 1)].concat()).unwrap();
+    let before: Vec<Row> = scan(&engine.snapshot(), table);
+    engine.create_feed_cursor("f", FeedTables::Some([table].into())).wait().unwrap();
+    let mut feed = engine.feed("f", None).unwrap();
+    pass(&sim, Duration::from_secs(240));
+    assert_eq!((engine.status().segments, engine.status().expired_rows), (0, 119));
+    let mut deleted = Vec::new();
+    while let Some(mut commit) = feed.next_commit(Duration::ZERO).unwrap() {
+        while let Some(event) = commit.next_event().unwrap() {
+            match event {
+                FeedEvent::Deleted { old, .. } => deleted.extend(rows_of(&old)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let expected: Vec<Row> = before.into_iter().filter(|row| matches!(row[0], Value::Int(0..120))).collect();
+    assert_eq!(expected.len(), 119);
+    outcrop_testkit::assert_same_rows("deleted", &expected, &deleted);
 }
 
 #[test]

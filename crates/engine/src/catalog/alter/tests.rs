@@ -1,4 +1,4 @@
-use outcrop_types::{Condition, DataType, TableId, TableName, TableOptions, TableSchema, Value};
+use outcrop_types::{ColumnId, Condition, DataType, Retention, TableId, TableName, TableOptions, TableSchema, Value};
 
 use super::super::define::define_table;
 use super::super::{AlterAction, NewColumn, NewTable};
@@ -54,7 +54,7 @@ fn the_id_of_a_dropped_column_is_never_given_again() {
 #[test]
 fn a_table_has_a_limited_number_of_columns_in_its_life() {
     let mut schema = table();
-    schema.next_column = outcrop_types::ColumnId::new(outcrop_types::schema::COLUMNS_EVER_MAX);
+    schema.next_column = ColumnId::new(outcrop_types::schema::COLUMNS_EVER_MAX);
     let altered = alter_table(&schema, &[add("c")]).unwrap().schema;
     assert_eq!(alter_table(&altered, &[add("d")]).unwrap_err().condition(), Condition::ProgramLimitExceeded);
     // A column can be dropped all the same.
@@ -128,4 +128,21 @@ fn comments_go_with_their_column() {
     let altered =
         alter_table(&altered, &[drop_column("a"), comment(Some("b"), None), comment(None, None)]).unwrap().schema;
     assert_eq!(altered.comments, outcrop_types::Comments::default());
+}
+
+#[test]
+fn what_options_need_stays() {
+    let column = AlterAction::AddColumn { column: new_column("at", DataType::Date), if_not_exists: false };
+    let mut schema = after(&[column]).schema;
+    schema.options.sort_key = vec![ColumnId::new(2)];
+    schema.options.retention = Some(Retention { column: ColumnId::new(4), period_us: 1 });
+    let alter = |action| alter_table(&schema, &[action]);
+    for column in ["a", "at"] {
+        assert_eq!(alter(drop_column(column)).unwrap_err().condition(), Condition::FeatureNotSupported);
+    }
+    assert!(alter(drop_column("b")).is_ok() && alter(set_type("a", DataType::Int8)).is_ok());
+    let wide = DataType::Numeric { precision: 50, scale: 0 };
+    assert_eq!(alter(set_type("a", wide)).unwrap_err().condition(), Condition::FeatureNotSupported);
+    let renamed = AlterAction::RenameColumn { from: "a".to_owned(), to: "z".to_owned() };
+    assert_eq!(alter(renamed).unwrap().schema.options, schema.options);
 }
