@@ -43,7 +43,7 @@ impl World {
         let (columns, key_columns) = if seed % 8 == 7 { (1..=4, 0..=0) } else { (0..=4, 1..=2) };
         let shape = SchemaShape { table: TableId::new(1), columns, key_columns };
         let mut schema = from_seed(&schemas(shape), seed);
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             // The last columns first, so that the order is not that of the key.
             let sortable = |column: &&Column| match column.data_type {
                 DataType::Numeric { precision, .. } => precision <= 38,
@@ -611,7 +611,7 @@ fn run_altering(seed: u64, options: EngineOptions, count: u64) {
 fn altered_tables_do_what_the_model_does_whatever_fails() {
     for_each_seed("altered_tables_do_what_the_model_does_whatever_fails", 30, |seed| {
         let mut options = tiny();
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             options.commit_inline_bytes_max = 100;
         }
         run_altering(seed, options, 30);

@@ -33,6 +33,7 @@ const METRICS: &[Metric] = &[
     Metric("outcrop_compacted_bytes_total", "Bytes that compactions wrote, about.", Kind::Counter, |s| {
         s.compacted_bytes
     }),
+    Metric("outcrop_expired_rows_total", "Rows that retention deleted.", Kind::Counter, |s| s.expired_rows),
     Metric("outcrop_compaction_debt_bytes", "Bytes in segments that are worth a rewrite.", Kind::Gauge, |s| {
         s.compaction_debt_bytes
     }),
