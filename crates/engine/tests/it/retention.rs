@@ -109,6 +109,16 @@ fn old_rows_go_wherever_they_are_and_counts_are_exact() {
 }
 
 #[test]
+fn a_row_without_time_keeps_its_segment() {
+    let (env, sim, engine, table) = open(77, &quiet(), kept_for_ten_hours());
+    let timeless = vec![vec![Value::Int(300), Value::Null, Value::Text("b".to_owned())]];
+    upsert(&engine, table, &[aged(&env, 0..100, 20), timeless].concat()).unwrap();
+    engine.flush(None).unwrap();
+    pass(&sim, Duration::from_secs(120));
+    assert_eq!((ids(&engine.snapshot(), table), engine.status().expired_rows), (vec![300], 100));
+}
+
+#[test]
 fn a_feed_shows_what_expired_row_by_row() {
     let (env, sim, engine, table) = open(76, &quiet(), kept_for_ten_hours());
     upsert(&engine, table, &aged(&env, 0..100, 20)).unwrap();
