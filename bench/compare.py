@@ -7,51 +7,22 @@ its time counts: a wrong answer ends the run.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections import defaultdict
-from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "clients"))
 
 from harness import flights  # noqa: E402
-from harness.oracle import assert_same_rows  # noqa: E402
+from report import WORK, Results, machine, table  # noqa: E402
 from systems import POINT_READ, POINT_UPSERT, System, WireSystem, available, flight_table  # noqa: E402
 from workload import EVENTS, FLIGHT_SCANS, SCANS, STAGE, UPSERT_STAGED, Scan, Workload  # noqa: E402
 
 # Each query is asked so often in a run; the first time warms caches and does not count.
 ASKS = 4
-# Data directories must be on a disk, and /tmp often is not.
-WORK = Path("/var/tmp")
-
-
-@dataclass
-class Results:
-    """Figures by measure and system; of a rate more is better, of anything else less."""
-
-    figures: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    units: dict[str, str] = field(default_factory=dict)
-    answers: dict[str, tuple[str, list[tuple]]] = field(default_factory=dict)
-
-    def add(self, measure: str, unit: str, system: System, value: float | None) -> None:
-        self.units[measure] = unit
-        if value is None:
-            self.figures[measure].setdefault(system.name, [])
-        else:
-            self.figures[measure][system.name].append(value)
-            print(f"    {measure}: {shown(value, unit)} {unit}", flush=True)
-
-    def agree(self, question: str, system: System, rows: list[tuple]) -> None:
-        other, expected = self.answers.setdefault(question, (system.name, rows))
-        assert_same_rows(rows, expected, f"{question}: {system.name} against {other}")
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -133,8 +104,6 @@ def ask(system: System, scan: Scan, stage: str, results: Results) -> None:
 
 
 def report(results: Results, facts: dict[str, str], notes: list[str], options: argparse.Namespace) -> str:
-    names = list(dict.fromkeys(name for figures in results.figures.values() for name in figures))
-    peers = [name for name in names if name != "Outcrop"]
     lines = [
         "# Outcrop beside PostgreSQL and DuckDB",
         "",
@@ -145,18 +114,11 @@ def report(results: Results, facts: dict[str, str], notes: list[str], options: a
         "Repeat it with",
         "",
         "```sh",
-        f"cargo xtask bench --rows {options.rows} --runs {options.runs}",
+        f"cargo xtask bench -- --rows {options.rows} --runs {options.runs}",
         "```",
         "",
-        "| measure | unit | " + " | ".join(names) + " | " + " | ".join(f"to {peer}" for peer in peers) + " |",
-        "|---|---|" + "---:|" * (len(names) + len(peers)),
+        *table(results),
     ]
-    for measure, figures in results.figures.items():
-        unit = results.units[measure]
-        medians = {name: statistics.median(figures[name]) if figures.get(name) else None for name in names}
-        cells = [shown(medians[name], unit) for name in names]
-        ratios = [ratio(medians.get("Outcrop"), medians[peer], unit) for peer in peers]
-        lines.append(f"| {measure} | {unit} | " + " | ".join(cells + ratios) + " |")
     lines += ["", "## How it was measured", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     lines += [f"- {note}" for note in notes]
@@ -172,32 +134,6 @@ def report(results: Results, facts: dict[str, str], notes: list[str], options: a
         "",
     ]
     return "\n".join(lines)
-
-
-def shown(value: float | None, unit: str) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.1f}" if unit == "ms" and value < 100 else f"{value:,.0f}"
-
-
-def ratio(own: float | None, other: float | None, unit: str) -> str:
-    if not own or not other:
-        return "–"
-    times = own / other if unit.endswith("/s") else other / own
-    return f"{times:.1f}" if times >= 10 else f"{times:.2f}"
-
-
-def machine() -> dict[str, str]:
-    """Facts about the machine, without a name and without a date."""
-    models = [
-        line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
-    memory = int(Path("/proc/meminfo").read_text().split()[1]) / (1 << 20)
-    disk = subprocess.run(["stat", "--file-system", "--format=%T", str(WORK)], capture_output=True, text=True, check=True)
-    return {
-        "machine": f"{os.cpu_count()} cores ({models[0] if models else platform.machine()}), {memory:.0f} GiB memory, {disk.stdout.strip()}",
-        "system": f"Linux {platform.release()}, Python {platform.python_version()}",
-    }
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import re
 import subprocess
 import threading
@@ -57,6 +58,14 @@ class System:
 
     def rate(self, script: str, rows: int, clients: int) -> float | None:
         """Statements a second of so many clients at once; `None` if the system has no such thing."""
+        raise NotImplementedError
+
+    def upsert_for(self, statements: list[str], connections: int, seconds: float) -> list[tuple[float, int]]:
+        """Executes statements in a circle for so long; for each that was done in time, when, and its number."""
+        raise NotImplementedError
+
+    def load_parquet(self, table: str, columns: str, path: Path) -> float | None:
+        """Seconds of loading a Parquet file into a new table; `None` if the system reads none."""
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -119,6 +128,32 @@ class WireSystem(System):
         connection.execute("TRUNCATE stage")
         return time.perf_counter() - begin
 
+    def upsert_for(self, statements: list[str], connections: int, seconds: float) -> list[tuple[float, int]]:
+        assert self.server is not None
+        server, texts = self.server, [statement.encode() for statement in statements]
+        done: list[list[tuple[float, int]]] = [[] for _ in range(connections)]
+        ready = threading.Barrier(connections)
+
+        def client(number: int) -> None:
+            with server.connect(prepare_threshold=None) as connection:
+                ready.wait()
+                begin, place = time.perf_counter(), number * len(texts) // connections
+                while True:
+                    connection.execute(texts[place % len(texts)])
+                    at = time.perf_counter() - begin
+                    if at > seconds:
+                        return
+                    done[number].append((at, place))
+                    place += 1
+
+        with concurrent.futures.ThreadPoolExecutor(connections) as pool:
+            for outcome in [pool.submit(client, number) for number in range(connections)]:
+                outcome.result()
+        return sorted(sum(done, []))
+
+    def load_parquet(self, table: str, columns: str, path: Path) -> float | None:
+        return None
+
     def rate(self, script: str, rows: int, clients: int) -> float | None:
         assert self.server is not None
         path = self.server.directory / "script.sql"
@@ -167,6 +202,14 @@ class Outcrop(WireSystem):
 
     def make(self, directory: Path) -> Server:
         return OutcropServer(directory)
+
+    def load_parquet(self, table: str, columns: str, path: Path) -> float | None:
+        assert isinstance(self.server, OutcropServer)
+        self._connection().execute(columns)
+        begin = time.perf_counter()
+        outcome = self.server.run("load", str(path), "--table", table, "--pg", self.server.pg_address)
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+        return time.perf_counter() - begin
 
 
 class Postgres(WireSystem):
@@ -237,6 +280,26 @@ class DuckDb(System):
         connection.execute(f"COPY stage FROM '{path}' (FORMAT csv, HEADER false)")
         connection.execute(upsert)
         connection.execute("DELETE FROM stage")
+        return time.perf_counter() - begin
+
+    def upsert_for(self, statements: list[str], connections: int, seconds: float) -> list[tuple[float, int]]:
+        """In process, over one connection: there is one writer."""
+        connection = self._connection()
+        done: list[tuple[float, int]] = []
+        begin = time.perf_counter()
+        while True:
+            connection.execute(statements[len(done) % len(statements)])
+            at = time.perf_counter() - begin
+            if at > seconds:
+                return done
+            done.append((at, len(done)))
+
+    def load_parquet(self, table: str, columns: str, path: Path) -> float | None:
+        connection = self._connection()
+        connection.execute(columns)
+        begin = time.perf_counter()
+        connection.execute(f"INSERT INTO {table} FROM '{path}'")
+        connection.execute("CHECKPOINT")
         return time.perf_counter() - begin
 
     def rate(self, script: str, rows: int, clients: int) -> float | None:

@@ -3,22 +3,47 @@
 use std::process::Command;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::{cache, command};
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Rows of the generated table.
-    #[arg(long, default_value_t = 1_000_000)]
-    rows: u64,
-    /// Runs of each measurement; the median counts.
-    #[arg(long, default_value_t = 5)]
-    runs: u32,
+    /// Which measures.
+    #[arg(value_enum, default_value_t = Suite::Compare)]
+    suite: Suite,
+    /// For the script of the suite, such as `--rows 20000000 --seconds 600`; `--help` lists what it takes.
+    #[arg(last = true)]
+    arguments: Vec<String>,
 }
 
-/// Builds the server as users do and hands over to `bench/compare.py`, which writes `bench/results/compare.md`.
+/// A group of measures; each writes `bench/results/<name>.md`.
+#[derive(Clone, Copy, ValueEnum)]
+enum Suite {
+    /// Loads, scans, upserts and deletes on a small table and the flights.
+    Compare,
+    /// Upserts over some connections for a while.
+    Upsert,
+    /// Single rows, each committed, by one client and by 32.
+    Commits,
+    /// Bulk load from Parquet.
+    Load,
+}
+
+impl Suite {
+    /// The script, and its first arguments.
+    fn script(self) -> &'static [&'static str] {
+        match self {
+            Self::Compare => &["bench/compare.py"],
+            Self::Upsert => &["bench/writes.py", "upsert"],
+            Self::Commits => &["bench/writes.py", "commits"],
+            Self::Load => &["bench/writes.py", "load"],
+        }
+    }
+}
+
+/// Builds the server as users do and hands over to the script of the suite.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let root = cache::repository();
     command::run(Command::new("cargo").current_dir(&root).args(["build", "--release", "--package", "outcrop"]))?;
@@ -32,7 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .current_dir(&root)
             .env("OUTCROP_BINARY", target.join("release/outcrop"))
             .env("OUTCROP_CACHE", cache::directory()?)
-            .arg("bench/compare.py")
-            .args(["--rows", &options.rows.to_string(), "--runs", &options.runs.to_string()]),
+            .args(options.suite.script())
+            .args(&options.arguments),
     )
 }

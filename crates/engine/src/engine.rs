@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outcrop_env::{DirLock, Env, Signal, TaskHandle};
 use outcrop_format::feed::FeedChange;
-use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId};
+use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId, TableName};
 use parking_lot::Mutex;
 
 use crate::catalog::undefined_table;
@@ -16,10 +16,11 @@ use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
 use crate::key_index::MergeWorker;
 use crate::node::Node;
 use crate::recovery::{self, Start};
-use crate::snapshot::Snapshot;
+use crate::rewrite::Fill;
+use crate::snapshot::{ReadLimit, Snapshot, TableSnapshot};
 use crate::status::{CompactionStatus, EngineStatus};
 use crate::write::{TableWrite, Target, WriteMode};
-use crate::{Ddl, EngineOptions};
+use crate::{AlterAction, Ddl, EngineOptions};
 
 /// An open database directory. Clones share it; the last clone, or [`Engine::close`], stops the workers.
 #[derive(Clone, Debug)]
@@ -98,7 +99,10 @@ impl Engine {
 
     /// The newest published snapshot. Lock-free; never waits.
     pub fn snapshot(&self) -> Snapshot {
-        self.node().snapshot()
+        let node = self.node();
+        let age_max = node.options.snapshot_age_max;
+        let snapshot = node.snapshot();
+        if age_max.is_zero() { snapshot } else { snapshot.within(ReadLimit::new(&node.env.clock, age_max)) }
     }
 
     /// A snapshot that includes `seq`; waits up to `timeout` for it. Blocks the calling thread.
@@ -108,7 +112,7 @@ impl Engine {
     pub fn snapshot_at_least(&self, seq: CommitSeq, timeout: Duration) -> Result<Snapshot> {
         let node = self.node();
         if node.env.tasks.wait_until(&node.progress, Some(timeout), &mut || node.published_seq() >= seq) {
-            return Ok(node.snapshot());
+            return Ok(self.snapshot());
         }
         Err(Error::new(Condition::QueryCanceled, format!("commit {seq} is not visible yet"))
             .with_detail(format!("The newest visible commit is {}.", node.published_seq())))
@@ -123,6 +127,17 @@ impl Engine {
     /// applies.
     pub fn ddl(&self, changes: impl Into<Vec<Ddl>>) -> CommitHandle {
         self.node().commit_ddl(&changes.into())
+    }
+
+    /// `ALTER TABLE` with columns whose DEFAULT is another for each row: schema and rows change in one commit, and all rows are
+    /// written anew. Readers go on; writers of the table wait while what changed since the beginning is written. Blocks.
+    pub fn alter_filling(&self, table: &TableName, actions: &[AlterAction], fill: Fill) -> CommitHandle {
+        let node = self.node();
+        let id = self.snapshot().catalog().table(table).map(|schema| schema.id);
+        match id.map_or(Ok(()), |id| self.flush(Some(id))) {
+            Ok(()) => node.commit_filling(table, actions, fill),
+            Err(error) => CommitHandle::ready(Err(error), &node.env.tasks),
+        }
     }
 
     /// Begins a statement that writes to one table. `snapshot` is what the statement read; addresses given later are of it.
@@ -146,7 +161,7 @@ impl Engine {
             shard: node.shard(table).map_err(|_gone| undefined_table(&schema.name))?,
             arrow: schema.to_arrow(),
             keys: only_shard(found)?.keys().map(Arc::clone),
-            table: snapshot.table(table).ok_or_else(|| undefined_table(&schema.name))?,
+            table: TableSnapshot::new(snapshot.version(), table).ok_or_else(|| undefined_table(&schema.name))?,
             schema,
         };
         Ok(TableWrite::new(target, mode))
@@ -263,7 +278,8 @@ impl Engine {
     /// # Errors
     /// `UndefinedObject`; `ObjectNotInPrerequisiteState` if the cursor was ended.
     pub fn snapshot_and_feed(&self, cursor: &str) -> Result<(Snapshot, Feed)> {
-        let snapshot = self.snapshot();
+        // A first copy of large tables may take long.
+        let snapshot = self.node().snapshot();
         let feed = self.feed(cursor, Some(snapshot.commit_seq()))?;
         Ok((snapshot, feed))
     }

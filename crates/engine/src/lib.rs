@@ -19,7 +19,9 @@
 //! - E4. A record names resolved victims; replay looks no key up (W1).
 //! - E5. After a failed sync no commit is acknowledged (W9).
 //! - E6. A file named by the manifest was synced and published before the manifest was (S5).
-//! - E7. What a feed cursor may still have to show is kept until it has passed or was ended; no writer waits for it.
+//! - E7. Stored rows are read under every later schema: columns by id, never by name; a younger one has its initial default, a
+//!   widened one is widened. No column id is given twice.
+//! - E8. What a feed cursor may still have to show is kept until it has passed or was ended; no writer waits for it.
 //!
 //! # Start reading at
 //! [`Engine`], then [`Snapshot`], then [`TableWrite`].
@@ -44,12 +46,13 @@ mod stage;
 pub mod status;
 pub mod write;
 
-pub use catalog::{Catalog, Ddl, NewColumn, NewTable};
+pub use catalog::{AlterAction, Catalog, Ddl, NewColumn, NewTable};
 pub use check::{CheckProblem, CheckReport};
 pub use engine::Engine;
 pub use feed::{Feed, FeedCommit, FeedCursor, FeedEvent, FeedTables};
 pub use options::EngineOptions;
 pub use outcrop_segment::ScanColumn;
+pub use rewrite::{Fill, FillColumns};
 pub use snapshot::{ColumnStatistics, Morsel, Snapshot, TableSnapshot};
 pub use status::EngineStatus;
 pub use write::{

@@ -6,10 +6,13 @@
 //! | 2 column, one each | id, name, type, collation, nullable, initial default, write default (presence byte, text) |
 //! | 3 key, one each | id, name, column count, column ids; section 1, if it is not zero: secret (16 bytes) |
 //! | 4 options | bit 0: append only |
+//! | 8 columns that are gone, if there are any | id below which no column is new |
+//! | 9 comment, one each, may be skipped | 0 or 1 + column id (the table, or a column), text |
 
 use outcrop_types::schema::COLUMNS_MAX;
 use outcrop_types::{
-    Column, ColumnId, IndexId, KeyIndex, KeySecret, SchemaVersion, TableId, TableName, TableOptions, TableSchema,
+    Column, ColumnId, Comments, IndexId, KeyIndex, KeySecret, SchemaVersion, TableId, TableName, TableOptions,
+    TableSchema,
 };
 
 use crate::cursor::{Decoder, Encoder};
@@ -22,6 +25,8 @@ const COLUMN: u16 = 2;
 const KEY: u16 = 3;
 const OPTIONS: u16 = 4;
 
+const GONE: u16 = 8;
+const COMMENT: u16 = 9;
 const KEY_SECRET: u16 = 1;
 
 const OPTION_APPEND_ONLY: u64 = 1;
@@ -43,6 +48,18 @@ pub fn encode_table_schema(schema: &TableSchema, out: &mut Encoder<'_>) {
     for key in &schema.keys {
         out.put_section(KEY, WhenUnknown::Refuse, |out| encode_key(key, out));
     }
+    if schema.next_column != ColumnId::default() {
+        out.put_section(GONE, WhenUnknown::Refuse, |out| out.put_varint(u64::from(schema.next_column.get())));
+    }
+    let Comments { table, columns } = &schema.comments;
+    let of_columns = columns.iter().map(|(column, text)| (Some(*column), text));
+    for (column, text) in table.iter().map(|text| (None, text)).chain(of_columns) {
+        out.put_section(COMMENT, WhenUnknown::Skip, |out| {
+            out.put_varint(column.map_or(0, |column| u64::from(column.get()) + 1));
+            out.put_text(text);
+        });
+    }
+    // The last section is always there: a schema that is cut off is never taken for whole.
     let TableOptions { append_only } = schema.options;
     out.put_section(OPTIONS, WhenUnknown::Refuse, |out| {
         out.put_varint(if append_only { OPTION_APPEND_ONLY } else { 0 });
@@ -54,8 +71,8 @@ pub fn encode_table_schema(schema: &TableSchema, out: &mut Encoder<'_>) {
 /// # Errors
 /// Any [`DecodeProblem`] of its parts; `RepeatedColumn`; `Inconsistent` for a key over a column that is not there.
 pub fn decode_table_schema(bytes: &mut Decoder<'_>) -> Result<TableSchema, DecodeError> {
-    let (mut identity, mut options) = (None, None);
-    let (mut columns, mut keys) = (Vec::new(), Vec::new());
+    let (mut identity, mut options, mut next_column) = (None, None, None);
+    let (mut columns, mut keys, mut comments) = (Vec::new(), Vec::new(), Comments::default());
     while let Some(mut section) = bytes.section()? {
         match section.tag {
             IDENTITY => {
@@ -68,12 +85,19 @@ pub fn decode_table_schema(bytes: &mut Decoder<'_>) -> Result<TableSchema, Decod
                 let value = decode_options(&mut section.payload)?;
                 section.set(&mut options, TABLE_SCHEMA, value)?;
             }
+            GONE => {
+                let value = ColumnId::new(section.payload.varint_u32("column id")?);
+                section.payload.extensions("columns that are gone")?;
+                section.set(&mut next_column, TABLE_SCHEMA, value)?;
+            }
+            COMMENT => decode_comment(&mut section.payload, &mut comments)?,
             _ => section.unknown(TABLE_SCHEMA)?,
         }
     }
     let (id, version, name) = bytes.required(identity, TABLE_SCHEMA, IDENTITY)?;
     let options = bytes.required(options, TABLE_SCHEMA, OPTIONS)?;
-    let schema = TableSchema { id, version, name, columns, keys, options };
+    let next_column = next_column.unwrap_or_default();
+    let schema = TableSchema { id, version, name, columns, keys, options, next_column, comments };
     check(&schema).map_err(|what| bytes.error(what))?;
     Ok(schema)
 }
@@ -173,6 +197,17 @@ fn decode_options(bytes: &mut Decoder<'_>) -> Result<TableOptions, DecodeError> 
     }
     bytes.extensions("table options")?;
     Ok(TableOptions { append_only: bits & OPTION_APPEND_ONLY != 0 })
+}
+
+fn decode_comment(bytes: &mut Decoder<'_>, comments: &mut Comments) -> Result<(), DecodeError> {
+    let column = bytes.varint_u32("column id")?;
+    let text = bytes.text()?.to_owned();
+    bytes.extensions("comment")?;
+    match column.checked_sub(1) {
+        None => comments.table = Some(text),
+        Some(column) => drop(comments.columns.insert(ColumnId::new(column), text)),
+    }
+    Ok(())
 }
 
 fn decode_flag(bytes: &mut Decoder<'_>, what: &'static str) -> Result<bool, DecodeError> {

@@ -30,7 +30,7 @@ pub(crate) fn check(work: &Work, sql: &ast::Statement, types: &[Option<DataType>
             "EXPLAIN ANALYZE of a statement that writes is not supported",
         )
         .with_hint("Use EXPLAIN without ANALYZE, or explain the query that it reads.")),
-        ast::Statement::Insert(insert) => Ok(dml::describe_insert(work, insert, types)?.parameters),
+        ast::Statement::Insert(insert) => Ok(dml::describe_insert(work, insert, None, types)?.parameters),
         ast::Statement::Update(update) => Ok(dml::describe_update(work, update, types)?.parameters),
         ast::Statement::Delete(delete) => Ok(dml::describe_delete(work, delete, types)?.parameters),
         _ => Err(Error::new(Condition::FeatureNotSupported, "EXPLAIN works with SELECT, INSERT, UPDATE and DELETE")),

@@ -41,6 +41,7 @@ mod dml;
 mod error;
 mod explain;
 mod functions;
+mod literal;
 mod lookup;
 mod pacing;
 mod planning;

@@ -15,7 +15,7 @@ use crate::dml::{
     with_parameter_values,
 };
 use crate::error::from_arrow;
-use crate::planning::{BindExpression, BoundExpressions, PlannedQuery, Relation, StatementContext, result_batch};
+use crate::planning::{BindExpression, BoundExpressions, PlannedQuery, Relation, result_batch};
 use crate::result::{ResultColumn, RowStream};
 use crate::session::{Work, blocking};
 
@@ -110,7 +110,7 @@ fn bind(
         relations.push(Relation { name: PARAMETERS.to_owned(), schema: &parameters });
     }
     // Expressions keep their context: one without snapshot pins no files.
-    let context = StatementContext::new(work.database.runtime(), None, work.view().clone())?;
+    let context = work.lasting_context()?;
     let bound = |expr: &ast::Expr| BindExpression { expr: with_columns(expr), target: None };
     let items: Vec<_> = items.iter().map(bound).collect();
     Ok((context.bind(&[bound(selection)], &relations, &[])?, context.bind(&items, &relations, &[])?))

@@ -56,7 +56,8 @@ pub(crate) enum RowSeqs {
 /// # let column = Column { id: ColumnId::new(1), name: "id".into(), data_type: DataType::Int8, collation: 0,
 /// #     nullable: false, initial_default: Value::Null, write_default: None };
 /// # let schema = Arc::new(TableSchema { id: TableId::new(1), version: SchemaVersion::new(1),
-/// #     name: TableName::new("commons", "t"), columns: vec![column], keys: vec![], options: TableOptions::default() });
+/// #     name: TableName::new("commons", "t"), columns: vec![column], keys: vec![], options: TableOptions::default(),
+/// #     next_column: ColumnId::new(0), comments: Comments::default() });
 /// # let log = LogId::from_bytes([7; 16]);
 /// let mut writer =
 ///     SegmentWriter::create(&env, "segments", log, UnitId::FIRST, Arc::clone(&schema), &SegmentOptions::default())?;

@@ -34,7 +34,7 @@ pub mod seed;
 pub mod slt;
 
 pub use compare::{Difference, Key, assert_same_rows, compare_values, same_rows};
-pub use model::{Applied, Model, Operation, Tables, Violation};
+pub use model::{Alteration, Applied, Model, Operation, Tables, Violation};
 pub use rows::{array_of, batch_of, rows_of, value_at};
 
 /// A row: one value for each column of its schema, in declaration order.

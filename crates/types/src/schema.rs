@@ -1,5 +1,6 @@
 //! Table schemas: what the catalog of a log holds and every batch obeys.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use crate::{ColumnId, DataType, IndexId, SchemaVersion, TableId, Value};
 pub const NAME_BYTES_MAX: usize = 128;
 /// Most columns of a table.
 pub const COLUMNS_MAX: usize = 4_096;
+/// Most columns that a table may ever have had, dropped ones too: clients of PostgreSQL number columns with 16 bits.
+pub const COLUMNS_EVER_MAX: u32 = 32_767;
 /// The schema that unqualified names mean; `public` resolves to it.
 pub const DEFAULT_SCHEMA: &str = "commons";
 
@@ -97,6 +100,15 @@ pub struct TableOptions {
     pub append_only: bool,
 }
 
+/// What `COMMENT ON` said of a table and of its columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comments {
+    /// Of the table.
+    pub table: Option<String>,
+    /// Of columns.
+    pub columns: BTreeMap<ColumnId, String>,
+}
+
 /// A table: its name, columns and keys at one schema version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableSchema {
@@ -112,6 +124,10 @@ pub struct TableSchema {
     pub keys: Vec<KeyIndex>,
     /// Storage choices.
     pub options: TableOptions,
+    /// Ids below this one were given to columns once, also to such as are gone: they are never given again.
+    pub next_column: ColumnId,
+    /// What `COMMENT ON` said.
+    pub comments: Comments,
 }
 
 impl TableSchema {
@@ -133,6 +149,26 @@ impl TableSchema {
     /// The column with this name (exact match; SQL folds unquoted names before).
     pub fn column_named(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// An id that no column of this table ever had; `None` when there is none left.
+    pub fn free_column_id(&self) -> Option<ColumnId> {
+        let taken = self.columns.iter().map(|column| column.id).max().unwrap_or_default();
+        let free = taken.next().map(|after| after.max(self.next_column))?;
+        (free.get() <= COLUMNS_EVER_MAX).then_some(free)
+    }
+
+    /// Whether a column is part of a key.
+    pub fn is_key_column(&self, id: ColumnId) -> bool {
+        self.keys.iter().any(|key| key.columns.contains(&id))
+    }
+
+    /// The same schema without NOT NULL: what rows that are dead, or not judged yet, obey.
+    #[must_use]
+    pub fn with_nulls(&self) -> Self {
+        let mut lax = self.clone();
+        lax.columns.iter_mut().for_each(|column| column.nullable = true);
+        lax
     }
 
     /// The Arrow schema of this table's batches: all columns in declaration order.

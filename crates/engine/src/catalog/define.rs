@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use outcrop_types::schema::{COLUMNS_MAX, NAME_BYTES_MAX};
 use outcrop_types::{
-    Column, ColumnId, Condition, DataType, Error, IndexId, KeyIndex, KeySecret, Result, SchemaVersion, TableId,
-    TableSchema,
+    Column, ColumnId, Comments, Condition, DataType, Error, IndexId, KeyIndex, KeySecret, Result, SchemaVersion,
+    TableId, TableSchema,
 };
 
-use super::{NewColumn, NewTable};
+use super::NewTable;
 
 /// Makes the schema of a new table. Pure; whether the name is free is judged by [`super::plan`].
 pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
@@ -25,7 +25,7 @@ pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
     let mut columns = Vec::with_capacity(new.columns.len());
     for (number, column) in (1_u32..).zip(&new.columns) {
         check_name(&column.name)?;
-        check_type(column)?;
+        check_type(&column.name, &column.data_type)?;
         if !names.insert(column.name.as_str()) {
             return Err(Error::new(
                 Condition::DuplicateColumn,
@@ -63,6 +63,8 @@ pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
         columns,
         keys,
         options: new.options.clone(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     })
 }
 
@@ -112,8 +114,9 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_type(column: &NewColumn) -> Result<()> {
-    let mut inner = &column.data_type;
+/// 42P16 for a type that no column can have.
+pub(super) fn check_type(column: &str, data_type: &DataType) -> Result<()> {
+    let mut inner = data_type;
     if let DataType::Array(item) = inner {
         inner = item;
     }
@@ -142,7 +145,7 @@ fn check_type(column: &NewColumn) -> Result<()> {
     };
     match problem {
         Some(problem) => Err(Error::new(Condition::InvalidTableDefinition, problem)
-            .with_detail(format!("Column \"{}\" has this type.", column.name))),
+            .with_detail(format!("Column \"{column}\" has this type."))),
         None => Ok(()),
     }
 }

@@ -6,12 +6,13 @@ use outcrop_format::record::{Change, DdlChange};
 use outcrop_log::{Permit, SpaceClass};
 use outcrop_types::{CommitSeq, Error, KeySecret, Result, TableSchema};
 
+use super::seen_rows::SeenRows;
 use super::shard::Shard;
 use super::tail::{Answer, Sequenced, Tail};
 use super::ticket::{CommitHandle, Ticket};
 use super::turn::{one_shard, only_shard};
 use crate::Ddl;
-use crate::catalog::{Plan, Step, plan};
+use crate::catalog::{Plan, Step, WithoutNulls, plan};
 use crate::feed::Feeds;
 use crate::node::{Node, RetiredRun, RetiredSegment};
 use crate::snapshot::{ShardState, TableState, Version};
@@ -37,6 +38,10 @@ impl Node {
                 .map_err(|error| Refused { seq, error })
         };
         let mut planned = plan_on(&self.tail.lock())?;
+        let mut seen = SeenRows::default();
+        for column in &planned.without_nulls {
+            self.look_off_turn(column, &mut seen)?;
+        }
         let permit = self.admit(record_bytes(&planned), SpaceClass::Reserve)?;
         loop {
             let shards: Result<Vec<Arc<Shard>>> = planned.affected.iter().map(|id| self.shard(*id)).collect();
@@ -46,22 +51,45 @@ impl Node {
                 continue;
             };
             let mut turns: Vec<_> = shards.iter().map(|shard| shard.turn()).collect();
+            // Their rows stay as they are from here on, so they are looked at before the tail is locked for good.
+            for column in &planned.without_nulls {
+                let (seq, table) = {
+                    let tail = self.tail.lock();
+                    (tail.version().seq, tail.table(column.schema.id).map(Arc::clone))
+                };
+                let looked = table.map_or(Ok(()), |table| seen.look(column, &*only_shard(&table)?, seq));
+                looked.map_err(|error| Refused { seq, error })?;
+            }
             let mut tail = self.tail.lock();
             let seq = tail.version().seq;
             let refused = |error| Refused { seq, error };
             tail.check_open().map_err(refused)?;
             let now = plan_on(&tail)?;
-            if now.affected != planned.affected {
-                // Another statement dropped or created one of the tables before their turns were ours.
+            if !now.is_about_the_same(&planned) {
+                // Another statement changed or dropped one of the tables before their turns were ours.
                 planned = now;
                 continue;
             }
-            for turn in &mut turns {
-                turn.remaps = super::Remaps::default();
-                turn.open_since = None;
+            for (id, turn) in now.affected.iter().zip(&mut turns) {
+                if now.emptied.contains(id) {
+                    turn.remaps = super::Remaps::default();
+                    turn.open_since = None;
+                }
             }
             return self.push_ddl(&mut tail, now, permit).map_err(refused);
         }
+    }
+
+    /// Most rows are looked at before the writers of their table wait.
+    fn look_off_turn(&self, column: &WithoutNulls, seen: &mut SeenRows) -> std::result::Result<(), Refused> {
+        let Ok(shard) = self.shard(column.schema.id) else { return Ok(()) };
+        let turn = shard.turn();
+        let version = self.tail.lock().version().clone();
+        let _held = self.live.hold(&version);
+        drop(turn);
+        let Some(table) = version.tables.get(&column.schema.id) else { return Ok(()) };
+        let looked = only_shard(table).and_then(|state| seen.look(column, &state, version.seq));
+        looked.map_err(|error| Refused { seq: version.seq, error })
     }
 
     /// A secret for the long keys of an index.
@@ -84,6 +112,13 @@ impl Node {
                     self.ids.claim_table(schema.id);
                     tables.insert(schema.id, self.empty_table(&schema));
                     self.shards.write().insert(schema.id, Arc::new(Shard::new(None)));
+                    DdlChange::PutTable(TableSchema::clone(&schema))
+                }
+                Step::AlterTable(schema) => {
+                    if let Some(table) = tables.get(&schema.id).map(Arc::clone) {
+                        feeds.note_schema(seq, &table.schema);
+                        tables.insert(schema.id, self.altered_table(&table, &schema)?);
+                    }
                     DdlChange::PutTable(TableSchema::clone(&schema))
                 }
                 Step::DropTable(id) => {
@@ -115,6 +150,15 @@ impl Node {
     pub(crate) fn empty_table(&self, schema: &Arc<TableSchema>) -> Arc<TableState> {
         let shard = ShardState::new(schema, self.log_id, &self.live, self.ids.unit());
         one_shard(schema, shard)
+    }
+
+    /// A table with the rows that it has, under a new schema.
+    fn altered_table(&self, table: &TableState, schema: &Arc<TableSchema>) -> Result<Arc<TableState>> {
+        let mut state = ShardState::clone(&*only_shard(table)?);
+        if state.alter(schema, self.ids.unit()) {
+            self.flush_signal.notify();
+        }
+        Ok(one_shard(schema, state))
     }
 
     /// The rows of a table are gone with commit `at`.
@@ -150,7 +194,7 @@ impl From<Error> for Refused {
 /// About the bytes of a record.
 fn record_bytes(plan: &Plan) -> u64 {
     let schemas = plan.steps.iter().map(|step| match step {
-        Step::CreateTable(schema) => schema_bytes(schema),
+        Step::CreateTable(schema) | Step::AlterTable(schema) => schema_bytes(schema),
         Step::CreateSchema(_) | Step::DropSchema(_) | Step::DropTable(_) | Step::Truncate(_) => STEP_BYTES,
     });
     DDL_BYTES + schemas.sum::<u64>()
@@ -162,7 +206,8 @@ fn schema_bytes(schema: &TableSchema) -> u64 {
         let default = column.write_default.as_ref().map_or(0, String::len);
         column.name.len() + default + column.initial_default.to_string().len() + COLUMN_BYTES
     });
-    columns.sum::<usize>() as u64
+    let comments = schema.comments.columns.values().chain(&schema.comments.table);
+    (columns.sum::<usize>() + comments.map(|text| text.len() + COLUMN_BYTES).sum::<usize>()) as u64
 }
 
 const COLUMN_BYTES: usize = 64;

@@ -22,10 +22,16 @@ use crate::key_index::KeyHash;
 use crate::node::{Node, SEGMENT_DIR};
 use crate::snapshot::{NewSegment, ShardState, TableSnapshot, TableState, Version};
 use crate::stage::RowSet;
-use crate::write::{AppliedRows, Commit, Decision, LastWord, RowOutcome, TailView};
+use crate::write::{AppliedRows, Commit, Conversion, Decision, LastWord, RowOutcome, TailView, altered};
 
 /// A statement that is ready to be decided.
 pub(crate) trait Proposal {
+    /// Brings the statement to a later version of the schema: an `ALTER TABLE` got its place before it.
+    ///
+    /// # Errors
+    /// `SerializationFailure` if it cannot be brought there.
+    fn convert(&mut self, to: &Conversion) -> Result<()>;
+
     /// One round of Q7 outside of the turn: brings what changed since the statement read it up to `view`.
     fn settle(&mut self, view: &TailView<'_>) -> Result<()>;
 
@@ -175,23 +181,24 @@ fn decide_and_sequence(
     permit: Admitted<'_>,
     caller: Caller,
 ) -> CommitHandle {
+    let mut statement = Statement { proposal, schema: Arc::clone(schema), keep: caller.keep };
     for _ in 0..ROUNDS_OFF_TURN {
-        match settle_off_turn(node, shard, schema, proposal) {
+        match settle_off_turn(node, shard, &mut statement) {
             Ok(true) => break,
             Ok(false) => {}
             Err((seq, error)) => return node.answer_after(seq, Err(error)),
         }
     }
     // Preparing space may take a while; better here than in the turn.
-    let permit = match permit.for_at_least(node, proposal.record_bytes()) {
+    let permit = match permit.for_at_least(node, statement.proposal.record_bytes()) {
         Ok(permit) => permit,
         Err(error) => return CommitHandle::ready(Err(error), &node.env.tasks),
     };
     let mut turn = shard.turn();
     let seq = node.tail.lock().version().seq;
-    let handle = match take_turn(node, &mut turn, schema, proposal, permit, caller) {
+    let handle = match take_turn(node, &mut turn, &mut statement, permit, caller) {
         Ok(Outcome::Sequenced(ticket, seq)) => {
-            proposal.sequenced(seq);
+            statement.proposal.sequenced(seq);
             Ok(CommitHandle::new(&ticket, &node.env.tasks))
         }
         Ok(Outcome::Nothing(commit)) => Err(Ok(commit)),
@@ -257,15 +264,33 @@ impl<'a> Admitted<'a> {
     }
 }
 
-/// The tail of a table, if it is still the table that the statement was made for.
-fn tail_state(tail: &Tail, schema: &TableSchema) -> Result<TailState> {
-    let table = tail.table(schema.id).ok_or_else(|| undefined_table(&schema.name))?;
-    if table.schema.version != schema.version {
-        let message = format!("table \"{}\" was altered while the statement ran", schema.name);
-        return Err(Error::new(Condition::SerializationFailure, message)
-            .with_hint("Nothing was applied; repeat the statement."));
+/// A statement, and the version of the schema that it is made for.
+struct Statement<'a> {
+    proposal: &'a mut dyn Proposal,
+    schema: Arc<TableSchema>,
+    keep: Keep,
+}
+
+impl Statement<'_> {
+    /// The tail of its table.
+    fn tail_state(&self, tail: &Tail) -> Result<TailState> {
+        let table = tail.table(self.schema.id).ok_or_else(|| undefined_table(&self.schema.name))?;
+        Ok(TailState { table: Arc::clone(table), state: only_shard(table)?, seq: tail.version().seq })
     }
-    Ok(TailState { table: Arc::clone(table), state: only_shard(table)?, seq: tail.version().seq })
+
+    /// Brings the statement to the schema of the tail. Whoever wants rows back described them with the columns of before.
+    fn adopt(&mut self, newest: &Arc<TableSchema>) -> Result<()> {
+        if self.schema.version == newest.version {
+            return Ok(());
+        }
+        let conversion = Conversion::new(&self.schema, newest)?;
+        if self.keep == Keep::Rows && !conversion.keeps_shape() {
+            return Err(altered(newest));
+        }
+        self.proposal.convert(&conversion)?;
+        self.schema = Arc::clone(newest);
+        Ok(())
+    }
 }
 
 /// The tail of one table at one moment.
@@ -293,42 +318,42 @@ pub(crate) fn only_shard(table: &TableState) -> Result<Arc<ShardState>> {
 fn settle_off_turn(
     node: &Node,
     shard: &Shard,
-    schema: &Arc<TableSchema>,
-    proposal: &mut dyn Proposal,
+    statement: &mut Statement<'_>,
 ) -> std::result::Result<bool, (CommitSeq, Error)> {
     // The turn is held for as long as it takes to see which rows are where they were, not for the rechecks.
     let turn = shard.turn();
     let (version, state) = {
         let tail = node.tail.lock();
-        (tail.version().clone(), tail_state(&tail, schema))
+        (tail.version().clone(), statement.tail_state(&tail))
     };
     let seq = version.seq;
     let state = state.map_err(|error| (seq, error))?;
-    if proposal.is_settled(&state.view(&turn.remaps, Some(&turn.journal))) {
+    statement.adopt(&state.table.schema).map_err(|error| (seq, error))?;
+    if statement.proposal.is_settled(&state.view(&turn.remaps, Some(&turn.journal))) {
         return Ok(true);
     }
     // Nothing else tells the key index that somebody still looks keys up in this state (E3).
     let _held = node.live.hold(&version);
     let remaps = turn.remaps.clone();
     drop(turn);
-    proposal.settle(&state.view(&remaps, None)).map(|()| false).map_err(|error| (seq, error))
+    statement.proposal.settle(&state.view(&remaps, None)).map(|()| false).map_err(|error| (seq, error))
 }
 
 fn take_turn(
     node: &Node,
     turn: &mut Turn,
-    schema: &Arc<TableSchema>,
-    proposal: &mut dyn Proposal,
+    statement: &mut Statement<'_>,
     permit: Admitted<'_>,
     caller: Caller,
 ) -> Result<Outcome> {
     let tail = {
         let tail = node.tail.lock();
         tail.check_open()?;
-        tail_state(&tail, schema)?
+        statement.tail_state(&tail)?
     };
+    statement.adopt(&tail.table.schema)?;
     turn.remaps.trim(node.live.oldest_seq());
-    let mut applied = proposal.decide(&tail.view(&turn.remaps, Some(&turn.journal)))?;
+    let mut applied = statement.proposal.decide(&tail.view(&turn.remaps, Some(&turn.journal)))?;
     let mut commit = answer(&mut applied, &tail, caller.keep)?;
     if let Some(last_word) = caller.last_word {
         commit.rows = last_word(commit.rows)?;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use imbl::OrdMap;
 use outcrop_format::CommitRecord;
 use outcrop_format::feed::FeedTables;
-use outcrop_format::record::{Change, DdlChange, Op, Ops, StagedCommit};
+use outcrop_format::record::{Change, DdlChange, Install, Op, Ops, StagedCommit, Victims};
 use outcrop_log::{LogReader, RecordPlace};
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, TableId, TableSchema};
 
@@ -189,6 +189,12 @@ impl Feed {
                 Change::Ddl(change) => {
                     sources.extend(self.ddl_event(change, schemas).map(Source::Event));
                 }
+                Change::Install(change) if self.tables.has(change.table) && alters(record, change.table) => {
+                    // New columns got values of their own: every row is written anew.
+                    let table = Arc::clone(schema_of(schemas, change.table)?);
+                    sources.push_back(Source::Event(FeedEvent::Truncated(Arc::clone(&table))));
+                    sources.push_back(Source::Staged(Arc::clone(&table), as_staged(&table, change), Vec::new()));
+                }
                 Change::Rows(_) | Change::Staged(_) | Change::Install(_) | Change::Feed(_) => {}
             }
         }
@@ -323,6 +329,23 @@ impl fmt::Debug for FeedCommit<'_> {
 
 fn decode(seq: CommitSeq, bytes: &[u8]) -> Result<CommitRecord> {
     CommitRecord::decode(bytes).map_err(|error| error.in_file(format!("{LOG_DIR}: record {seq}"), 0))
+}
+
+/// Whether a record alters a table: an install in it does more than a flush or a compaction.
+fn alters(record: &CommitRecord, table: TableId) -> bool {
+    let puts = |change: &Change| matches!(change, Change::Ddl(DdlChange::PutTable(schema)) if schema.id == table);
+    record.changes.iter().any(puts)
+}
+
+/// The rows of an install's outputs, as a commit that brings them.
+fn as_staged(table: &TableSchema, install: &Install) -> StagedCommit {
+    StagedCommit {
+        table: install.table,
+        shard: install.shard,
+        schema_version: table.version,
+        segments: install.outputs.clone(),
+        victims: Victims::Inline(Vec::new()),
+    }
 }
 
 fn staged_table(change: &Change) -> Option<TableId> {

@@ -290,8 +290,13 @@ impl<'a> Replay<'a> {
             let what = format!("its rows begin at {}, its generation has {rows} rows", change.first_row);
             return Err(self.broken(seq, what));
         }
-        let rows = decode_batch(&change.rows, &table.schema)
-            .map_err(|error| error.in_file(format!("{LOG_DIR}: rows of record {seq}"), 0))?;
+        // A row that died before a column got NOT NULL may have NULL there.
+        let decoded = if change.schema_version == table.schema.version {
+            decode_batch(&change.rows, &table.schema)
+        } else {
+            decode_batch(&change.rows, &table.schema.with_nulls())
+        };
+        let rows = decoded.map_err(|error| error.in_file(format!("{LOG_DIR}: rows of record {seq}"), 0))?;
         table.state.append(rows, seq)?;
         Ok(())
     }
@@ -328,6 +333,7 @@ impl<'a> Replay<'a> {
                 self.catalog.put_table(Arc::clone(&schema));
                 if let Some(table) = self.tables.get_mut(&schema.id) {
                     self.feeds.note_schema(seq, &table.schema);
+                    table.state.alter(&schema, NO_GENERATION);
                     table.schema = schema;
                 } else {
                     self.put_empty(schema);

@@ -100,9 +100,9 @@ fn dead_since_pin(state: &ShardState, inputs: &[Input]) -> Option<Vec<RowOrdinal
 }
 
 /// Most bytes of a delete-vector blob over `rows` rows: a roaring bitmap stores no container larger than a plain one.
-fn deletes_bytes_max(rows: u32) -> u64 {
+pub(super) fn deletes_bytes_max(rows: u32) -> u64 {
     u64::from(rows) / 8 + u64::from(rows) / 1_024 + 1_024
 }
 
 /// Most bytes of a unit's id in a record.
-const UNIT_BYTES: u64 = 10;
+pub(super) const UNIT_BYTES: u64 = 10;

@@ -5,10 +5,13 @@
 //! sequenced in the turn of the shard, names inputs and output, and gives the output the rows that died since the pin.
 //! Addresses of the inputs are translated by the row maps of [`crate::commit`] from then on.
 
+mod fill;
 mod install;
 mod job;
 mod output;
 
+pub use fill::{Fill, FillColumns};
+pub(crate) use fill::{FilledUnit, FilledUnits};
 pub(crate) use install::Installed;
 pub(crate) use job::{JobStep, RewriteJob, is_harmless};
 pub(crate) use output::{Output, OutputWriter};

@@ -1,6 +1,7 @@
 //! A large `INSERT` or `COPY`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use outcrop_format::record::Op;
@@ -13,8 +14,8 @@ use super::writer::Stage;
 use crate::commit::{Applied, Keep, Outcomes, Proposal};
 use crate::key_index::KeyHash;
 use crate::write::{
-    ConflictUpdate, Decision, OnConflict, RowOutcome, TailView, Target, all_columns, check_answer, checked_rows,
-    gather, is_true, key_hashes, ops_from, unique_violation,
+    ConflictUpdate, Conversion, Decision, OfEarlierVersion, OnConflict, Overwriting, RowOutcome, TailView, Target,
+    all_columns, check_answer, checked_rows, gather, is_true, key_hashes, ops_from, unique_violation,
 };
 
 /// Rows to insert, staged.
@@ -24,7 +25,7 @@ use crate::write::{
 /// is updated 24 bytes, and a row of a statement that returns its rows 8.
 pub(crate) struct StagedInsert {
     stage: Stage,
-    on_conflict: OnConflict,
+    rule: Rule,
     keep: Keep,
     /// Each row given, for those who ask for rows: where it is staged; `None` for one that an earlier row of the
     /// statement rules out.
@@ -53,17 +54,23 @@ struct LateConflict {
     new_row: (usize, usize),
 }
 
+/// What a conflict does to a staged row. It is staged before its conflict is known, so that taking columns over from the row
+/// there is a callback like any other.
+enum Rule {
+    Error,
+    Nothing,
+    Update(Box<dyn ConflictUpdate>),
+}
+
 impl StagedInsert {
-    pub(crate) fn new(stage: Stage, on_conflict: OnConflict, keep: Keep) -> Self {
-        Self {
-            stage,
-            on_conflict,
-            keep,
-            given: Vec::new(),
-            proposed: 0,
-            conflicts: Vec::new(),
-            resolved: Resolved::default(),
-        }
+    pub(crate) fn new(target: &Target, stage: Stage, on_conflict: OnConflict, keep: Keep) -> Self {
+        let rule = match on_conflict {
+            OnConflict::Error => Rule::Error,
+            OnConflict::Nothing => Rule::Nothing,
+            OnConflict::Update(callback) => Rule::Update(callback),
+            OnConflict::Overwrite(columns) => Rule::Update(Box::new(Overwriting::new(&target.schema, &columns))),
+        };
+        Self { stage, rule, keep, given: Vec::new(), proposed: 0, conflicts: Vec::new(), resolved: Resolved::default() }
     }
 
     /// Judges duplicates within the statement; returns the rows to stage.
@@ -75,12 +82,12 @@ impl StagedInsert {
                 wanted.push(row);
                 continue;
             }
-            match &self.on_conflict {
-                OnConflict::Error => {
+            match &self.rule {
+                Rule::Error => {
                     return Err(unique_violation(target.keys.as_deref(), &target.schema, rows, row));
                 }
-                OnConflict::Nothing => {}
-                OnConflict::Update(_) => {
+                Rule::Nothing => {}
+                Rule::Update(_) => {
                     let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
                     return Err(Error::new(Condition::CardinalityViolation, message)
                         .with_hint("Ensure that no two rows proposed for insertion have the same primary key."));
@@ -92,7 +99,7 @@ impl StagedInsert {
 
     /// Fails early: a row that is there in the published version is durable, so the answer may leave at once.
     fn check_published(&self, target: &Target, rows: &RecordBatch, keys: &[KeyHash]) -> Result<()> {
-        let (OnConflict::Error, Some(index)) = (&self.on_conflict, &target.keys) else { return Ok(()) };
+        let (Rule::Error, Some(index)) = (&self.rule, &target.keys) else { return Ok(()) };
         let version = target.node.published.load();
         let Some(table) = version.tables.get(&target.schema.id) else { return Ok(()) };
         let state = crate::commit::only_shard(table)?;
@@ -116,7 +123,7 @@ impl StagedInsert {
         self.stage.each_key(self.proposed, |keys, rows| {
             for (proposed, victim) in rows.iter().zip(view.lookup(keys)?) {
                 if let Some(victim) = victim {
-                    if matches!(self.on_conflict, OnConflict::Error) {
+                    if matches!(self.rule, Rule::Error) {
                         return Err(self.violation(view, *proposed));
                     }
                     let (proposed, victim) = (PackedRow::new(*proposed)?, PackedRow::new(victim)?);
@@ -155,7 +162,7 @@ impl StagedInsert {
 
     /// Judges conflicts off the turn; new rows are staged. Only those that are updated stay in the list.
     fn update_staged(&mut self, view: &TailView<'_>, conflicts: &mut Vec<Conflict>) -> Result<()> {
-        let OnConflict::Update(mut callback) = std::mem::replace(&mut self.on_conflict, OnConflict::Nothing) else {
+        let Rule::Update(mut callback) = std::mem::replace(&mut self.rule, Rule::Nothing) else {
             return Ok(());
         };
         let outcome = conflicts.chunks_mut(CHUNK_ROWS).try_for_each(|chunk| -> Result<()> {
@@ -173,7 +180,7 @@ impl StagedInsert {
             }
             Ok(())
         });
-        self.on_conflict = OnConflict::Update(callback);
+        self.rule = Rule::Update(callback);
         outcome?;
         conflicts.retain(|conflict| conflict.new_row.is_some());
         self.stage.finish()
@@ -214,16 +221,16 @@ impl StagedInsert {
                 .filter_map(|(proposed, victim)| Some((*proposed, victim?)))
                 .collect();
             let Some((first, _)) = found.first() else { continue };
-            let mut callback = match std::mem::replace(&mut self.on_conflict, OnConflict::Nothing) {
-                OnConflict::Error => return Err(self.violation(view, *first)),
-                OnConflict::Nothing => {
+            let mut callback = match std::mem::replace(&mut self.rule, Rule::Nothing) {
+                Rule::Error => return Err(self.violation(view, *first)),
+                Rule::Nothing => {
                     found.iter().for_each(|(proposed, _)| self.stage.kill(*proposed));
                     continue;
                 }
-                OnConflict::Update(callback) => callback,
+                Rule::Update(callback) => callback,
             };
             let judged = self.judge(callback.as_mut(), view, &found);
-            self.on_conflict = OnConflict::Update(callback);
+            self.rule = Rule::Update(callback);
             let (rows, matches) = judged?;
             for (row, ((proposed, victim), matches)) in found.iter().zip(matches).enumerate() {
                 self.stage.kill(*proposed);
@@ -310,15 +317,23 @@ impl StagedRows for StagedInsert {
 }
 
 impl Proposal for StagedInsert {
+    fn convert(&mut self, to: &Conversion) -> Result<()> {
+        self.stage.convert(to)?;
+        if matches!(self.rule, Rule::Update(_)) {
+            self.rule = Rule::Update(Box::new(OfEarlierVersion(Arc::clone(to.schema()))));
+        }
+        Ok(())
+    }
+
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         // A second round begins anew: what the first one made is dead.
         self.stage.keep_only(self.proposed);
         let mut conflicts = self.find_conflicts(view)?;
         conflicts.iter().for_each(|conflict| self.stage.kill(conflict.proposed.get()));
-        match &self.on_conflict {
+        match &self.rule {
             // The rows there stay.
-            OnConflict::Error | OnConflict::Nothing => conflicts.clear(),
-            OnConflict::Update(_) => self.update_staged(view, &mut conflicts)?,
+            Rule::Error | Rule::Nothing => conflicts.clear(),
+            Rule::Update(_) => self.update_staged(view, &mut conflicts)?,
         }
         self.conflicts = conflicts;
         let victims: RowSet = self.conflicts.iter().map(|conflict| conflict.victim.get()).collect();

@@ -41,7 +41,7 @@ pub struct EngineStatus {
     pub key_index_bytes: u64,
     /// Bytes of the log that a recovery would read.
     pub log_bytes: u64,
-    /// Log before that, kept for feed cursors.
+    /// Bytes of the log before that, kept for feed cursors.
     pub feed_log_bytes: u64,
     /// Commits since the start.
     pub commits: u64,

@@ -1,11 +1,13 @@
 //! What a statement says and what it is told: modes, callbacks, outcomes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch};
-use outcrop_types::{CommitSeq, Result};
+use outcrop_types::{ColumnId, CommitSeq, Result};
 
 use super::applied::AppliedRows;
+use super::convert::{Conversion, OfEarlierVersion};
 
 /// What a statement does with rows and keys.
 pub enum WriteMode {
@@ -27,6 +29,20 @@ pub enum OnConflict {
     Nothing,
     /// `DO UPDATE`: the callback makes the new row; 21000 if the statement meets one row twice.
     Update(Box<dyn ConflictUpdate>),
+    /// `DO UPDATE SET c = EXCLUDED.c` for each of these columns: they get the values of the row that could not enter, the
+    /// others keep those of the row there, which is read only if there are such. 21000 as for `Update`.
+    Overwrite(Vec<ColumnId>),
+}
+
+impl OnConflict {
+    /// The statement gets its place under a later version of the schema, for which its callback was not made.
+    pub(crate) fn convert(&mut self, to: &Conversion) {
+        if let Self::Update(callback) = self
+            && !to.keeps_shape()
+        {
+            *callback = Box::new(OfEarlierVersion(Arc::clone(to.schema())));
+        }
+    }
 }
 
 /// `ON CONFLICT DO UPDATE SET … WHERE …`, evaluated inside the turn against the newest rows.
@@ -107,6 +123,7 @@ impl fmt::Debug for WriteMode {
             Self::Insert(OnConflict::Error) => "Insert",
             Self::Insert(OnConflict::Nothing) => "Insert(DoNothing)",
             Self::Insert(OnConflict::Update(_)) => "Insert(DoUpdate)",
+            Self::Insert(OnConflict::Overwrite(_)) => "Insert(Overwrite)",
             Self::Upsert => "Upsert",
             Self::Change(_) => "Change",
         })

@@ -9,6 +9,7 @@ use outcrop_types::{Condition, Error, Result};
 use super::api::{ConflictUpdate, OnConflict, RowOutcome};
 use super::decision::{Decision, check_unique, gather, insert_all, ops_from};
 use super::normalise::normalise;
+use super::overwrite::insert_or_overwrite;
 use super::tail::TailView;
 use crate::key_index::KeyHash;
 
@@ -29,6 +30,7 @@ pub(crate) fn decide_insert(
         }
         OnConflict::Nothing => insert_new(view, rows, keys),
         OnConflict::Update(callback) => insert_or_update(view, rows, keys, callback.as_mut()),
+        OnConflict::Overwrite(columns) => insert_or_overwrite(view, rows, keys, columns),
     }
 }
 
@@ -131,7 +133,8 @@ fn set(results: &mut [Option<(Op, (usize, usize))>], row: usize, op: Op, pick: (
     }
 }
 
-fn meets_row_twice() -> Error {
+/// 21000.
+pub(super) fn meets_row_twice() -> Error {
     Error::new(Condition::CardinalityViolation, "ON CONFLICT DO UPDATE command cannot affect row a second time")
         .with_hint(
             "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",

@@ -8,9 +8,11 @@
 mod api;
 mod applied;
 mod change;
+mod convert;
 mod decision;
 mod insert;
 mod normalise;
+mod overwrite;
 mod proposals;
 mod table_write;
 mod tail;
@@ -22,8 +24,11 @@ pub use applied::AppliedRows;
 pub use table_write::TableWrite;
 
 pub(crate) use change::{ChangeItem, Changes, seen_keys};
+pub(crate) use convert::{Conversion, OfEarlierVersion, altered};
 pub(crate) use decision::{Decision, concat, gather, ops_from, row_count};
 pub(crate) use insert::{check_answer, checked_rows, is_true};
+pub(crate) use normalise::normalise;
+pub(crate) use overwrite::Overwriting;
 pub(crate) use table_write::Target;
 pub(crate) use tail::{TailView, all_columns, key_hashes, unique_violation};
 pub(crate) use upsert::UpsertItem;

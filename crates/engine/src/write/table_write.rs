@@ -194,7 +194,7 @@ impl TableWrite {
         let stage = Stage::new(&self.target);
         let staged: Box<dyn StagedRows> = match std::mem::replace(&mut self.rows, Rows::Failed) {
             Rows::Insert { batches, on_conflict } => {
-                let mut staged = StagedInsert::new(stage, on_conflict, self.keep);
+                let mut staged = StagedInsert::new(&self.target, stage, on_conflict, self.keep);
                 for rows in batches {
                     staged.insert(&self.target, &rows)?;
                 }

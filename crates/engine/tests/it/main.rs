@@ -15,6 +15,7 @@
 )]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod alter;
 mod basics;
 mod budget;
 mod compaction;

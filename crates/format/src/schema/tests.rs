@@ -22,6 +22,12 @@ fn any_schema() -> BoxedStrategy<TableSchema> {
         .prop_map(|(mut schema, (append_only, version, collation))| {
             schema.options.append_only = append_only;
             schema.version = outcrop_types::SchemaVersion::new(version);
+            if append_only {
+                schema.next_column = ColumnId::new(version);
+                schema.comments.table = Some("of the table".to_owned());
+                let of_columns = schema.columns.iter().map(|column| (column.id, format!("of {}", column.name)));
+                schema.comments.columns = of_columns.collect();
+            }
             for column in &mut schema.columns {
                 column.collation = collation;
                 column.write_default = append_only.then(|| "now()".to_owned());

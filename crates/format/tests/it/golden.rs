@@ -30,8 +30,8 @@ use outcrop_format::record::{
 use outcrop_format::schema::{decode_table_schema, encode_table_schema};
 use outcrop_testkit::{Row, assert_same_rows, batch_of, rows_of};
 use outcrop_types::{
-    Column, ColumnId, CommitSeq, DataType, Epoch, IndexId, KeyIndex, KeySecret, LogId, RowAddress, RowOrdinal,
-    SchemaVersion, ShardId, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
+    Column, ColumnId, Comments, CommitSeq, DataType, Epoch, IndexId, KeyIndex, KeySecret, LogId, RowAddress,
+    RowOrdinal, SchemaVersion, ShardId, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -49,6 +49,8 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     segment_meta().encode(&mut meta_file);
     let mut key_schema_file = Vec::new();
     encode_table_schema(&key_schema(), &mut Encoder::new(&mut key_schema_file));
+    let mut altered_schema_file = Vec::new();
+    encode_table_schema(&altered_schema(), &mut Encoder::new(&mut altered_schema_file));
     let mut manifest_with_runs = Vec::new();
     key_manifest().encode(&mut manifest_with_runs);
     let mut manifest_with_feeds = Vec::new();
@@ -68,6 +70,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("manifest.bin", manifest_file),
         ("record.bin", record),
         ("schema.bin", schema),
+        ("schema-altered.bin", altered_schema_file),
         ("segment-meta.bin", meta_file),
     ]
 }
@@ -108,9 +111,21 @@ fn b5_every_format_is_read_as_ever() {
     assert_eq!(Manifest::decode(&read("manifest-feeds.bin")), Ok(feed_manifest()));
     assert_eq!(CommitRecord::decode(&read("record-feeds.bin")), Ok(feed_record()));
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-key-secret.bin"))), Ok(key_schema()));
+    assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-altered.bin"))), Ok(altered_schema()));
     for (name, width) in [("key-run-half.bin", KeyWidth::Half), ("key-run-whole.bin", KeyWidth::Whole)] {
         check_key_run(&read(name), width);
     }
+}
+
+/// A table that lost a column, with comments.
+fn altered_schema() -> TableSchema {
+    let mut schema = table_schema();
+    schema.columns.retain(|column| column.id != ColumnId::new(18));
+    schema.version = SchemaVersion::new(9);
+    schema.next_column = ColumnId::new(19);
+    schema.comments.table = Some("Bestellungen".to_owned());
+    schema.comments.columns = [(ColumnId::new(2), "ob bezahlt".to_owned())].into();
+    schema
 }
 
 fn types() -> Vec<DataType> {
@@ -158,6 +173,8 @@ fn table_schema() -> TableSchema {
             secret: KeySecret::default(),
         }],
         options: TableOptions { append_only: false },
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     }
 }
 

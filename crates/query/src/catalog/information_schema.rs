@@ -3,7 +3,7 @@
 use datafusion::arrow::array::RecordBatch;
 use outcrop_types::{Column, DataType, Result};
 
-use super::oid::Objects;
+use super::oid::{Objects, column_number};
 use super::pg_types::{TYPES, type_oid};
 use super::rows::Kind::{Int4, Name, Text};
 use super::rows::{Cell, Kind, Rows};
@@ -108,7 +108,7 @@ fn columns(objects: &Objects, view: &SessionView) -> Result<RecordBatch> {
         ("is_updatable", Text),
     ]);
     for table in objects.tables() {
-        for (position, column) in (1_i64..).zip(&table.columns) {
+        for (position, column) in table.columns.iter().map(|column| (column_number(column), column)) {
             let mut row: Vec<Cell> = vec![
                 view.database.as_str().into(),
                 table.name.schema.as_str().into(),

@@ -12,6 +12,6 @@ mod rows;
 mod system;
 
 pub(crate) use definition::{constraint_definition, index_definition, quoted};
-pub(crate) use oid::{Objects, index_oid, schema_of_oid, table_oid};
+pub(crate) use oid::{Objects, column_number, index_oid, schema_of_oid, table_oid};
 pub(crate) use pg_types::{format_type, type_of_name};
 pub(crate) use system::{SYSTEM_SCHEMAS, system_table};

@@ -8,8 +8,8 @@ use datafusion::arrow::compute::{filter_record_batch, prep_null_mask_filter};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast;
 use outcrop_types::{
-    Column, ColumnId, Condition, DataType, Error, Result, SchemaVersion, TableId, TableName, TableOptions, TableSchema,
-    Value,
+    Column, ColumnId, Comments, Condition, DataType, Error, Result, SchemaVersion, TableId, TableName, TableOptions,
+    TableSchema, Value,
 };
 
 use super::assignments::Assignments;
@@ -66,9 +66,8 @@ impl BoundChange {
         if !source.is_timeless() {
             return Self::bind(work, work.context()?, source);
         }
-        // Expressions keep their context: one without snapshot pins no files.
-        let context = StatementContext::new(work.database.runtime(), None, work.view().clone())?;
-        let change = Self::bind(work, &context, source)?;
+        // Expressions keep their context.
+        let change = Self::bind(work, &work.lasting_context()?, source)?;
         Ok(cache.get_or_init(|| change.clone()).same_or(change))
     }
 
@@ -225,6 +224,8 @@ pub(crate) fn parameter_columns(parameters: &[(DataType, Value)]) -> TableSchema
         columns: columns.collect(),
         keys: Vec::new(),
         options: TableOptions::default(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     }
 }
 

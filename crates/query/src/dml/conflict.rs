@@ -3,7 +3,7 @@
 use datafusion::arrow::array::RecordBatch;
 use datafusion::sql::sqlparser::ast;
 use outcrop_engine::{ConflictRows, ConflictUpdate, OnConflict};
-use outcrop_types::{Condition, DataType, Error, Result, Value};
+use outcrop_types::{ColumnId, Condition, DataType, Error, Result, Value};
 use std::sync::Arc;
 
 use super::assignments::Assignments;
@@ -47,6 +47,9 @@ impl ConflictClause {
             Self::Absent => Ok(OnConflict::Error),
             Self::Nothing => Ok(OnConflict::Nothing),
             Self::Update { assignments, selection } => {
+                if let (Some(columns), None) = (overwritten(target, assignments), selection) {
+                    return Ok(OnConflict::Overwrite(columns));
+                }
                 let source = ChangeSource {
                     target,
                     beside: Some(EXCLUDED),
@@ -63,6 +66,20 @@ impl ConflictClause {
             }
         }
     }
+}
+
+/// The columns that are assigned, if each gets its own value of the row that could not be inserted: no plan is needed.
+fn overwritten(target: &Target, assignments: &Assignments) -> Option<Vec<ColumnId>> {
+    if target.alias == EXCLUDED {
+        return None;
+    }
+    let columns = assignments.pairs.iter().map(|(position, expr)| {
+        let column = target.schema.columns.get(*position)?;
+        let ast::Expr::CompoundIdentifier(parts) = expr else { return None };
+        let [relation, name] = parts.as_slice() else { return None };
+        (name_of(relation) == EXCLUDED && name_of(name) == column.name).then_some(column.id)
+    });
+    columns.collect()
 }
 
 struct Update {

@@ -1,5 +1,7 @@
 //! What a write needs and answers, before it runs: types of parameters, columns of `RETURNING`.
 
+use std::sync::Arc;
+
 use datafusion::sql::sqlparser::ast;
 use outcrop_types::{Condition, DataType, Error, Result};
 
@@ -9,6 +11,7 @@ use super::insert::{InsertPlan, Source, with_defaults};
 use super::point;
 use super::syntax::{exactly, item, parameters_in, target_query};
 use super::target::Target;
+use crate::literal::LiteralRows;
 use crate::planning::{KeptQuery, PlannedQuery};
 use crate::result::ResultColumn;
 use crate::session::Work;
@@ -23,13 +26,19 @@ pub(crate) struct Described {
     pub(crate) plan: Option<KeptQuery>,
 }
 
-/// Describes an INSERT.
-pub(crate) fn describe_insert(work: &Work, insert: &ast::Insert, given: &[Option<DataType>]) -> Result<Described> {
-    let plan = InsertPlan::read(work, insert)?;
+/// Describes an INSERT; of one whose rows are literals `insert` is the frame.
+pub(crate) fn describe_insert(
+    work: &Work,
+    insert: &ast::Insert,
+    literals: Option<&Arc<LiteralRows>>,
+    given: &[Option<DataType>],
+) -> Result<Described> {
+    let plan = InsertPlan::read(work, insert, literals)?;
     let mut types = given.to_vec();
     plan.hint(&mut types);
     match &plan.source {
-        Source::Defaults => {}
+        // Each parameter is the value of a column.
+        Source::Defaults | Source::Literals(_) => {}
         Source::Constants(query) => {
             let query = with_defaults(query, &plan.target, &plan.positions)?;
             infer(work, &plan.target, &query, &mut types)?;
@@ -98,7 +107,7 @@ pub(crate) fn explained(work: &Work, statement: &ast::Statement) -> Result<(Opti
     #[expect(clippy::wildcard_enum_match_arm, reason = "EXPLAIN checked the statement before")]
     match statement {
         ast::Statement::Insert(insert) => {
-            let plan = InsertPlan::read(work, insert)?;
+            let plan = InsertPlan::read(work, insert, None)?;
             let mut head = format!("Insert on {}", plan.target.schema.name.table);
             match &plan.conflict {
                 ConflictClause::Absent => {}
@@ -107,7 +116,7 @@ pub(crate) fn explained(work: &Work, statement: &ast::Statement) -> Result<(Opti
             }
             let planned = match &plan.source {
                 Source::Query(query) => Some(plan.plan_source(work, query, &work.types())?),
-                Source::Defaults | Source::Constants(_) => None,
+                Source::Defaults | Source::Constants(_) | Source::Literals(_) => None,
             };
             Ok((Some(head), planned))
         }

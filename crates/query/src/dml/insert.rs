@@ -1,5 +1,7 @@
 //! `INSERT`.
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::RecordBatch;
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
@@ -7,13 +9,14 @@ use outcrop_engine::WriteMode;
 use outcrop_types::{Condition, DataType, Error, Result};
 
 use super::conflict::ConflictClause;
-use super::returning::Returning;
-use super::rows::{RowMaker, default_expression};
+use super::returning::{PendingReturning, Returning};
+use super::rows::{RowMaker, default_expression, default_values};
 use super::syntax::{hint, is_default};
 use super::target::Target;
-use super::values::{check_widths, constant_rows, evaluate, query_cells};
+use super::values::{check_width, check_widths, constant_rows, evaluate, query_cells};
 use super::writer::{Keep, Writer};
 use crate::error::from_datafusion;
+use crate::literal::{LiteralColumns, LiteralInsert, LiteralRows};
 use crate::planning::PlannedQuery;
 use crate::result::{CommandTag, Execution};
 use crate::session::Work;
@@ -40,12 +43,15 @@ pub(super) enum Source {
     Defaults,
     /// `VALUES` of constants and expressions.
     Constants(Box<ast::Query>),
+    /// `VALUES` of literals.
+    Literals(Arc<LiteralRows>),
     /// Any other query.
     Query(Box<ast::Query>),
 }
 
 impl InsertPlan {
-    pub(super) fn read(work: &Work, insert: &ast::Insert) -> Result<Self> {
+    /// Resolves the names. If the rows are literals, `insert` is the frame around them.
+    pub(super) fn read(work: &Work, insert: &ast::Insert, literals: Option<&Arc<LiteralRows>>) -> Result<Self> {
         refuse_variants(insert)?;
         let ast::TableObject::TableName(name) = &insert.table else {
             return Err(Error::new(Condition::SyntaxError, "INSERT INTO needs a table"));
@@ -60,12 +66,17 @@ impl InsertPlan {
             })
             .collect::<Result<Vec<_>>>()?;
         let mut positions = target.positions(&names)?;
-        let source = match &insert.source {
-            None => {
+        let source = match (&insert.source, literals) {
+            (_, Some(rows)) => {
+                check_width(rows.width(), positions.len(), !names.is_empty())?;
+                positions.truncate(rows.width());
+                Source::Literals(Arc::clone(rows))
+            }
+            (None, None) => {
                 positions.clear();
                 Source::Defaults
             }
-            Some(query) => match constant_rows(query) {
+            (Some(query), None) => match constant_rows(query) {
                 Some(rows) => {
                     check_widths(&rows, positions.len(), !names.is_empty())?;
                     positions.truncate(rows.first().map_or(0, |row| row.len()));
@@ -90,6 +101,15 @@ impl InsertPlan {
         };
         match &self.source {
             Source::Defaults => {}
+            Source::Literals(rows) => {
+                for (parameter, place) in rows.parameter_places() {
+                    let position = self.positions.get(place);
+                    let column = position.and_then(|position| self.target.schema.columns.get(*position));
+                    if let (Some(unknown @ None), Some(column)) = (types.get_mut(parameter), column) {
+                        *unknown = Some(column.data_type.clone());
+                    }
+                }
+            }
             Source::Constants(query) | Source::Query(query) => match query.body.as_ref() {
                 ast::SetExpr::Values(values) => {
                     values.rows.iter().for_each(|row| take(&mut row.content.iter()));
@@ -128,25 +148,75 @@ impl InsertPlan {
 
 /// Executes an INSERT.
 pub(crate) async fn insert(work: &Work, insert: &ast::Insert, prepared: &Prepared) -> Result<Execution> {
-    let mut plan = InsertPlan::read(work, insert)?;
-    let on_conflict = plan.conflict.bind(work, &plan.target, prepared.change())?;
-    let returning = plan.returning.take();
-    let returning = returning.map(|returning| returning.begin(work, &plan.target, prepared.columns())).transpose()?;
-    let keep = if returning.is_some() { Keep::Rows } else { Keep::Counts };
-    let mut writer = Writer::begin(work, &plan.target, WriteMode::Insert(on_conflict), keep)?;
+    let plan = InsertPlan::read(work, insert, None)?;
+    let mut ready = Ready::begin(work, &plan, prepared)?;
     match &plan.source {
         Source::Defaults => {
             let rows = RowMaker::new(work, &plan.target, &[])?.make(&[], 1)?;
-            writer.insert(rows).await?;
+            ready.writer.insert(rows).await?;
         }
-        Source::Constants(query) => write_constants(work, &plan, query, &mut writer).await?,
-        Source::Query(query) => write_query(work, &plan, query, &mut writer, insert.columns.is_empty()).await?,
+        Source::Constants(query) => write_constants(work, &plan, query, &mut ready.writer).await?,
+        Source::Query(query) => {
+            write_query(work, &plan, query, &mut ready.writer, insert.columns.is_empty()).await?;
+        }
+        Source::Literals(_) => return Err(Error::internal("literals without their statement")),
     }
-    if let Some(returning) = returning {
-        return returning.commit(writer, "INSERT").await.map(Execution::Rows);
+    ready.commit(work).await
+}
+
+/// Executes an INSERT of literals; `None` if it must go the general way. Nothing has happened then.
+pub(crate) async fn insert_literals(
+    work: &Work,
+    literal: &LiteralInsert,
+    prepared: &Prepared,
+) -> Result<Option<Execution>> {
+    match stage_literals(work, literal, prepared).await {
+        Ok(Some(ready)) => ready.commit(work).await.map(Some),
+        Ok(None) | Err(_) => Ok(None),
     }
-    let commit = writer.commit(work).await?;
-    Ok(Execution::Done(CommandTag::with_rows("INSERT", commit.inserted + commit.updated)))
+}
+
+/// Everything of an INSERT of literals but its commit.
+async fn stage_literals(work: &Work, literal: &LiteralInsert, prepared: &Prepared) -> Result<Option<Ready>> {
+    let rows = literal.rows();
+    let plan = InsertPlan::read(work, literal.insert()?, Some(rows))?;
+    let mut ready = Ready::begin(work, &plan, prepared)?;
+    let maker = RowMaker::new(work, &plan.target, &plan.positions)?;
+    for start in (0..rows.len()).step_by(VALUES_ROWS) {
+        work.cancellation.check()?;
+        let chunk = start..rows.len().min(start + VALUES_ROWS);
+        let time_zone = &work.view().time_zone;
+        let columns = LiteralColumns::new(rows, &plan.target.schema, &plan.positions, time_zone, &work.parameters);
+        let defaults = |position, count| default_values(work, &plan.target, position, count).ok();
+        let Some(given) = columns.read(&chunk, defaults) else { return Ok(None) };
+        ready.writer.insert(maker.make(&given, chunk.len())?).await?;
+    }
+    Ok(Some(ready))
+}
+
+/// An INSERT whose rows may come.
+struct Ready {
+    writer: Writer,
+    returning: Option<PendingReturning>,
+}
+
+impl Ready {
+    fn begin(work: &Work, plan: &InsertPlan, prepared: &Prepared) -> Result<Self> {
+        let on_conflict = plan.conflict.bind(work, &plan.target, prepared.change())?;
+        let returning = plan.returning.clone();
+        let returning = returning.map(|returning| returning.begin(work, &plan.target, prepared.columns()));
+        let returning = returning.transpose()?;
+        let keep = if returning.is_some() { Keep::Rows } else { Keep::Counts };
+        Ok(Self { writer: Writer::begin(work, &plan.target, WriteMode::Insert(on_conflict), keep)?, returning })
+    }
+
+    async fn commit(self, work: &Work) -> Result<Execution> {
+        if let Some(returning) = self.returning {
+            return returning.commit(self.writer, "INSERT").await.map(Execution::Rows);
+        }
+        let commit = self.writer.commit(work).await?;
+        Ok(Execution::Done(CommandTag::with_rows("INSERT", commit.inserted + commit.updated)))
+    }
 }
 
 async fn write_constants(work: &Work, plan: &InsertPlan, query: &ast::Query, writer: &mut Writer) -> Result<()> {

@@ -92,6 +92,18 @@ pub(super) fn default_expression(
     }
 }
 
+/// So many values of the default of a column; NULL if it has none.
+pub(super) fn default_values(work: &Work, target: &Target, position: usize, count: usize) -> Result<ArrayRef> {
+    let column = target.schema.columns.get(position);
+    let column = column.ok_or_else(|| Error::internal("a column position outside of the table"))?;
+    let Some(default) = &column.write_default else {
+        return Ok(null_array(&column.data_type, count));
+    };
+    let expr = BindExpression { expr: parse_expression(default)?, target: Some(column.data_type.clone()) };
+    let values = work.context()?.bind(&[expr], &[], &[])?.evaluate(&rows_without_columns(count)?)?;
+    values.into_iter().next().ok_or_else(|| Error::internal("a default without values"))
+}
+
 pub(super) fn null_array(data_type: &DataType, rows: usize) -> ArrayRef {
     datafusion::arrow::array::new_null_array(&data_type.to_arrow(), rows)
 }

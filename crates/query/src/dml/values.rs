@@ -33,6 +33,11 @@ pub(super) fn check_widths(rows: &[&[ast::Expr]], columns: usize, listed: bool) 
     if rows.iter().any(|row| row.len() != width) {
         return Err(Error::new(Condition::SyntaxError, "VALUES lists must all be the same length"));
     }
+    check_width(width, columns, listed)
+}
+
+/// Checks that rows of this width have a value for each column, no more.
+pub(super) fn check_width(width: usize, columns: usize, listed: bool) -> Result<()> {
     if width > columns {
         return Err(Error::new(Condition::SyntaxError, "INSERT has more expressions than target columns"));
     }
@@ -136,7 +141,7 @@ fn bound(work: &Work, expr: &ast::Expr, data_type: &DataType) -> Result<ScalarVa
 }
 
 /// A literal as a value of the column's type; `None` where the general rules of expressions must decide.
-pub(super) fn constant(expr: &ast::Expr, data_type: &DataType, time_zone: &str) -> Result<Option<ScalarValue>> {
+pub(crate) fn constant(expr: &ast::Expr, data_type: &DataType, time_zone: &str) -> Result<Option<ScalarValue>> {
     let (value, negative) = match expr {
         ast::Expr::Value(value) => (&value.value, false),
         ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => match expr.as_ref() {
@@ -158,7 +163,8 @@ pub(super) fn constant(expr: &ast::Expr, data_type: &DataType, time_zone: &str) 
     }
 }
 
-fn text_constant(text: &str, data_type: &DataType, time_zone: &str) -> Result<ScalarValue> {
+/// A string as a value of a column's type.
+pub(crate) fn text_constant(text: &str, data_type: &DataType, time_zone: &str) -> Result<ScalarValue> {
     if let DataType::Varchar { length } = data_type {
         let most = usize::try_from(*length).unwrap_or(usize::MAX);
         // As PostgreSQL does, only spaces may be cut off.
@@ -172,7 +178,13 @@ fn text_constant(text: &str, data_type: &DataType, time_zone: &str) -> Result<Sc
     parse_constant(text, data_type, time_zone)
 }
 
-fn number_constant(digits: &str, negative: bool, data_type: &DataType, time_zone: &str) -> Result<Option<ScalarValue>> {
+/// A number as a value of a column's type; `None` where the general rules of expressions must decide.
+pub(crate) fn number_constant(
+    digits: &str,
+    negative: bool,
+    data_type: &DataType,
+    time_zone: &str,
+) -> Result<Option<ScalarValue>> {
     let whole = digits.bytes().all(|byte| byte.is_ascii_digit());
     let decimal = digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'));
     let text = if negative { format!("-{digits}") } else { digits.to_owned() };

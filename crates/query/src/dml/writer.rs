@@ -1,19 +1,23 @@
 //! A statement's rows on their way to the engine.
 
+use std::fmt;
+
 use datafusion::arrow::array::RecordBatch;
 use outcrop_engine::{AppliedRows, Commit, TableWrite, WriteMode};
 use outcrop_types::{Error, Result, RowAddress};
 
 use super::target::Target;
-use crate::session::{Work, blocking};
+use crate::session::{Work, WriteCall, blocking};
 
-/// Feeds a [`TableWrite`] from async code: its calls may wait for disk and for back-pressure.
+/// Feeds a [`TableWrite`] from async code: its calls may wait for disk and for back-pressure. What is wrong with rows may be
+/// said by a later call, at the latest by the commit.
 ///
 /// # Cancel safety
 /// Dropped, also in the middle of a call, the statement is aborted: nothing is applied.
-#[derive(Debug)]
 pub(crate) struct Writer {
     write: Option<TableWrite>,
+    /// What is done with the next call: a statement of one batch needs no thread but that of its commit.
+    waiting: Option<WriteCall>,
 }
 
 impl Writer {
@@ -24,7 +28,7 @@ impl Writer {
             Keep::Counts => write,
             Keep::Rows => write.keep_rows(),
         };
-        Ok(Self { write: Some(write) })
+        Ok(Self { write: Some(write), waiting: None })
     }
 
     pub(crate) async fn insert(&mut self, rows: RecordBatch) -> Result<()> {
@@ -50,14 +54,16 @@ impl Writer {
         work: &Work,
         last_word: impl FnOnce(AppliedRows) -> Result<AppliedRows> + Send + 'static,
     ) -> Result<Commit> {
-        work.commit_write(self.take()?, last_word).await
+        let waiting = self.waiting.take();
+        work.commit_write(self.take()?, waiting, last_word).await
     }
 
     async fn call(&mut self, call: impl FnOnce(&mut TableWrite) -> Result<()> + Send + 'static) -> Result<()> {
+        let Some(before) = self.waiting.replace(Box::new(call)) else { return Ok(()) };
         let mut write = self.take()?;
         self.write = Some(
             blocking(move || {
-                call(&mut write)?;
+                before(&mut write)?;
                 Ok(write)
             })
             .await?,
@@ -67,6 +73,12 @@ impl Writer {
 
     fn take(&mut self) -> Result<TableWrite> {
         self.write.take().ok_or_else(|| Error::internal("the statement was written after it had failed"))
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("write", &self.write).finish_non_exhaustive()
     }
 }
 

@@ -74,8 +74,8 @@ pub(super) fn functions() -> Vec<RowFunction> {
                 return Ok(text_or_null(None));
             };
             let missing_ok = matches!(args.get(1), Some(ScalarValue::Boolean(Some(true))));
-            match session_of(session)?.view.settings.get(&setting.to_lowercase()) {
-                Some(value) => Ok(text(value)),
+            match session_of(session)?.view.setting(&setting.to_lowercase()) {
+                Some(value) => Ok(text(&value)),
                 None if missing_ok => Ok(text_or_null(None)),
                 None => Err(unrecognized(setting)),
             }

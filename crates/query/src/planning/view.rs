@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::session::Position;
+
 /// How rows of tables are found (`SET outcrop.access_path`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum AccessPath {
@@ -45,8 +47,20 @@ pub(crate) struct SessionView {
     pub(crate) transaction_time_us: i64,
     /// `pg_backend_pid()`.
     pub(crate) process_id: i32,
-    /// Settings by lower-case name, for `current_setting` and `pg_settings`.
+    /// Settings by lower-case name, for `current_setting` and `pg_settings`; the position may be old.
     pub(crate) settings: Arc<HashMap<String, String>>,
+    /// The newest commit that the session made or saw before the statement.
+    pub(crate) position: Option<Position>,
     /// Server version such as `15.8`, as `SHOW server_version` tells it.
     pub(crate) server_version: String,
+}
+
+impl SessionView {
+    /// The value of a setting, by its name in lower case.
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+        match &self.position {
+            Some(position) if name == "outcrop.commit_seq" => Some(position.to_string()),
+            _ => self.settings.get(name).cloned(),
+        }
+    }
 }

@@ -31,7 +31,7 @@ impl Session {
                 | StatementKind::CopyOut
                 | StatementKind::Definition => return Ok(None),
             },
-            Body::Copy(_) => return Ok(None),
+            Body::Copy(_) | Body::Literal(_) => return Ok(None),
         };
         // Parameters of EXECUTE are constants; a PREPARE's own parameters are its statement's.
         if statement.parameter_count() > 0 && !matches!(statement.body(), Body::Sql(ast::Statement::Prepare { .. })) {
@@ -52,7 +52,7 @@ impl Session {
     ) -> Result<Option<Execution>> {
         let sql = match statement.body() {
             Body::Setting(command) => return self.execute_setting(command).map(Some),
-            Body::Copy(_) => return Ok(None),
+            Body::Copy(_) | Body::Literal(_) => return Ok(None),
             Body::Sql(sql) => sql,
         };
         match statement.kind() {
@@ -97,12 +97,12 @@ impl Session {
                 Ok(Execution::Done(CommandTag::new("RESET")))
             }
             SettingCommand::Show(name) => {
-                self.settings.set_internal("outcrop.commit_seq", self.commit_seq().to_string());
+                self.note_position();
                 let (name, value) = self.settings.show(name)?;
                 text_rows("SHOW", &text_columns(&[&name]), &[vec![value]])
             }
             SettingCommand::ShowAll => {
-                self.settings.set_internal("outcrop.commit_seq", self.commit_seq().to_string());
+                self.note_position();
                 let columns = text_columns(&["name", "setting", "description"]);
                 let rows: Vec<Vec<String>> = self
                     .settings
@@ -275,7 +275,6 @@ pub(crate) fn unsupported(statement: &Statement) -> Error {
     let error = Error::new(Condition::FeatureNotSupported, format!("{command} is not supported"));
     match command.split(' ').next().unwrap_or_default() {
         "LISTEN" | "NOTIFY" => error.with_hint("Poll for changes with outcrop.min_commit_seq."),
-        "ALTER" => error.with_hint("Create a new table and fill it with INSERT … SELECT."),
         "GRANT" | "REVOKE" => error.with_hint("Users are managed with `outcrop user`."),
         "VACUUM" | "ANALYZE" | "REINDEX" | "CLUSTER" => error.with_hint("Outcrop does this by itself."),
         "DECLARE" | "FETCH" | "MOVE" => {

@@ -22,4 +22,4 @@ pub use session::{ExecuteOptions, Session, SessionInfo};
 pub(crate) use sql_prepare::{one_row, rows_without_columns};
 pub(crate) use transaction::Transaction;
 pub use transaction::TransactionStatus;
-pub(crate) use work::{Newest, Owned, Work, blocking, blocking_on};
+pub(crate) use work::{Newest, Owned, Work, WriteCall, blocking, blocking_on};

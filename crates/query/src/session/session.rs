@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outcrop_engine::Snapshot;
+use outcrop_engine::snapshot::snapshot_too_old;
 use outcrop_types::{Condition, DataType, Error, Result, Value};
 
 use crate::planning::{AccessPath, SessionView};
@@ -14,7 +15,9 @@ use crate::session::{
     blocking_on,
 };
 use crate::settings::Settings;
-use crate::statement::{Prepared, Statement, StatementKind, parse_statements, prepare, run, search_path};
+use crate::statement::{
+    Prepared, Statement, StatementKind, parse_statements, prepare, prepare_unplanned, run, run_unplanned, search_path,
+};
 
 /// Longest text that is parsed on the thread of the connection.
 const PARSED_AT_ONCE_BYTES: usize = 16 << 10;
@@ -57,6 +60,8 @@ pub struct Session {
     pub(super) notices: Vec<Notice>,
     cancel: CancellationHandle,
     newest: Newest,
+    /// The position that the settings show.
+    noted: Option<Position>,
 }
 
 impl Session {
@@ -78,6 +83,7 @@ impl Session {
             notices: Vec::new(),
             cancel: CancellationHandle::default(),
             newest: Newest::default(),
+            noted: None,
         }
     }
 
@@ -166,6 +172,23 @@ impl Session {
         }
     }
 
+    /// How long the snapshot that an open block holds can still be read; `None` if none is held, or for ever.
+    pub fn snapshot_time_left(&self) -> Option<Duration> {
+        match &self.transaction {
+            Transaction::Block { snapshot, .. } => snapshot.as_ref()?.time_left(),
+            Transaction::Idle | Transaction::Expired { .. } | Transaction::Failed => None,
+        }
+    }
+
+    /// Gives the snapshot of a block back, because nobody reads it and it keeps files. The block's next statement is refused
+    /// with `SnapshotTooOld`.
+    pub fn give_back_snapshot(&mut self) {
+        let Transaction::Block { snapshot: Some(snapshot), .. } = &self.transaction else { return };
+        if let Some(age_max) = snapshot.age_max() {
+            self.transaction = Transaction::Expired { age_max };
+        }
+    }
+
     /// Notices since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
@@ -174,7 +197,7 @@ impl Session {
     /// Settings that changed since the last call and that clients are told (ParameterStatus), with `outcrop.commit_seq`
     /// among them. The first call reports all.
     pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
-        self.settings.set_internal("outcrop.commit_seq", self.commit_seq().to_string());
+        self.note_position();
         self.settings.take_changes()
     }
 
@@ -203,6 +226,11 @@ impl Session {
         Position::new(self.database.engine().log_id(), self.newest.get())
     }
 
+    /// A number that changes when a setting does, `outcrop.commit_seq` apart.
+    pub fn settings_version(&self) -> u64 {
+        self.settings.version()
+    }
+
     /// The value of a setting, by its name in any case.
     pub fn setting(&self, name: &str) -> Option<String> {
         if name.eq_ignore_ascii_case("outcrop.commit_seq") {
@@ -219,10 +247,15 @@ impl Session {
         let cancellation = self.begin_statement();
         let snapshot = match &self.transaction {
             Transaction::Block { snapshot: Some(snapshot), .. } => snapshot.clone(),
-            Transaction::Idle | Transaction::Block { .. } | Transaction::Failed => self.database.engine().snapshot(),
+            Transaction::Idle | Transaction::Block { .. } | Transaction::Expired { .. } | Transaction::Failed => {
+                self.database.engine().snapshot()
+            }
         };
         let work =
             Work::new(&self.database, snapshot, self.view(&statement), cancellation.clone(), self.newest.clone());
+        if let Some(prepared) = prepare_unplanned(&work, &statement, types) {
+            return Ok(prepared);
+        }
         let types = types.to_vec();
         let task = Owned::spawn(self.database.queries(), async move { prepare(&work, statement, &types).await });
         cancellation.run(task.join()).await?
@@ -258,9 +291,15 @@ impl Session {
         }
         let cancellation = self.begin_statement();
         let work = self.work(statement, cancellation.clone()).await?.with_parameters(prepared.parameters(), parameters);
-        let (prepared, guard) = (prepared.clone(), cancellation.guard());
-        let task = Owned::spawn(self.database.queries(), async move { run(work, &prepared).await });
-        let outcome = cancellation.run(task.join()).await??;
+        let outcome = match Box::pin(cancellation.run(run_unplanned(&work, prepared))).await? {
+            Some(outcome) => outcome,
+            None => {
+                let prepared = prepared.clone();
+                let task = Owned::spawn(self.database.queries(), async move { run(work, &prepared).await });
+                cancellation.run(task.join()).await??
+            }
+        };
+        let guard = cancellation.guard();
         self.notices.extend(outcome.notices);
         Ok(match outcome.execution {
             Execution::Rows(rows) => Execution::Rows(rows.guarded(guard)),
@@ -270,6 +309,14 @@ impl Session {
             }
             other @ (Execution::Done(_) | Execution::CopyIn(_) | Execution::Empty) => other,
         })
+    }
+
+    /// Brings the setting that shows [`Self::commit_seq`] up to it.
+    pub(super) fn note_position(&mut self) {
+        let position = self.commit_seq();
+        if self.noted.replace(position) != Some(position) {
+            self.settings.set_position(position.to_string());
+        }
     }
 
     /// Everything that a statement works with, at the snapshot that it must see.
@@ -325,10 +372,11 @@ impl Session {
             statement_time_us: now,
             transaction_time_us: match &self.transaction {
                 Transaction::Block { started_us, .. } => *started_us,
-                Transaction::Idle | Transaction::Failed => now,
+                Transaction::Idle | Transaction::Expired { .. } | Transaction::Failed => now,
             },
             process_id: self.info.process_id,
             settings: self.settings.view(),
+            position: Some(self.commit_seq()),
             server_version: self.settings.text("server_version").to_owned(),
         }
     }
@@ -341,7 +389,10 @@ impl Session {
                 "current transaction is aborted, commands ignored until end of transaction block",
             ));
         }
-        Ok(())
+        match &self.transaction {
+            Transaction::Expired { age_max } if !statement.ends_transaction() => Err(snapshot_too_old(*age_max)),
+            Transaction::Idle | Transaction::Block { .. } | Transaction::Expired { .. } | Transaction::Failed => Ok(()),
+        }
     }
 
     fn check_may_write(&self, statement: &Statement) -> Result<()> {

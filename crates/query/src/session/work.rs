@@ -20,10 +20,18 @@ pub(crate) struct Work {
     view: Arc<SessionView>,
     /// Made when something must be planned: rows of constants need nothing (Q5).
     context: Arc<OnceLock<StatementContext>>,
+    /// Whether something may be planned at all.
+    planning: Planning,
     /// Type and value of each `$n`.
     pub(crate) parameters: Arc<[(DataType, Value)]>,
     pub(crate) cancellation: Cancellation,
     pub(crate) newest: Newest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Planning {
+    Allowed,
+    Refused,
 }
 
 impl Work {
@@ -40,6 +48,7 @@ impl Work {
             snapshot,
             view: Arc::new(view),
             context: Arc::default(),
+            planning: Planning::Allowed,
             parameters: Arc::new([]),
             cancellation,
             newest,
@@ -53,6 +62,11 @@ impl Work {
         self
     }
 
+    /// The same, where nothing may be planned: on threads of connections, which are there to wait and have little stack.
+    pub(crate) fn without_plans(&self) -> Self {
+        Self { planning: Planning::Refused, ..self.clone() }
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         self.database.engine()
     }
@@ -62,9 +76,20 @@ impl Work {
         if let Some(context) = self.context.get() {
             return Ok(context);
         }
-        let snapshot = Some(self.snapshot.clone());
-        let made = StatementContext::new(self.database.runtime(), snapshot, SessionView::clone(&self.view))?;
+        let made = self.new_context(Some(self.snapshot.clone()))?;
         Ok(self.context.get_or_init(|| made))
+    }
+
+    /// What plans expressions that are kept beyond the statement: without a snapshot it pins no files.
+    pub(crate) fn lasting_context(&self) -> Result<StatementContext> {
+        self.new_context(None)
+    }
+
+    fn new_context(&self, snapshot: Option<Snapshot>) -> Result<StatementContext> {
+        if self.planning == Planning::Refused {
+            return Err(Error::internal("a statement that must not be planned wants a plan"));
+        }
+        StatementContext::new(self.database.runtime(), snapshot, SessionView::clone(&self.view))
     }
 
     /// What the statement sees of its session.
@@ -100,29 +125,36 @@ impl Work {
         .await
     }
 
-    /// Commits the rows of a statement. `last_word` sees them before anything is applied; until it is through, the
+    /// Commits the rows of a statement, after what still waits to be written. `last_word` sees them before anything is applied; until it is through, the
     /// statement can be cancelled.
     ///
     /// # Cancel safety
     /// A commit that has begun goes on without its caller.
     pub(crate) async fn commit_write(
         &self,
-        write: TableWrite,
+        mut write: TableWrite,
+        waiting: Option<WriteCall>,
         last_word: impl FnOnce(AppliedRows) -> Result<AppliedRows> + Send + 'static,
     ) -> Result<Commit> {
         let cancellation = self.cancellation.clone();
-        let write = write.with_last_word(Box::new(move |rows| {
-            let rows = last_word(rows)?;
-            cancellation.commit_begins()?;
-            Ok(rows)
-        }));
-        self.answer(move || Ok(write.commit())).await
+        self.answer(move || {
+            if let Some(call) = waiting {
+                call(&mut write)?;
+            }
+            let write = write.with_last_word(Box::new(move |rows| {
+                let rows = last_word(rows)?;
+                cancellation.commit_begins()?;
+                Ok(rows)
+            }));
+            Ok(write.commit())
+        })
+        .await
     }
 
     /// Begins off the query threads and waits until the answer may leave.
     async fn answer(&self, begin: impl FnOnce() -> Result<CommitHandle> + Send + 'static) -> Result<Commit> {
         let (done, answer) = oneshot::channel();
-        blocking(move || {
+        blocking_on(self.database.queries(), move || {
             begin()?.on_done(move |result| {
                 // Nobody waits any more when the client went away.
                 drop(done.send(result));
@@ -135,6 +167,9 @@ impl Work {
         Ok(commit)
     }
 }
+
+/// Something that is done with a write, and may block.
+pub(crate) type WriteCall = Box<dyn FnOnce(&mut TableWrite) -> Result<()> + Send>;
 
 /// Runs what may block on a thread made for it.
 ///

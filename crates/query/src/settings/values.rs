@@ -21,9 +21,16 @@ pub(crate) struct Settings {
     at_begin: Option<BTreeMap<String, String>>,
     /// What the client was told.
     told: BTreeMap<&'static str, String>,
+    /// Counts changes, but for those of the position.
+    version: u64,
+    /// The version that the client was told.
+    told_version: Option<u64>,
     /// What functions see, until something changes.
     view: OnceLock<Arc<HashMap<String, String>>>,
 }
+
+/// The setting that changes with each commit. All others change rarely, so that it is looked after apart from them.
+const POSITION: &str = "outcrop.commit_seq";
 
 impl Settings {
     /// Settings whose internal values are these.
@@ -34,23 +41,27 @@ impl Settings {
 
     /// The value at the start of the session, which RESET returns to.
     pub(crate) fn set_default(&mut self, name: &str, value: &str) -> Result<()> {
-        self.view.take();
+        self.changed();
         let (name, value) = check(name, value)?;
         self.defaults.insert(name, value);
         Ok(())
     }
 
-    /// An internal value changed.
-    pub(crate) fn set_internal(&mut self, name: &'static str, value: String) {
-        self.view.take();
-        self.defaults.insert(key(name), value);
+    /// The newest commit that the session made or saw.
+    pub(crate) fn set_position(&mut self, position: String) {
+        self.defaults.insert(POSITION.to_owned(), position);
+    }
+
+    /// A number that changes with every setting but the position.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     /// `SET name = value`.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let (name, value) = check(name, value)?;
         check_room(&self.session, &name, &value)?;
-        self.view.take();
+        self.changed();
         self.local.remove(&name);
         self.session.insert(name, value);
         Ok(())
@@ -60,7 +71,7 @@ impl Settings {
     pub(crate) fn set_local(&mut self, name: &str, value: &str) -> Result<()> {
         let (name, value) = check(name, value)?;
         check_room(&self.local, &name, &value)?;
-        self.view.take();
+        self.changed();
         self.local.insert(name, value);
         Ok(())
     }
@@ -71,7 +82,7 @@ impl Settings {
         if find(name).is_none() && !lower.contains('.') {
             return Err(unknown(name));
         }
-        self.view.take();
+        self.changed();
         self.local.remove(&lower);
         self.session.remove(&lower);
         Ok(())
@@ -79,7 +90,7 @@ impl Settings {
 
     /// `RESET ALL`.
     pub(crate) fn reset_all(&mut self) {
-        self.view.take();
+        self.changed();
         self.local.clear();
         self.session.clear();
     }
@@ -91,14 +102,14 @@ impl Settings {
 
     /// A block ends well.
     pub(crate) fn commit(&mut self) {
-        self.view.take();
+        self.changed();
         self.at_begin = None;
         self.local.clear();
     }
 
     /// A block ends badly: what it set is undone.
     pub(crate) fn rollback(&mut self) {
-        self.view.take();
+        self.changed();
         if let Some(session) = self.at_begin.take() {
             self.session = session;
         }
@@ -108,7 +119,9 @@ impl Settings {
     /// Reported settings that are not what the client was told.
     pub(crate) fn take_changes(&mut self) -> Vec<(String, String)> {
         let mut changes = Vec::new();
-        for definition in DEFINITIONS.iter().filter(|definition| definition.reported) {
+        let all = self.told_version.replace(self.version) != Some(self.version);
+        let is_wanted = |definition: &&Definition| definition.reported && (all || definition.name == POSITION);
+        for definition in DEFINITIONS.iter().filter(is_wanted) {
             let value = self.value(definition);
             if self.told.get(definition.name).map(String::as_str) != Some(value) {
                 changes.push((definition.name.to_owned(), value.to_owned()));
@@ -137,7 +150,7 @@ impl Settings {
         DEFINITIONS.iter().map(|definition| (definition.name, self.value(definition), definition.description))
     }
 
-    /// What functions see: values by lower-case name.
+    /// What functions see: values by lower-case name. That of the position may be old.
     pub(crate) fn view(&self) -> Arc<HashMap<String, String>> {
         Arc::clone(self.view.get_or_init(|| {
             let known = self.all().map(|(name, value, _)| (key(name), value.to_owned()));
@@ -160,6 +173,11 @@ impl Settings {
     /// A known setting's value.
     pub(crate) fn text(&self, name: &'static str) -> &str {
         find(name).map_or("", |definition| self.value(definition))
+    }
+
+    fn changed(&mut self) {
+        self.view.take();
+        self.version += 1;
     }
 
     fn value(&self, definition: &'static Definition) -> &str {

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use outcrop_types::{Condition, Error, Result};
 
 use crate::copy::parse_copy;
+use crate::literal::{LiteralInsert, Scanned, scan};
 use crate::settings::parse_setting_command;
 use crate::statement::{Body, Statement};
 
@@ -25,6 +26,9 @@ const PARAMETERS_MAX: u16 = u16::MAX;
 const STACK_PER_LEVEL: usize = 1 << 10;
 /// Stack for everything else.
 const STACK_MIN: usize = 4 << 20;
+/// What may stand around a literal INSERT.
+const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+const SPACE_OR_END: [char; 5] = [' ', '\t', '\n', '\r', ';'];
 
 /// Splits and parses. Empty statements are left out.
 pub(crate) fn parse_statements(sql: &str) -> Result<Vec<Statement>> {
@@ -41,21 +45,47 @@ pub(crate) fn parse_statements(sql: &str) -> Result<Vec<Statement>> {
         )
         .with_position(characters(sql.get(..place).unwrap_or_default())));
     }
-    let dialect = PostgreSqlDialect {};
-    let tokens =
-        Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| tokenizer_error(sql, &error))?;
-    let bound = depth_bound(&tokens)?;
-    if bound <= NESTING_MAX {
-        return parse_tokens(sql, tokens);
+    let source: Arc<str> = sql.into();
+    match parse_literal(&source) {
+        Some(statement) => Ok(vec![statement]),
+        None => parse_all(&source),
     }
-    stacker::grow(STACK_MIN + bound * STACK_PER_LEVEL, || parse_tokens(sql, tokens))
 }
 
-fn parse_tokens(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<Statement>> {
+/// The statement of a message that is one alone, with a syntax tree of all of it.
+pub(crate) fn parse_whole(source: &Arc<str>) -> Result<Statement> {
+    match <[Statement; 1]>::try_from(parse_all(source)?) {
+        Ok([statement]) => Ok(statement),
+        Err(_others) => Err(Error::internal("a message of one statement has another number of them")),
+    }
+}
+
+/// An INSERT of literals alone.
+fn parse_literal(source: &Arc<str>) -> Option<Statement> {
+    let Scanned { head, rows, tail } = scan(source)?;
+    let frame = parse_all(&format!("{head} (NULL) {tail}").into()).ok()?;
+    let [frame] = <[Statement; 1]>::try_from(frame).ok()?;
+    let parameters = frame.parameter_count().max(rows.parameters());
+    let Body::Sql(sql @ ast::Statement::Insert(_)) = frame.into_body()? else { return None };
+    let text = source.trim_start_matches(SPACE).trim_end_matches(SPACE_OR_END);
+    Some(Statement::new(text, source, Body::Literal(LiteralInsert::new(sql, rows)), parameters))
+}
+
+fn parse_all(source: &Arc<str>) -> Result<Vec<Statement>> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, source)
+        .tokenize_with_location()
+        .map_err(|error| tokenizer_error(source, &error))?;
+    let bound = depth_bound(&tokens)?;
+    if bound <= NESTING_MAX {
+        return parse_tokens(source, tokens);
+    }
+    stacker::grow(STACK_MIN + bound * STACK_PER_LEVEL, || parse_tokens(source, tokens))
+}
+
+fn parse_tokens(source: &Arc<str>, tokens: Vec<TokenWithSpan>) -> Result<Vec<Statement>> {
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
-    let lines = Lines::new(sql);
-    let source: Arc<str> = sql.into();
+    let lines = Lines::new(source);
     let mut statements = Vec::new();
     loop {
         while parser.consume_token(&Token::SemiColon) {}
@@ -63,7 +93,7 @@ fn parse_tokens(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<Statement>>
         if start.token == Token::EOF {
             return Ok(statements);
         }
-        statements.push(parse_one(&mut parser, &lines, &source, &start)?);
+        statements.push(parse_one(&mut parser, &lines, source, &start)?);
     }
 }
 
@@ -94,7 +124,7 @@ fn parse_one(
     match &mut body {
         Body::Sql(statement) => flatten(statement)?,
         Body::Copy(copy) => copy.query_mut().map_or(Ok(()), flatten)?,
-        Body::Setting(_) => {}
+        Body::Setting(_) | Body::Literal(_) => {}
     }
     let parameters = highest_parameter(&body)?;
     Ok(Statement::new(text, source, body, parameters))
@@ -133,7 +163,7 @@ fn highest_parameter(body: &Body) -> Result<u16> {
     let flow = match body {
         Body::Sql(statement) => ast::visit_expressions(statement, &mut visit),
         Body::Copy(copy) => copy.visit_query(&mut visit),
-        Body::Setting(_) => ControlFlow::Continue(()),
+        Body::Setting(_) | Body::Literal(_) => ControlFlow::Continue(()),
     };
     match flow {
         ControlFlow::Break(error) => Err(error),

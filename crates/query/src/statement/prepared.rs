@@ -8,7 +8,7 @@ use crate::dml::ChangeCache;
 use crate::lookup::KeyLookup;
 use crate::planning::KeptQuery;
 use crate::result::ResultColumn;
-use crate::statement::{Statement, StatementKind};
+use crate::statement::{Body, Statement, StatementKind};
 
 /// A statement whose names and types are known. Holds no snapshot: each execution sees the newest data. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -116,7 +116,10 @@ impl Prepared {
     /// About what it takes in memory: its tree and plan are much larger than its text, and the message that it came in
     /// stays with it.
     pub fn estimated_bytes(&self) -> usize {
-        let text = self.text().len().saturating_mul(PLAN_BYTES_PER_BYTE);
+        let text = match self.inner.statement.body() {
+            Body::Literal(literal) => literal.rows().bytes(),
+            Body::Sql(_) | Body::Copy(_) | Body::Setting(_) => self.text().len().saturating_mul(PLAN_BYTES_PER_BYTE),
+        };
         text.saturating_add(self.inner.statement.source().len()).saturating_add(PLAN_BYTES_MIN)
     }
 

@@ -13,12 +13,15 @@ use crate::ddl;
 use crate::dml;
 use crate::error::from_datafusion;
 use crate::explain;
+use crate::literal::LiteralInsert;
 use crate::lookup::KeyLookup;
 use crate::planning::{PlannedQuery, QueryRows};
 use crate::result::{Execution, RowStream, changed_result, same_result};
 use crate::session::{Notice, Owned, Work, unsupported};
 use crate::statement::{Body, Plan, Prepared, Statement, hint_query};
 
+/// Most rows of a statement that is executed on the thread of its connection.
+const UNPLANNED_ROWS_MAX: usize = 256;
 /// Batches that wait for a slow reader, beside the one that it reads.
 const BATCHES_AHEAD: usize = 2;
 
@@ -74,6 +77,13 @@ fn prepare_given(work: &Work, statement: Statement, given: &[Option<DataType>]) 
         }
         Body::Setting(_) => Err(Error::internal("settings have no plan")),
         Body::Sql(sql) => Ok(prepare_sql(work, &statement, sql, &types)?.naming(tables_of(work, sql))),
+        Body::Literal(literal) => match prepare_literal(work, &statement, literal, &types) {
+            Ok(prepared) => Ok(prepared),
+            Err(_to_be_said_the_general_way) => {
+                let sql = literal.whole(statement.source())?;
+                Ok(prepare_sql(work, &statement, sql, &types)?.naming(tables_of(work, sql)))
+            }
+        },
     }
 }
 
@@ -101,7 +111,7 @@ fn prepare_sql(
                 Some(_) => refuse_repeated_volatile(query),
                 None => Ok(()),
             })?;
-            let described = dml::describe_insert(work, insert, types)?;
+            let described = dml::describe_insert(work, insert, None, types)?;
             Ok(Prepared::new(statement.clone(), described.parameters, described.columns, Plan::Direct))
         }
         ast::Statement::Update(update) => {
@@ -120,6 +130,8 @@ fn prepare_sql(
         }
         ast::Statement::CreateTable(_)
         | ast::Statement::CreateSchema { .. }
+        | ast::Statement::AlterTable(_)
+        | ast::Statement::Comment { .. }
         | ast::Statement::Drop { .. }
         | ast::Statement::Truncate(_) => {
             if statement.parameter_count() > 0 {
@@ -128,6 +140,42 @@ fn prepare_sql(
             Ok(Prepared::new(statement.clone(), Vec::new(), None, Plan::Direct))
         }
         _ => Err(unsupported(statement)),
+    }
+}
+
+/// Prepares a statement that needs no plan; `None` for the rest, and for what is wrong. Quick, on any thread.
+pub(crate) fn prepare_unplanned(work: &Work, statement: &Statement, given: &[Option<DataType>]) -> Option<Prepared> {
+    let Body::Literal(literal) = statement.body() else { return None };
+    if given.contains(&Some(DataType::NUMERIC_DEFAULT)) {
+        return None;
+    }
+    let mut types = given.to_vec();
+    types.resize(types.len().max(usize::from(statement.parameter_count())), None);
+    prepare_literal(&work.without_plans(), statement, literal, &types).ok()
+}
+
+fn prepare_literal(
+    work: &Work,
+    statement: &Statement,
+    literal: &LiteralInsert,
+    types: &[Option<DataType>],
+) -> Result<Prepared> {
+    let described = dml::describe_insert(work, literal.insert()?, Some(literal.rows()), types)?;
+    let prepared = Prepared::new(statement.clone(), described.parameters, described.columns, Plan::Direct);
+    Ok(prepared.naming(tables_of(work, literal.frame())))
+}
+
+/// Executes a statement that needs no plan and little time; `None` for the rest, of which nothing has happened.
+///
+/// # Cancel safety
+/// As [`run`].
+pub(crate) async fn run_unplanned(work: &Work, prepared: &Prepared) -> Result<Option<Outcome>> {
+    match prepared.statement().body() {
+        Body::Literal(literal) if literal.rows().len() <= UNPLANNED_ROWS_MAX => {
+            let done = dml::insert_literals(&work.without_plans(), literal, prepared).await?;
+            Ok(done.map(Outcome::new))
+        }
+        Body::Literal(_) | Body::Sql(_) | Body::Copy(_) | Body::Setting(_) => Ok(None),
     }
 }
 
@@ -141,6 +189,10 @@ pub(crate) async fn run(work: Work, prepared: &Prepared) -> Result<Outcome> {
         Body::Copy(copy) => run_copy_out(&work, copy).await.map(|copy| Outcome::new(Execution::CopyOut(copy))),
         Body::Setting(_) => Err(Error::internal("settings are not run")),
         Body::Sql(sql) => run_sql(work, prepared, sql).await,
+        Body::Literal(literal) => match dml::insert_literals(&work, literal, prepared).await? {
+            Some(execution) => Ok(Outcome::new(execution)),
+            None => run_sql(work, prepared, literal.whole(statement.source())?).await,
+        },
     }
 }
 
@@ -163,6 +215,8 @@ async fn run_sql(work: Work, prepared: &Prepared, sql: &ast::Statement) -> Resul
         ast::Statement::Explain { .. } => explain::run(&work, sql).await.map(Outcome::new),
         ast::Statement::CreateTable(create) => ddl::create_table(&work, create).await,
         ast::Statement::CreateSchema { .. } => ddl::create_schema(&work, sql).await,
+        ast::Statement::AlterTable(alter) => ddl::alter_table(&work, alter).await,
+        ast::Statement::Comment { .. } => ddl::comment(&work, sql).await,
         ast::Statement::Drop { .. } => ddl::drop_objects(&work, sql).await,
         ast::Statement::Truncate(truncate) => ddl::truncate(&work, truncate).await,
         _ => Err(unsupported(prepared.statement())),

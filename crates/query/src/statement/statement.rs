@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast;
 
 use crate::copy::CopyStatement;
+use crate::literal::LiteralInsert;
 use crate::settings::SettingCommand;
 
 /// A statement that parsed. Cheap to clone.
@@ -26,6 +27,8 @@ pub(crate) enum Body {
     Copy(CopyStatement),
     /// `SET`, `SHOW`, `RESET`
     Setting(SettingCommand),
+    /// `INSERT … VALUES` of literals.
+    Literal(LiteralInsert),
 }
 
 /// What a statement is, as far as a protocol must know.
@@ -39,7 +42,7 @@ pub enum StatementKind {
     CopyIn,
     /// `COPY … TO STDOUT`.
     CopyOut,
-    /// Changes the catalog, or all rows of tables: `CREATE`, `DROP`, `TRUNCATE`.
+    /// Changes the catalog, or all rows of tables: `CREATE`, `ALTER`, `COMMENT`, `DROP`, `TRUNCATE`.
     Definition,
     /// `BEGIN`, `COMMIT`, `ROLLBACK` and relatives.
     Transaction,
@@ -51,7 +54,8 @@ pub enum StatementKind {
 
 impl Statement {
     pub(crate) fn new(text: &str, source: &Arc<str>, body: Body, parameters: u16) -> Self {
-        Self { text: text.into(), source: Arc::clone(source), body: Arc::new(body), parameters }
+        let text = if text.len() == source.len() { Arc::clone(source) } else { text.into() };
+        Self { text, source: Arc::clone(source), body: Arc::new(body), parameters }
     }
 
     /// The statement inside a PREPARE, which has its parameters.
@@ -74,6 +78,7 @@ impl Statement {
             Body::Setting(SettingCommand::Set { .. } | SettingCommand::Reset(_) | SettingCommand::ResetAll) => {
                 StatementKind::Session
             }
+            Body::Literal(_) => StatementKind::Change,
         }
     }
 
@@ -99,7 +104,7 @@ impl Statement {
                 Body::Sql(ast::Statement::Insert(_)) => "INSERT".to_owned(),
                 Body::Sql(ast::Statement::Update(_)) => "UPDATE".to_owned(),
                 Body::Sql(ast::Statement::Delete(_)) => "DELETE".to_owned(),
-                Body::Sql(_) | Body::Copy(_) | Body::Setting(_) => "SELECT".to_owned(),
+                Body::Sql(_) | Body::Copy(_) | Body::Setting(_) | Body::Literal(_) => "SELECT".to_owned(),
             },
             "CREATE" | "DROP" | "ALTER" | "TRUNCATE" => {
                 let second = words.map(str::to_ascii_uppercase).find(|word| {
@@ -120,7 +125,7 @@ impl Statement {
             Body::Sql(ast::Statement::Execute { name: Some(name), .. }) => {
                 name.0.first().and_then(|part| part.as_ident()).map(crate::statement::name_of)
             }
-            Body::Sql(_) | Body::Copy(_) | Body::Setting(_) => None,
+            Body::Sql(_) | Body::Copy(_) | Body::Setting(_) | Body::Literal(_) => None,
         }
     }
 
@@ -130,7 +135,7 @@ impl Statement {
             Body::Sql(ast::Statement::Prepare { name, statement, .. }) if writes(kind_of(statement)) => {
                 Some(crate::statement::name_of(name))
             }
-            Body::Sql(_) | Body::Copy(_) | Body::Setting(_) => None,
+            Body::Sql(_) | Body::Copy(_) | Body::Setting(_) | Body::Literal(_) => None,
         }
     }
 
@@ -145,6 +150,11 @@ impl Statement {
 
     pub(crate) fn body(&self) -> &Body {
         &self.body
+    }
+
+    /// What was parsed, if nobody else has the statement.
+    pub(super) fn into_body(self) -> Option<Body> {
+        Arc::into_inner(self.body)
     }
 }
 
@@ -168,7 +178,12 @@ fn kind_of(statement: &ast::Statement) -> StatementKind {
     match statement {
         S::Query(_) | S::Explain { .. } | S::ExplainTable { .. } => StatementKind::Query,
         S::Insert(_) | S::Update(_) | S::Delete(_) => StatementKind::Change,
-        S::CreateTable(_) | S::CreateSchema { .. } | S::Drop { .. } | S::Truncate(_) => StatementKind::Definition,
+        S::CreateTable(_)
+        | S::CreateSchema { .. }
+        | S::AlterTable(_)
+        | S::Comment { .. }
+        | S::Drop { .. }
+        | S::Truncate(_) => StatementKind::Definition,
         S::StartTransaction { .. }
         | S::Commit { .. }
         | S::Rollback { .. }

@@ -96,8 +96,8 @@ pub(super) struct Connection {
     pub(super) portals: Shelf<Portal>,
     /// After an error in the extended protocol: everything up to Sync is skipped.
     is_skipping: bool,
-    /// The position that the client was told last.
-    commit_seq: String,
+    /// How values are read and written, and the version of the settings that say so.
+    text_settings: Option<(u64, TextSettings)>,
     _place: Registration,
 }
 
@@ -168,7 +168,7 @@ async fn start(stream: TcpStream, peer: SocketAddr, services: Arc<Services>) -> 
             statements: Shelf::new("prepared statements", prepared_max),
             portals: Shelf::new("portals", prepared_max),
             is_skipping: false,
-            commit_seq: String::new(),
+            text_settings: None,
             _place: place,
         }),
         Err(Stop::Closed) => None,
@@ -214,6 +214,14 @@ async fn admit(
     Ok((session, place))
 }
 
+/// Waits until the time is over; for ever without one.
+async fn over(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Connection {
     /// Serves messages until the end.
     async fn run(&mut self) {
@@ -239,6 +247,12 @@ impl Connection {
             biased;
             incoming = self.reader.next(body_max) => incoming.map_err(Stop::Fatal)?,
             () = shutdown.cancelled() => return Err(Stop::Fatal(shutting_down())),
+            () = over(self.session.snapshot_time_left()) => {
+                // Portals of the block read its snapshot too.
+                self.portals.clear();
+                self.session.give_back_snapshot();
+                return Ok(());
+            }
         };
         let Incoming::Message(frame) = incoming else { return Err(Stop::Closed) };
         if self.is_skipping && !matches!(frame.kind, b'S' | b'X') {
@@ -303,11 +317,6 @@ impl Connection {
         for (name, value) in self.session.take_parameter_changes() {
             self.outbox.put(&ParameterStatus::new(name, value))?;
         }
-        let commit_seq = self.session.commit_seq().to_string();
-        if commit_seq != self.commit_seq {
-            self.commit_seq.clone_from(&commit_seq);
-            self.outbox.put(&ParameterStatus::new("outcrop.commit_seq".to_owned(), commit_seq))?;
-        }
         self.outbox.put(&ReadyForQuery::new(match self.session.transaction() {
             TransactionStatus::Idle => WireStatus::Idle,
             TransactionStatus::InBlock => WireStatus::Transaction,
@@ -330,8 +339,16 @@ impl Connection {
     }
 
     /// How values are read and written in this session, now.
-    pub(super) fn text_settings(&self) -> TextSettings {
-        TextSettings::of_session(|name| self.session.setting(name))
+    pub(super) fn text_settings(&mut self) -> TextSettings {
+        let version = self.session.settings_version();
+        if let Some((known, settings)) = self.text_settings
+            && known == version
+        {
+            return settings;
+        }
+        let settings = TextSettings::of_session(|name| self.session.setting(name));
+        self.text_settings = Some((version, settings));
+        settings
     }
 }
 

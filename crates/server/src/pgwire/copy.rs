@@ -67,7 +67,8 @@ impl Connection {
     pub(super) async fn copy_out(&mut self, mut copy: CopyOut) -> Result<(), Stop> {
         let (count, formats) = text_formats(copy.rows.columns().len())?;
         self.outbox.put(&CopyOutResponse::new(0, count, formats))?;
-        let mut encoder = CopyEncoder::new(layout(&copy.options), self.text_settings());
+        let settings = self.text_settings();
+        let mut encoder = CopyEncoder::new(layout(&copy.options), settings);
         let mut header = Vec::new();
         encoder.write_header(copy.rows.columns().iter().map(|column| column.name.as_str()), &mut header);
         if !header.is_empty() {

@@ -58,7 +58,8 @@ impl Connection {
         }
         let types = prepared.as_ref().map_or(&[][..], |prepared| prepared.parameters());
         let columns = prepared.as_ref().and_then(|prepared| prepared.columns()).map_or(0, <[_]>::len);
-        let parameters = decode_parameters(&bind, types, columns, &self.text_settings())?;
+        let settings = self.text_settings();
+        let parameters = decode_parameters(&bind, types, columns, &settings)?;
         let portal = Portal { prepared, formats: bind.result_formats, state: PortalState::Bound(parameters) };
         let bytes = portal.bytes();
         self.portals.insert(bind.portal, portal, bytes, self.room())?;

@@ -53,7 +53,7 @@ const METRICS: &[Metric] = &[
     Metric("outcrop_key_run_bytes", "Bytes of key run files.", Kind::Gauge, |s| s.key_run_bytes),
     Metric("outcrop_segment_bytes", "Bytes of segment files.", Kind::Gauge, |s| s.segment_bytes),
     Metric("outcrop_log_bytes", "Log that a recovery would read.", Kind::Gauge, |s| s.log_bytes),
-    Metric("outcrop_feed_log_bytes", "Older log, kept for feed cursors.", Kind::Gauge, |s| s.feed_log_bytes),
+    Metric("outcrop_feed_log_bytes", "Log before that, kept for feed cursors.", Kind::Gauge, |s| s.feed_log_bytes),
     Metric("outcrop_poisoned", "1 if writes are refused until a restart.", Kind::Gauge, |s| {
         u64::from(s.poisoned.is_some())
     }),

@@ -1,5 +1,6 @@
 use outcrop_types::{TableName, TableOptions, Value};
 
+use super::super::NewColumn;
 use super::*;
 
 fn table(columns: &[(&str, DataType)], key: Option<&[&str]>) -> NewTable {
