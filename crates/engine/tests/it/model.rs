@@ -593,6 +593,9 @@ fn run_world(mut world: World, seed: u64, shape: StepsShape) {
 /// As `run`, with changes of the schema between.
 fn run_altering(seed: u64, options: EngineOptions, count: u64) {
     let mut world = World::new(seed, options);
+    if seed % 2 == 1 {
+        world.follower = Some(Follower::new(world.engine(), world.table()));
+    }
     for number in 0..count {
         if world.below(3) == 0 {
             let changes = world.alterations();
