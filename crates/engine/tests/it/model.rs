@@ -351,14 +351,6 @@ fn statements_in_memory_do_what_the_model_does() {
 }
 
 fn has_distinct_keys(schema: &TableSchema, rows: &[Row]) -> bool {
-    let Some(key) = schema.primary_key() else { return false };
-    let positions: Vec<usize> = key.columns.iter().map(|id| schema.position(*id).unwrap()).collect();
-    let text_of = |value: &Value| match value {
-        // There is no -0.0 in a key.
-        Value::Float(float) => format!("{:?}", float + 0.0),
-        value => format!("{value:?}"),
-    };
-    let key_of = |row: &Row| positions.iter().map(|position| text_of(&row[*position])).collect::<Vec<_>>();
-    let keys: std::collections::HashSet<_> = rows.iter().map(key_of).collect();
-    keys.len() == rows.len()
+    let keys: BTreeSet<Key> = rows.iter().map(|row| Key(key_values(schema, row))).collect();
+    schema.primary_key().is_some() && keys.len() == rows.len()
 }
