@@ -160,6 +160,53 @@ def test_describe_a_table(server: Server) -> None:
     )
 
 
+def test_an_altered_table_is_described_as_it_is_now(server: Server) -> None:
+    script = """
+        CREATE TABLE parts (id smallint PRIMARY KEY, name varchar(5), gone int, price real NOT NULL);
+        INSERT INTO parts VALUES (1, 'bolt', 1, 0.5);
+        ALTER TABLE parts ADD COLUMN stock int NOT NULL DEFAULT 7, DROP COLUMN gone, ALTER COLUMN name TYPE text,
+            ALTER COLUMN price TYPE double precision, ALTER COLUMN price DROP NOT NULL, ALTER COLUMN id TYPE bigint;
+        ALTER TABLE parts RENAME COLUMN name TO label;
+        COMMENT ON TABLE parts IS 'what is in the boxes';
+        COMMENT ON COLUMN parts.label IS 'as printed';
+    """
+    assert output(server, script, "-q") == ""
+    assert output(server, "SELECT * FROM parts;") == expected(
+        """\
+         id | label | price | stock
+        ----+-------+-------+-------
+          1 | bolt  |   0.5 |     7
+        (1 row)
+        """
+    )
+    _, *found = output(server, "\\d parts").splitlines()
+    assert "\n".join(found) == expected(
+        """\
+         Column |       Type       | Collation | Nullable | Default
+        --------+------------------+-----------+----------+---------
+         id     | bigint           |           | not null |
+         label  | text             |           |          |
+         price  | double precision |           |          |
+         stock  | integer          |           | not null | 7
+        Indexes:
+            "parts_pkey" PRIMARY KEY, btree (id)
+        """
+    )
+    described = output(server, "\\d+ parts")
+    assert "as printed" in next(line for line in described.splitlines() if line.startswith(" label"))
+    assert "what is in the boxes" in output(server, "\\dt+ parts")
+    numbers = "SELECT attname, attnum FROM pg_attribute WHERE attrelid = 'parts'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY 2;"
+    assert output(server, numbers, "-At") == "id|1\nlabel|2\nprice|4\nstock|5"
+    skipped = server.psql("ALTER TABLE parts DROP COLUMN IF EXISTS gone; ALTER TABLE IF EXISTS nowhere ADD a int; ALTER TABLE parts ADD COLUMN IF NOT EXISTS stock int;")
+    assert skipped.stderr.splitlines() == [
+        'NOTICE:  column "gone" of relation "parts" does not exist, skipping',
+        'NOTICE:  relation "nowhere" does not exist, skipping',
+        'NOTICE:  column "stock" of relation "parts" already exists, skipping',
+    ]
+    assert skipped.stdout.split() == ["ALTER", "TABLE"] * 3
+    assert output(server, "DROP TABLE parts;", "-q") == ""
+
+
 def test_lists_of_tables_schemas_and_databases(server: Server) -> None:
     tables = output(server, "\\dt")
     assert squeezed("commons | customers | table | tester") in squeezed(tables)

@@ -7,9 +7,11 @@ use anyhow::{Context, Result};
 
 use crate::command;
 
-/// Root of this repository.
+/// Root of this repository. Asked of Cargo at run time: clones share a target directory, so another clone may have compiled
+/// this program.
 pub(crate) fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    package.as_deref().and_then(Path::parent).map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 /// `$OUTCROP_CACHE`, or `$XDG_CACHE_HOME/outcrop`, or `$HOME/.cache/outcrop`; created if missing.

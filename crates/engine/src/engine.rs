@@ -1,23 +1,27 @@
 //! The engine: one log, its tables, and the workers that keep them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use outcrop_env::{DirLock, Env, Signal, TaskHandle};
-use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId};
+use outcrop_format::feed::FeedChange;
+use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId, TableName};
 use parking_lot::Mutex;
 
 use crate::catalog::undefined_table;
-use crate::commit::{CommitHandle, LogWorker, only_shard};
-use crate::compaction::{CompactionWorker, Limits, debt, sizes};
+use crate::check::TableReport;
+use crate::commit::{CommitHandle, LogWorker};
+use crate::compaction::CompactionWorker;
+use crate::feed::{Feed, FeedCursor, FeedTables};
 use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
 use crate::key_index::MergeWorker;
 use crate::node::Node;
 use crate::recovery::{self, Start};
+use crate::rewrite::Fill;
 use crate::snapshot::Snapshot;
+use crate::status::{CompactionStatus, EngineStatus};
 use crate::write::{TableWrite, Target, WriteMode};
-use crate::{Ddl, EngineOptions};
+use crate::{AlterAction, Ddl, EngineOptions};
 
 /// An open database directory. Clones share it; the last clone, or [`Engine::close`], stops the workers.
 #[derive(Clone, Debug)]
@@ -66,50 +70,6 @@ impl Drop for Owner {
             }
         }
     }
-}
-
-/// Counters and gauges of an engine, read at one moment. Sizes in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EngineStatus {
-    /// Newest commit that readers see.
-    pub published: CommitSeq,
-    /// Rows alive in all tables.
-    pub live_rows: u64,
-    /// Memory held by memtables.
-    pub memtable_bytes: u64,
-    /// Memory held by key indexes; pages of their runs are in the page cache.
-    pub key_index_bytes: u64,
-    /// Key runs of all tables.
-    pub key_runs: u64,
-    /// Bytes of their files.
-    pub key_run_bytes: u64,
-    /// Segments of all tables.
-    pub segments: u64,
-    /// Bytes of segment files.
-    pub segment_bytes: u64,
-    /// Log that recovery would read.
-    pub log_bytes: u64,
-    /// Commits since start.
-    pub commits: u64,
-    /// Log groups (syncs) since start.
-    pub groups: u64,
-    /// Flushes installed since start.
-    pub flushes: u64,
-    /// Compactions installed since start.
-    pub compactions: u64,
-    /// Rows that they wrote.
-    pub compacted_rows: u64,
-    /// Bytes that they wrote, about.
-    pub compacted_bytes: u64,
-    /// Bytes of live rows in segments that are worth a rewrite: how far compaction is behind.
-    pub compaction_debt_bytes: u64,
-    /// Dead rows of all segments.
-    pub dead_rows: u64,
-    /// Why writes are delayed, if they are.
-    pub stall_reason: Option<&'static str>,
-    /// Why writes are refused for good, if they are (W9).
-    pub poisoned: Option<String>,
 }
 
 impl Engine {
@@ -167,6 +127,17 @@ impl Engine {
         self.node().commit_ddl(&changes.into())
     }
 
+    /// `ALTER TABLE` with columns whose DEFAULT is another for each row: schema and rows change in one commit, and all rows are
+    /// written anew. Readers go on; writers of the table wait while what changed since the beginning is written. Blocks.
+    pub fn alter_filling(&self, table: &TableName, actions: &[AlterAction], fill: Fill) -> CommitHandle {
+        let node = self.node();
+        let id = self.snapshot().catalog().table(table).map(|schema| schema.id);
+        match id.map_or(Ok(()), |id| self.flush(Some(id))) {
+            Ok(()) => node.commit_filling(table, actions, fill),
+            Err(error) => CommitHandle::ready(Err(error), &node.env.tasks),
+        }
+    }
+
     /// Begins a statement that writes to one table. `snapshot` is what the statement read; addresses given later are of it.
     ///
     /// # Errors
@@ -175,7 +146,7 @@ impl Engine {
         let node = self.node();
         node.tail.lock().check_open()?;
         let found = snapshot.version().tables.get(&table).ok_or_else(|| undefined_table(table))?;
-        let schema = Arc::clone(&found.schema);
+        let schema = &found.schema;
         if schema.options.append_only && matches!(mode, WriteMode::Change(_)) {
             return Err(Error::new(
                 Condition::FeatureNotSupported,
@@ -183,14 +154,7 @@ impl Engine {
             )
             .with_hint("Rows of an append-only table cannot be updated or deleted; TRUNCATE removes all of them."));
         }
-        let target = Target {
-            node: Arc::clone(node),
-            shard: node.shard(table).map_err(|_gone| undefined_table(&schema.name))?,
-            arrow: schema.to_arrow(),
-            keys: only_shard(found)?.keys().map(Arc::clone),
-            table: snapshot.table(table).ok_or_else(|| undefined_table(&schema.name))?,
-            schema,
-        };
+        let target = Target::new(node, snapshot, table)?;
         Ok(TableWrite::new(target, mode))
     }
 
@@ -243,7 +207,36 @@ impl Engine {
     /// # Errors
     /// `DiskFull`, after which nothing is lost and a later call may succeed; `Poisoned`; `AdminShutdown`.
     pub fn compact(&self) -> Result<()> {
+        self.compact_tables(None)
+    }
+
+    /// As [`Engine::compact`], for one table.
+    ///
+    /// # Errors
+    /// As [`Engine::compact`].
+    pub fn compact_table(&self, table: TableId) -> Result<()> {
+        self.compact_tables(Some(table))
+    }
+
+    /// How many segments a table has.
+    pub fn segments_of(&self, table: TableId) -> usize {
+        let version = self.node().published.load();
+        let shards = version.tables.get(&table).into_iter().flat_map(|table| &table.shards);
+        shards.map(|shard| shard.segments().count()).sum()
+    }
+
+    /// Reads all of a table as it is now and checks it, with its key index. Blocks the calling thread; writers and readers go
+    /// on. `None` when there is no such table.
+    ///
+    /// # Errors
+    /// `IoError`, `InsufficientResources`. Damage is in the report.
+    pub fn verify(&self, table: TableId) -> Result<Option<TableReport>> {
+        crate::check::verify(&self.snapshot(), table)
+    }
+
+    fn compact_tables(&self, table: Option<TableId>) -> Result<()> {
         let node = self.node();
+        node.compaction_tables.lock().add(table);
         let failures = node.compactions.failures();
         let number = node.compactions.want();
         node.compaction_signal.notify();
@@ -262,41 +255,62 @@ impl Engine {
         }
     }
 
+    /// Creates a feed cursor, which stands behind the commit that creates it: [`Commit::seq`](crate::Commit). From then on it keeps what a
+    /// [`Feed`] behind it shows, up to [`EngineOptions::feed_retain_bytes`].
+    ///
+    /// The answer is `DuplicateCursor` if there is one of that name, `UndefinedTable`, or `ProgramLimitExceeded`.
+    pub fn create_feed_cursor(&self, name: &str, tables: FeedTables) -> CommitHandle {
+        self.node().commit_feed(&FeedChange::Create { name: name.to_owned(), tables })
+    }
+
+    /// Says that the consumer of a cursor has stored everything up to commit `to`, which may go. Where it stands already it
+    /// stays, without a commit.
+    ///
+    /// The answer is `InvalidParameterValue` for a commit behind which it is, or that is not visible yet; `UndefinedObject`;
+    /// `ObjectNotInPrerequisiteState` if it was ended.
+    pub fn advance_feed_cursor(&self, name: &str, to: CommitSeq) -> CommitHandle {
+        self.node().commit_feed(&FeedChange::Advance { name: name.to_owned(), to })
+    }
+
+    /// Drops a feed cursor, also one that was ended. The answer is `UndefinedObject` if there is none.
+    pub fn drop_feed_cursor(&self, name: &str) -> CommitHandle {
+        self.node().commit_feed(&FeedChange::Drop { name: name.to_owned() })
+    }
+
+    /// All feed cursors, by name.
+    pub fn feed_cursors(&self) -> Vec<FeedCursor> {
+        self.node().feed_cursors()
+    }
+
+    /// The commits after the position of a cursor, or after a later commit `after`.
+    ///
+    /// # Errors
+    /// `UndefinedObject`; `ObjectNotInPrerequisiteState` if the cursor was ended, or stands behind a later commit than
+    /// `after`: then [`Engine::snapshot_and_feed`] is where to begin again; `InvalidParameterValue` for a commit that is not
+    /// visible yet.
+    pub fn feed(&self, cursor: &str, after: Option<CommitSeq>) -> Result<Feed> {
+        Feed::open(self.node(), cursor, after)
+    }
+
+    /// A snapshot, and the commits after it: for a consumer that begins, or begins again. The cursor must be there already, so that
+    /// nothing is lost in between.
+    ///
+    /// # Errors
+    /// `UndefinedObject`; `ObjectNotInPrerequisiteState` if the cursor was ended.
+    pub fn snapshot_and_feed(&self, cursor: &str) -> Result<(Snapshot, Feed)> {
+        let snapshot = self.snapshot();
+        let feed = self.feed(cursor, Some(snapshot.commit_seq()))?;
+        Ok((snapshot, feed))
+    }
+
     /// Counters and gauges.
     pub fn status(&self) -> EngineStatus {
-        let node = self.node();
-        let version = node.published.load_full();
-        let mut status = EngineStatus {
-            published: version.seq,
-            memtable_bytes: node.pressure.memtable_bytes(),
-            log_bytes: node.counters.log_bytes.load(Ordering::Relaxed),
-            commits: node.counters.commits.load(Ordering::Relaxed),
-            groups: node.counters.groups.load(Ordering::Relaxed),
-            flushes: node.counters.flushes.load(Ordering::Relaxed),
-            compactions: node.counters.compactions.load(Ordering::Relaxed),
-            compacted_rows: node.counters.compacted_rows.load(Ordering::Relaxed),
-            compacted_bytes: node.counters.compacted_bytes.load(Ordering::Relaxed),
-            stall_reason: node.pressure.reason(node.options.memtable_bytes_max),
-            poisoned: node.tail.lock().poisoned().map(str::to_owned),
-            ..EngineStatus::default()
-        };
-        let limits = Limits::background(&node.options);
-        for shard in version.tables.values().flat_map(|table| &table.shards) {
-            status.live_rows += shard.live_rows();
-            status.key_index_bytes += shard.keys().map_or(0, |keys| keys.bytes());
-            for run in shard.runs() {
-                status.key_runs += 1;
-                status.key_run_bytes += run.bytes();
-                status.key_index_bytes += run.resident_bytes();
-            }
-            status.compaction_debt_bytes += debt(&sizes(shard), &limits);
-            for view in shard.segments() {
-                status.dead_rows += u64::from(view.deletes.deleted());
-                status.segments += 1;
-                status.segment_bytes += view.segment.bytes();
-            }
-        }
-        status
+        self.node().status()
+    }
+
+    /// The newest compactions since the start, oldest first.
+    pub fn compactions(&self) -> Vec<CompactionStatus> {
+        self.node().compaction_history.list()
     }
 
     /// Identity of the log; part of opaque positions (F7).

@@ -8,7 +8,9 @@
 //! TableWrite ─▶ shard turn: conflicts, victims ─▶ CommitRecord ─▶ log group ─▶ fdatasync ─▶ Version published ─▶ CommitHandle done
 //! Snapshot (one Arc<Version>) ─▶ TableSnapshot ─▶ morsels ─▶ data AND mask ─▶ RecordBatch
 //! sealed generation ─▶ flush: segment from the rows alive at a pin ─▶ install record ─▶ manifest checkpoint ─▶ log truncated
-//! small or half-dead segments ─▶ compaction: one segment from their rows alive at a pin ─▶ install record ─▶ files removed
+//! cursor ─▶ Feed: durable records ─▶ new rows, old rows by address ─▶ events of each commit
+//! small, half-dead or overlapping segments ─▶ compaction: segments from their rows alive at a pin ─▶ install record ─▶ files removed
+//! rows beyond their table's retention ─▶ delete and expire records
 //! ```
 //!
 //! # Invariants
@@ -18,15 +20,22 @@
 //! - E4. A record names resolved victims; replay looks no key up (W1).
 //! - E5. After a failed sync no commit is acknowledged (W9).
 //! - E6. A file named by the manifest was synced and published before the manifest was (S5).
+//! - E7. Stored rows are read under every later schema: columns by id, never by name; a younger one has its initial default, a
+//!   widened one is widened. No column id is given twice.
+//! - E8. What a feed cursor may still have to show is kept until it has passed or was ended; no writer waits for it.
 //!
 //! # Start reading at
 //! [`Engine`], then [`Snapshot`], then [`TableWrite`].
 
+#[cfg(test)]
+#[path = "../tests/it/support/allocations.rs"]
+mod allocations;
 pub mod catalog;
 pub mod check;
 mod commit;
 mod compaction;
 mod engine;
+pub mod feed;
 mod files;
 mod flush;
 mod key_index;
@@ -38,14 +47,18 @@ mod recovery;
 mod rewrite;
 pub mod snapshot;
 mod stage;
+pub mod status;
 pub mod write;
 
-pub use catalog::{Catalog, Ddl, NewColumn, NewTable};
-pub use check::{CheckProblem, CheckReport};
-pub use engine::{Engine, EngineStatus};
+pub use catalog::{AlterAction, Catalog, Ddl, NewColumn, NewTable};
+pub use check::{CheckProblem, CheckReport, TableReport};
+pub use engine::Engine;
+pub use feed::{Feed, FeedCommit, FeedCursor, FeedEvent, FeedTables};
 pub use options::EngineOptions;
 pub use outcrop_segment::ScanColumn;
+pub use rewrite::{Fill, FillColumns};
 pub use snapshot::{ColumnStatistics, Morsel, Snapshot, TableSnapshot};
+pub use status::EngineStatus;
 pub use write::{
     AppliedRows, Commit, CommitHandle, ConflictRows, ConflictUpdate, LastWord, OnConflict, Recheck, Rechecked,
     RowOutcome, TableWrite, WriteMode,

@@ -6,16 +6,18 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use outcrop_env::{Env, Signal};
-use outcrop_log::{LogSpace, Permit, SpaceClass};
+use outcrop_log::{LogExtent, LogSpace, Permit, SpaceClass};
 use outcrop_segment::{KeyRun, PageCache, Segment};
-use outcrop_types::{CommitSeq, LogId, Result, TableId, UnitId};
+use outcrop_types::{CommitSeq, Condition, LogId, Result, TableId, UnitId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::EngineOptions;
 use crate::catalog::undefined_table;
 use crate::commit::{Answer, CommitHandle, LogRequests, Pressure, Shard, Tail, Ticket};
+use crate::compaction::{AskedTables, History};
 use crate::flush::Requests;
 use crate::snapshot::{LiveVersions, ShardState, Snapshot, Version};
+use crate::status::Histogram;
 use crate::write::Commit;
 
 /// Everything of an open database that is not a worker's own.
@@ -27,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) cache: Arc<PageCache>,
     /// Space of the log, asked for before a commit is sequenced (W9).
     pub(crate) space: LogSpace,
+    /// Files of the log, for feeds: stored by the log worker before what they hold is published.
+    pub(crate) log_extents: ArcSwap<Vec<LogExtent>>,
     /// What readers see: swapped by the log worker only.
     pub(crate) published: ArcSwap<Version>,
     /// Which published versions are still held.
@@ -39,6 +43,10 @@ pub(crate) struct Node {
     pub(crate) flushes: Requests,
     /// Compactions that were asked for, and failures of the compaction worker.
     pub(crate) compactions: Requests,
+    /// What it did.
+    pub(crate) compaction_history: History,
+    /// What they were asked for.
+    pub(crate) compaction_tables: Mutex<AskedTables>,
     /// The newest install.
     pub(crate) installed: AtomicU64,
     pub(crate) counters: Counters,
@@ -78,7 +86,7 @@ pub(crate) struct RetiredRun {
 }
 
 /// Counters since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) groups: AtomicU64,
@@ -86,7 +94,37 @@ pub(crate) struct Counters {
     pub(crate) compactions: AtomicU64,
     pub(crate) compacted_rows: AtomicU64,
     pub(crate) compacted_bytes: AtomicU64,
+    pub(crate) expired_rows: AtomicU64,
+    /// Log that recovery would read.
     pub(crate) log_bytes: AtomicU64,
+    /// Log before that, kept for feeds.
+    pub(crate) feed_log_bytes: AtomicU64,
+    pub(crate) commit_time: Histogram,
+    pub(crate) sync_time: Histogram,
+    pub(crate) group_commits: Histogram,
+    pub(crate) freshness: Histogram,
+    pub(crate) stall_time: Histogram,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        Self {
+            commits: AtomicU64::new(0),
+            groups: AtomicU64::new(0),
+            flushes: AtomicU64::new(0),
+            compactions: AtomicU64::new(0),
+            compacted_rows: AtomicU64::new(0),
+            compacted_bytes: AtomicU64::new(0),
+            expired_rows: AtomicU64::new(0),
+            log_bytes: AtomicU64::new(0),
+            feed_log_bytes: AtomicU64::new(0),
+            commit_time: Histogram::of_durations(),
+            sync_time: Histogram::of_durations(),
+            group_commits: Histogram::of_counts(),
+            freshness: Histogram::of_durations(),
+            stall_time: Histogram::of_durations(),
+        }
+    }
 }
 
 /// The counters of the log from which ids come (F1); never reused.
@@ -167,7 +205,14 @@ impl Node {
     /// Space in the log for a record of about `bytes`, before anything is sequenced.
     pub(crate) fn admit(&self, bytes: u64, class: SpaceClass) -> Result<Permit> {
         self.tail.lock().check_open()?;
-        self.space.admit(bytes.saturating_add(RECORD_OVERHEAD_BYTES), class)
+        let permit = self.space.admit(bytes.saturating_add(RECORD_OVERHEAD_BYTES), class);
+        if let Err(error) = &permit
+            && error.condition() == Condition::DiskFull
+        {
+            self.pressure.note_full_disk();
+            self.flush_signal.notify();
+        }
+        permit
     }
 
     /// An answer that depends on the tail at `seq`: it leaves when that commit is durable (W3).

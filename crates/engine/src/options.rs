@@ -32,6 +32,13 @@ pub struct EngineOptions {
     pub compaction_bytes_target: u64,
     /// A segment is rewritten when this share of its rows is dead. Default 30.
     pub compaction_dead_percent: u32,
+    /// Log and files that a feed cursor may keep for itself before it is ended. Default 4 GiB.
+    pub feed_retain_bytes: u64,
+    /// Memory for the order of rows while a table with a sort key is flushed or compacted; other tables need none. What is too
+    /// large for it keeps its order. Default 256 MiB.
+    pub compaction_memory_bytes: u64,
+    /// How often rows are looked for that their table's retention lets go. Default 1 min.
+    pub retention_interval: Duration,
     /// Whether segments are compacted without being asked. Default true.
     pub compaction_in_background: bool,
 }
@@ -51,6 +58,9 @@ impl Default for EngineOptions {
             stall_max: Duration::from_secs(10),
             compaction_bytes_target: 256 << 20,
             compaction_dead_percent: 30,
+            feed_retain_bytes: 4 << 30,
+            compaction_memory_bytes: 256 << 20,
+            retention_interval: Duration::from_secs(60),
             compaction_in_background: true,
         }
     }

@@ -31,6 +31,7 @@ pub mod cursor;
 pub mod deletes;
 pub mod envelope;
 pub mod error;
+pub mod feed;
 pub mod frame;
 pub mod key;
 pub mod key_run;

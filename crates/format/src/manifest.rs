@@ -7,7 +7,8 @@
 //! | 1 state | checkpoint, wall clock µs, next unit, next table, log start |
 //! | 2 schema, one each | name |
 //! | 3 table, one each | schema (nested), shards (count, each nested) |
-//! | 4 pin | reserved: named manifests, forks and feed cursors that keep files |
+//! | 4 feeds | feed cursors and what they keep ([`ManifestFeeds`]); only if there are any |
+//! | 5 pin | reserved: named manifests and forks that keep files |
 //!
 //! A shard is: number, segments (count, each nested), generations (count, each nested). A segment is: unit, log id,
 //! rows, meta file as blob, delete vector. A generation is: unit, rows, first commit. After them a shard may have section 1,
@@ -19,6 +20,7 @@ use outcrop_types::{CommitSeq, Epoch, LogId, ShardId, TableId, TableSchema, Unit
 use crate::cursor::{Decoder, Encoder};
 use crate::envelope::{self, Features, FileKind, Header};
 use crate::error::DecodeError;
+use crate::feed::ManifestFeeds;
 use crate::schema::{decode_table_schema, encode_table_schema};
 use crate::section::WhenUnknown;
 
@@ -28,6 +30,7 @@ pub const MANIFEST_KIND: FileKind = FileKind { name: "manifest", magic: *b"OUTCR
 const STATE: u16 = 1;
 const SCHEMA: u16 = 2;
 const TABLE: u16 = 3;
+const FEEDS: u16 = 4;
 
 /// Section of a shard.
 const KEY_RUNS: u16 = 1;
@@ -58,6 +61,8 @@ pub struct Manifest {
     pub schemas: Vec<String>,
     /// The tables.
     pub tables: Vec<ManifestTable>,
+    /// The feed cursors, and what is kept for them.
+    pub feeds: ManifestFeeds,
 }
 
 /// A table.
@@ -137,6 +142,10 @@ impl Manifest {
             for table in &self.tables {
                 out.put_section(TABLE, WhenUnknown::Refuse, |out| table.encode(out));
             }
+            if !self.feeds.is_empty() {
+                // Who does not know them would remove what they keep.
+                out.put_section(FEEDS, WhenUnknown::Refuse, |out| self.feeds.encode(out));
+            }
         });
     }
 
@@ -147,7 +156,7 @@ impl Manifest {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (Header { log_id, epoch, features }, mut body) = envelope::open(&MANIFEST_KIND, bytes)?;
         let mut state = None;
-        let (mut schemas, mut tables) = (Vec::new(), Vec::new());
+        let (mut schemas, mut tables, mut feeds) = (Vec::new(), Vec::new(), None);
         while let Some(mut section) = body.section()? {
             match section.tag {
                 STATE => {
@@ -159,11 +168,28 @@ impl Manifest {
                     section.payload.extensions(MANIFEST)?;
                 }
                 TABLE => tables.push(ManifestTable::decode(&mut section.payload)?),
+                FEEDS => {
+                    let value = ManifestFeeds::decode(&mut section.payload)?;
+                    section.set(&mut feeds, MANIFEST, value)?;
+                }
                 _ => section.unknown(MANIFEST)?,
             }
         }
+        let feeds = feeds.unwrap_or_default();
         let State { checkpoint, wall_us, next_unit, next_table, log_start } = body.required(state, MANIFEST, STATE)?;
-        Ok(Self { log_id, epoch, features, checkpoint, wall_us, next_unit, next_table, log_start, schemas, tables })
+        Ok(Self {
+            log_id,
+            epoch,
+            features,
+            checkpoint,
+            wall_us,
+            next_unit,
+            next_table,
+            log_start,
+            schemas,
+            tables,
+            feeds,
+        })
     }
 }
 

@@ -11,6 +11,7 @@
 //!        ▲                  │ pages in files that were zero-filled before
 //! preparer: NNN.new ─▶ zeros, header, sync ─▶ publish NNN.log          Log::truncate_before ─▶ recycled or removed
 //!
+//! Log::extents ─▶ LogReader::next_group: durable groups, while more are written
 //! Log::recover: headers ─▶ walk of groups ─▶ visit(record) … ─▶ end      RecoveredLog::start: write and sync its end ─▶ new epoch
 //! ```
 //!
@@ -34,6 +35,7 @@ mod files;
 mod log;
 mod options;
 mod prepare;
+mod reader;
 mod recovery;
 mod verify;
 mod walk;
@@ -41,5 +43,6 @@ mod walk;
 pub use log::Log;
 pub use options::LogOptions;
 pub use prepare::{LogSpace, Permit, SpaceClass};
+pub use reader::{LogExtent, LogGroup, LogReader, RecordPlace};
 pub use recovery::{Reach, RecoveredLog};
 pub use verify::{LogProblem, LogReport, verify};

@@ -11,6 +11,7 @@ use outcrop_types::{CommitSeq, Epoch, Error, LogId, Result};
 use crate::error::{Range, dir_error, io_error, poisoned};
 use crate::options::LogOptions;
 use crate::prepare::{LogSpace, PrepareWorker, Preparer, ReadyFile};
+use crate::reader::LogExtent;
 use crate::recovery::{Reach, RecoveredLog};
 use crate::walk::FileContent;
 
@@ -245,6 +246,22 @@ impl Log {
     pub fn bytes(&self) -> u64 {
         let first = self.files.front().map_or(0, |file| file.ready.first.get());
         self.position().get().saturating_sub(first) * PAGE_BYTES as u64
+    }
+
+    /// Its files, oldest first, for readers who follow it.
+    pub fn extents(&self) -> impl Iterator<Item = LogExtent> + '_ {
+        self.files.iter().map(|LiveFile { ready, content }| LogExtent {
+            number: ready.number,
+            pages: ready.pages,
+            first_group: content.first_group.map(|group| group.get().saturating_sub(ready.first.get())),
+            covered: content.covered,
+        })
+    }
+
+    /// Bytes of the files that [`Log::truncate_before`] of `seq` would drop.
+    pub fn bytes_before(&self, seq: CommitSeq) -> u64 {
+        let dropped = self.files.iter().take(self.droppable_before(seq));
+        dropped.map(|file| file.ready.pages * PAGE_BYTES as u64).sum()
     }
 
     /// The writer's reign that began when this log was opened.

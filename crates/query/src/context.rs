@@ -12,7 +12,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
 use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::prelude::SessionConfig;
-use outcrop_engine::Snapshot;
+use outcrop_engine::{Engine, Snapshot};
 use outcrop_env::Env;
 use outcrop_types::{Condition, Error, Result};
 
@@ -48,6 +48,7 @@ pub(crate) struct RuntimeLimits<'a> {
 #[derive(Clone)]
 pub(crate) struct QueryRuntime {
     state: Arc<SessionState>,
+    engine: Engine,
     env: Env,
 }
 
@@ -62,7 +63,7 @@ impl QueryRuntime {
     ///
     /// # Errors
     /// `IoError` if the spill directory cannot be used.
-    pub(crate) fn new(env: Env, limits: &RuntimeLimits<'_>) -> Result<Self> {
+    pub(crate) fn new(engine: Engine, env: Env, limits: &RuntimeLimits<'_>) -> Result<Self> {
         let memory = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
         let named = std::num::NonZeroUsize::new(MEMORY_CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
         let disk = match limits.spill_dir {
@@ -90,8 +91,13 @@ impl QueryRuntime {
             .with_physical_optimizer_rule(Arc::new(FairTurns::new(Arc::clone(&env.clock))))
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .build();
-        functions::register(&mut state).map_err(from_datafusion)?;
-        Ok(Self { state: Arc::new(state), env })
+        functions::register(&mut state, &engine).map_err(from_datafusion)?;
+        Ok(Self { state: Arc::new(state), engine, env })
+    }
+
+    /// The engine below.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// The state that plans statements of a session.

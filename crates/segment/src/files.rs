@@ -7,7 +7,7 @@ use std::sync::Arc;
 use outcrop_env::{Env, FileName};
 use outcrop_format::SegmentMeta;
 use outcrop_format::meta::{MetaFile, MetaFileKind};
-use outcrop_types::{ColumnId, Condition, Error, Result};
+use outcrop_types::{ColumnId, Condition, DataType, Error, Result};
 use parking_lot::Mutex;
 
 use crate::columns::ColumnReader;
@@ -23,12 +23,20 @@ pub(crate) struct Place {
     pub(crate) position: usize,
 }
 
+/// A column that the segment has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredColumn {
+    pub(crate) place: Place,
+    /// Its type when the segment was written; the table's may be wider by now.
+    pub(crate) data_type: DataType,
+}
+
 /// The data files, opened when they are first read.
 pub(crate) struct DataFiles {
     env: Env,
     cache: Arc<PageCache>,
     rows: u32,
-    places: HashMap<ColumnId, Place>,
+    stored: HashMap<ColumnId, StoredColumn>,
     files: Vec<DataFile>,
 }
 
@@ -45,7 +53,9 @@ struct DataFile {
 impl DataFiles {
     /// The data files that `meta` names, in `dir`.
     pub(crate) fn new(env: &Env, dir: &str, meta: &SegmentMeta, cache: &Arc<PageCache>) -> Result<Self> {
-        let mut places = HashMap::new();
+        let types: HashMap<ColumnId, &DataType> =
+            meta.columns.iter().map(|column| (column.id, &column.data_type)).collect();
+        let mut stored = HashMap::new();
         let mut files = Vec::new();
         for file in &meta.files {
             let MetaFileKind::Data { version } = file.kind else { continue };
@@ -54,11 +64,16 @@ impl DataFiles {
                 return Err(Error::new(Condition::UnsupportedVersion, message));
             }
             let index = files.len();
-            let of_file = file.columns.iter().enumerate();
-            places.extend(of_file.map(|(position, &column)| (column, Place { file: index, position })));
+            for (position, column) in file.columns.iter().enumerate() {
+                let data_type = types
+                    .get(column)
+                    .map(|data_type| DataType::clone(data_type))
+                    .ok_or_else(|| Error::corrupt(&file.name, 0, format!("column {column} has no description")))?;
+                stored.insert(*column, StoredColumn { place: Place { file: index, position }, data_type });
+            }
             files.push(DataFile::new(dir, file, index)?);
         }
-        Ok(Self { env: env.clone(), cache: Arc::clone(cache), rows: meta.rows, places, files })
+        Ok(Self { env: env.clone(), cache: Arc::clone(cache), rows: meta.rows, stored, files })
     }
 
     /// Data files.
@@ -66,9 +81,9 @@ impl DataFiles {
         self.files.len()
     }
 
-    /// Where a column is, if the segment has it.
-    pub(crate) fn place(&self, column: ColumnId) -> Option<Place> {
-        self.places.get(&column).copied()
+    /// A column, if the segment has it.
+    pub(crate) fn column(&self, column: ColumnId) -> Option<&StoredColumn> {
+        self.stored.get(&column)
     }
 
     /// Where the hidden column is, if it is stored: after the columns of the first file.

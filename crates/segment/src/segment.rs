@@ -10,12 +10,12 @@ use arrow_schema::{ArrowError, DataType as ArrowType, Field, Schema};
 use arrow_select::take::take;
 use outcrop_env::Env;
 use outcrop_format::SegmentMeta;
-use outcrop_format::batch::constant_array;
+use outcrop_format::batch::{constant_array, widen_array};
 
 use outcrop_types::{Bounds, Column, ColumnId, DataType, Error, Predicate, Result, RowOrdinal, TableSchema, UnitId};
 
 use crate::columns::{SEQ_NAME, Selection, Wanted, conjuncts, single_column};
-use crate::files::{DataFiles, Place};
+use crate::files::{DataFiles, Place, StoredColumn};
 use crate::pages::PageCache;
 use crate::verify;
 use crate::writer::block_length;
@@ -120,7 +120,8 @@ impl Segment {
     }
 
     /// The rows of `range` that are set in `live` (all when `None`; its length is that of the range), in order, with the
-    /// asked columns in the types of `schema`. A column that is younger than the segment has its initial default.
+    /// asked columns in the types of `schema`. A column that is younger than the segment has its initial default, one that was
+    /// widened since is widened.
     ///
     /// `predicate` may take away rows for which it is not true, and never others: blocks by zone map, then rows where it
     /// can be evaluated exactly on compressed data. The caller evaluates it again.
@@ -207,11 +208,11 @@ impl Segment {
             if selection.is_empty() {
                 break;
             }
-            let column = single_column(part).and_then(|id| schema.column(id));
-            let Some((column, place)) = column.and_then(|column| Some((column, self.files.place(column.id)?))) else {
+            let column = single_column(part).filter(|id| schema.column(*id).is_some());
+            let Some(StoredColumn { place, data_type }) = column.and_then(|id| self.files.column(id)) else {
                 continue;
             };
-            let wanted = Wanted { position: place.position, data_type: Some(&column.data_type) };
+            let wanted = Wanted { position: place.position, data_type: Some(data_type) };
             let rows = u64::from(range.start)..u64::from(range.end);
             selection = self.files.read(place.file, |reader| reader.filter(wanted, part, &rows, &selection))?;
         }
@@ -247,7 +248,7 @@ impl Segment {
                 }
                 ScanColumn::CommitSeq => {
                     let place = self.files.seq_place().ok_or_else(|| self.no_seq())?;
-                    stored.push((slot, place, None));
+                    stored.push(Stored { slot, place, column: None });
                     (Field::new(SEQ_NAME, ArrowType::UInt64, false), None)
                 }
                 ScanColumn::Unit => {
@@ -270,15 +271,15 @@ impl Segment {
 
     /// Notes a column of the table for reading, or makes its default when the segment is older than the column.
     fn young_or_stored<'a>(
-        &self,
+        &'a self,
         column: &'a Column,
         count: usize,
         slot: usize,
         stored: &mut Vec<Stored<'a>>,
     ) -> Result<Option<ArrayRef>> {
-        match self.files.place(column.id) {
-            Some(place) => {
-                stored.push((slot, place, Some(&column.data_type)));
+        match self.files.column(column.id) {
+            Some(StoredColumn { place, data_type }) => {
+                stored.push(Stored { slot, place: *place, column: Some((data_type, &column.data_type)) });
                 Ok(None)
             }
             None => Ok(Some(constant_array(&column.initial_default, &column.data_type, count)?)),
@@ -295,17 +296,24 @@ impl Segment {
     ) -> Result<()> {
         let rows = u64::from(range.start)..u64::from(range.end);
         for file in 0..self.files.count() {
-            let of_file: Vec<_> = stored.iter().filter(|(_, place, _)| place.file == file).collect();
+            let of_file: Vec<_> = stored.iter().filter(|stored| stored.place.file == file).collect();
             if of_file.is_empty() {
                 continue;
             }
             let wanted: Vec<_> = of_file
                 .iter()
-                .map(|(_, place, data_type)| Wanted { position: place.position, data_type: *data_type })
+                .map(|stored| Wanted {
+                    position: stored.place.position,
+                    data_type: stored.column.map(|(written, _)| written),
+                })
                 .collect();
             let read = self.files.read(file, |reader| reader.project(&wanted, &rows, selection))?;
-            for ((slot, _, _), array) in of_file.into_iter().zip(read) {
-                if let Some(place) = arrays.get_mut(*slot) {
+            for (stored, array) in of_file.into_iter().zip(read) {
+                let array = match stored.column {
+                    Some((written, now)) => widen_array(&array, written, now)?,
+                    None => array,
+                };
+                if let Some(place) = arrays.get_mut(stored.slot) {
                     *place = Some(array);
                 }
             }
@@ -329,8 +337,14 @@ impl Segment {
     }
 }
 
-/// A column to read: its slot in the result, where it is stored, and its type; `None` for the hidden column.
-type Stored<'a> = (usize, Place, Option<&'a DataType>);
+/// A column to read.
+struct Stored<'a> {
+    /// Its place in the result.
+    slot: usize,
+    place: Place,
+    /// The type that it was written in, and the one that is wanted; `None` for the hidden column.
+    column: Option<(&'a DataType, &'a DataType)>,
+}
 
 impl ScanBatch {
     /// The numbers of the rows in the segment, ascending.

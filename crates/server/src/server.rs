@@ -41,6 +41,8 @@ pub struct ServerConfig {
     pub body_bytes_max: usize,
     /// Memory for all bodies of HTTP requests at once. Default 256 MiB.
     pub body_memory_bytes: u64,
+    /// Memory for results of HTTP queries that wait to be fetched. Default 256 MiB.
+    pub result_memory_bytes: usize,
     /// Longest from the head of an HTTP request to the end of its body. Default 2 min.
     pub body_timeout: Duration,
     /// Who may connect. [`Authentication::Trust`] works on loopback only.
@@ -74,6 +76,7 @@ impl ServerConfig {
             http_idle_timeout: Duration::from_secs(30),
             body_bytes_max: 64 << 20,
             body_memory_bytes: 256 << 20,
+            result_memory_bytes: 256 << 20,
             body_timeout: Duration::from_secs(120),
             authentication: Authentication::Trust,
             tls: None,
@@ -135,6 +138,7 @@ impl Server {
             let limits = RestLimits {
                 body_bytes_max: config.body_bytes_max,
                 body_memory_bytes: config.body_memory_bytes,
+                result_memory_bytes: config.result_memory_bytes,
                 body_timeout: config.body_timeout,
                 connections_max: config.http_connections_max,
                 idle_timeout: config.http_idle_timeout,

@@ -34,11 +34,22 @@ pub mod seed;
 pub mod slt;
 
 pub use compare::{Difference, Key, assert_same_rows, compare_values, same_rows};
-pub use model::{Applied, Model, Operation, Tables, Violation};
+pub use model::{Alteration, Applied, Model, Operation, Tables, Violation};
 pub use rows::{array_of, batch_of, rows_of, value_at};
 
 /// A row: one value for each column of its schema, in declaration order.
 pub type Row = Vec<outcrop_types::Value>;
+
+/// Root of the repository whose test is running. Asked of Cargo at run time: clones share a target directory, so another clone
+/// may have compiled the test.
+///
+/// # Panics
+/// If Cargo did not start the test.
+pub fn repository() -> std::path::PathBuf {
+    let package =
+        std::env::var_os("CARGO_MANIFEST_DIR").expect("Cargo runs the tests, and says where their package is");
+    std::path::Path::new(&package).join("../..")
+}
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use outcrop_types::{ColumnId, CommitSeq, TableId, TableSchema, Value};
+use outcrop_types::{Column, ColumnId, CommitSeq, DataType, TableId, TableSchema, Value};
 
 use crate::Row;
 use crate::compare::{Difference, Key, same_rows};
@@ -28,6 +28,23 @@ pub enum Operation {
     DeleteByKey(TableId, Vec<Row>),
     /// The row with this key gets these values; its key may change.
     UpdateByKey(TableId, Row, Vec<(ColumnId, Value)>),
+    /// The columns become others, all of these changes at once.
+    Alter(TableId, Vec<Alteration>),
+}
+
+/// A change of a column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Alteration {
+    /// A column with a new id; rows that are there hold its initial default.
+    Add(Column),
+    /// The column goes.
+    Drop(ColumnId),
+    /// It has another name.
+    Rename(ColumnId, String),
+    /// It has a wider type.
+    Widen(ColumnId, DataType),
+    /// NULL is allowed in it, or not.
+    Nullable(ColumnId, bool),
 }
 
 /// What a change did.
@@ -64,6 +81,8 @@ pub struct Model {
 #[derive(Clone, Debug)]
 struct ModelTable {
     schema: TableSchema,
+    /// Schemas before, each with the commit that ended it.
+    earlier: Vec<(CommitSeq, TableSchema)>,
     created: CommitSeq,
     dropped: Option<CommitSeq>,
     /// Versions of each row, oldest first; `None` = deleted.
@@ -109,6 +128,17 @@ impl Model {
                 count
             }
             Operation::UpdateByKey(table, key, values) => self.update(seq, *table, key, values)?,
+            Operation::Alter(table, changes) => {
+                let table = self.live_table_mut(*table)?;
+                let mut altered = table.clone();
+                altered.schema.version = altered.schema.version.next().expect("a test has few versions");
+                changes.iter().for_each(|change| altered.alter(seq, change));
+                let live = altered.live_keys();
+                live.iter().filter_map(|key| altered.live(key)).try_for_each(|row| altered.check_nulls(row))?;
+                altered.earlier.push((seq, table.schema.clone()));
+                *table = altered;
+                0
+            }
         };
         self.commits.insert(seq);
         Ok(Applied { rows: applied })
@@ -122,6 +152,11 @@ impl Model {
             table.dropped = table.dropped.filter(|dropped| *dropped <= seq);
             for versions in table.rows.values_mut() {
                 versions.retain(|(commit, _)| *commit <= seq);
+            }
+            if let Some(lost) = table.earlier.iter().position(|(ended, _)| *ended > seq) {
+                table.schema = table.earlier[lost].1.clone();
+                table.earlier.truncate(lost);
+                table.key_rows_again();
             }
         }
     }
@@ -155,6 +190,13 @@ impl Model {
         self.tables.get(&table).filter(|table| table.dropped.is_none()).map(|table| &table.schema)
     }
 
+    /// Schema of a table as of `seq`, if it existed.
+    pub fn schema_at(&self, table: TableId, seq: CommitSeq) -> Option<&TableSchema> {
+        let table = self.tables.get(&table).filter(|table| table.exists_at(seq))?;
+        let earlier = table.earlier.iter().find(|(ended, _)| *ended > seq);
+        Some(earlier.map_or(&table.schema, |(_, schema)| schema))
+    }
+
     /// After a crash: `found` must be the state after some commit that is not before `acknowledged`. Returns the first
     /// commit that fits.
     ///
@@ -181,7 +223,13 @@ impl Model {
         if self.tables.contains_key(&schema.id) {
             return Err(Violation::TableExists(schema.id));
         }
-        let table = ModelTable { schema: schema.clone(), created: seq, dropped: None, rows: BTreeMap::new() };
+        let table = ModelTable {
+            schema: schema.clone(),
+            earlier: Vec::new(),
+            created: seq,
+            dropped: None,
+            rows: BTreeMap::new(),
+        };
         self.tables.insert(schema.id, table);
         Ok(0)
     }
@@ -294,6 +342,62 @@ impl ModelTable {
         }
     }
 
+    /// Changes a column, and every row there is.
+    fn alter(&mut self, seq: CommitSeq, change: &Alteration) {
+        let position =
+            |schema: &TableSchema, id| schema.position(id).expect("an alteration names a column of its table");
+        match change {
+            Alteration::Add(column) => {
+                self.schema.columns.push(column.clone());
+                self.each_row(seq, |row| row.push(column.initial_default.clone()));
+            }
+            Alteration::Drop(id) => {
+                let position = position(&self.schema, *id);
+                self.schema.columns.remove(position);
+                let after = id.next().expect("a test has few columns");
+                self.schema.next_column = self.schema.next_column.max(after);
+                self.each_row(seq, |row| drop(row.remove(position)));
+            }
+            Alteration::Rename(id, name) => {
+                let position = position(&self.schema, *id);
+                self.schema.columns[position].name.clone_from(name);
+            }
+            Alteration::Widen(id, data_type) => {
+                let position = position(&self.schema, *id);
+                let column = &mut self.schema.columns[position];
+                column.data_type = data_type.clone();
+                column.initial_default = widened(&column.initial_default, data_type);
+                self.each_row(seq, |row| row[position] = widened(&row[position], data_type));
+                self.key_rows_again();
+            }
+            Alteration::Nullable(id, nullable) => {
+                let position = position(&self.schema, *id);
+                self.schema.columns[position].nullable = *nullable;
+            }
+        }
+    }
+
+    fn each_row(&mut self, seq: CommitSeq, change: impl Fn(&mut Row)) {
+        for key in self.live_keys() {
+            let mut row = self.live(&key).expect("a live key has a row").clone();
+            change(&mut row);
+            self.put(key, seq, Some(row));
+        }
+    }
+
+    /// The keys of live rows may have another type.
+    fn key_rows_again(&mut self) {
+        if self.schema.primary_key().is_none() {
+            return;
+        }
+        for (old, versions) in std::mem::take(&mut self.rows) {
+            let newest = versions.last().and_then(|(_, row)| row.as_ref());
+            let key = newest.map_or(old, |row| self.key_of(row, 0));
+            self.rows.entry(key).or_default().extend(versions);
+        }
+        self.rows.values_mut().for_each(|versions| versions.sort_by_key(|(seq, _)| *seq));
+    }
+
     fn check_nulls(&self, row: &Row) -> Result<(), Violation> {
         assert_eq!(row.len(), self.schema.columns.len(), "a row has a value for each column");
         let key = self.schema.primary_key().map(|key| key.columns.as_slice()).unwrap_or_default();
@@ -304,6 +408,19 @@ impl ModelTable {
             .find(|(column, value)| **value == Value::Null && (!column.nullable || key.contains(&column.id)))
             .map_or(Ok(()), |(column, _)| Err(Violation::NotNull(column.id)))
     }
+}
+
+/// A number with more digits after the point; every other wider value looks as it did.
+fn widened(value: &Value, data_type: &DataType) -> Value {
+    let DataType::Numeric { scale: wider, .. } = data_type else { return value.clone() };
+    let (digits, scale) = if let Value::Int(whole) = value {
+        (i128::from(*whole), 0)
+    } else if let Value::Decimal(digits, scale) = value {
+        (*digits, *scale)
+    } else {
+        return value.clone();
+    };
+    Value::Decimal((scale..*wider).fold(digits, |digits, _| digits * 10), *wider)
 }
 
 /// The primary-key values of a row, in key order; none for a table without primary key.

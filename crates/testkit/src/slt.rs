@@ -54,7 +54,7 @@ pub trait SqlServer: Sync {
 /// # Panics
 /// If files fail: with the first failure of each.
 pub async fn run_sql_files<S: SqlServer>(start: impl Fn() -> S) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sql");
+    let root = crate::repository().join("tests/sql");
     let mut paths = Vec::new();
     find(&root, &mut paths);
     paths.sort();

@@ -24,6 +24,7 @@ pub mod jsonb;
 pub mod predicate;
 pub mod schema;
 pub mod value;
+mod widen;
 
 pub use data_type::DataType;
 pub use error::{Condition, Error, ErrorKind, Result};
@@ -31,5 +32,5 @@ pub use ids::{
     ColumnId, CommitSeq, Epoch, IndexId, LogId, RowAddress, RowOrdinal, SchemaVersion, ShardId, Slot, TableId, UnitId,
 };
 pub use predicate::{Bounds, CompareOp, Predicate};
-pub use schema::{Column, KeyIndex, KeySecret, TableName, TableOptions, TableSchema};
+pub use schema::{Column, Comments, KeyIndex, KeySecret, Retention, TableName, TableOptions, TableSchema};
 pub use value::Value;

@@ -1,5 +1,6 @@
 //! Table schemas: what the catalog of a log holds and every batch obeys.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use crate::{ColumnId, DataType, IndexId, SchemaVersion, TableId, Value};
 pub const NAME_BYTES_MAX: usize = 128;
 /// Most columns of a table.
 pub const COLUMNS_MAX: usize = 4_096;
+/// Most columns that a table may ever have had, dropped ones too: clients of PostgreSQL number columns with 16 bits.
+pub const COLUMNS_EVER_MAX: u32 = 32_767;
 /// The schema that unqualified names mean; `public` resolves to it.
 pub const DEFAULT_SCHEMA: &str = "commons";
 
@@ -95,6 +98,66 @@ impl fmt::Debug for KeySecret {
 pub struct TableOptions {
     /// Keeps no key index; refuses UPDATE and DELETE.
     pub append_only: bool,
+    /// Rows of a segment are in the order of these columns, and compaction keeps segments apart by them. Empty: rows stay in
+    /// the order of their commits.
+    pub sort_key: Vec<ColumnId>,
+    /// When rows expire.
+    pub retention: Option<Retention>,
+}
+
+/// Rows are deleted when their time is longer ago than a period. A row without time stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The time of a row: a `timestamp` (taken for UTC), `timestamptz` or `date`.
+    pub column: ColumnId,
+    /// How long rows stay, in microseconds; not negative.
+    pub period_us: i64,
+}
+
+impl TableOptions {
+    /// Whether the table could not do what its options say without this column.
+    pub fn needs(&self, column: ColumnId) -> bool {
+        self.sort_key.contains(&column) || self.retention.is_some_and(|retention| retention.column == column)
+    }
+}
+
+impl Retention {
+    /// Rows of this time and older ones expire at `now_us`: the greatest such value of a column of this type. `None` if the
+    /// type has no such value.
+    pub fn limit(&self, data_type: &DataType, now_us: i64) -> Option<Value> {
+        let us = now_us.saturating_sub(self.period_us);
+        // The least and the greatest number stand for the infinities: neither is reached by waiting.
+        let us = us.clamp(i64::MIN + 1, i64::MAX - 1);
+        match data_type {
+            DataType::Timestamp => Some(Value::Timestamp(us)),
+            DataType::TimestampTz => Some(Value::TimestampTz(us)),
+            // A day expires when it has ended that long ago.
+            DataType::Date => i32::try_from(us.div_euclid(DAY_US) - 1).ok().map(Value::Date),
+            DataType::Bool
+            | DataType::Int2
+            | DataType::Int4
+            | DataType::Int8
+            | DataType::Float4
+            | DataType::Float8
+            | DataType::Numeric { .. }
+            | DataType::Text
+            | DataType::Varchar { .. }
+            | DataType::Bytea
+            | DataType::Time
+            | DataType::Uuid
+            | DataType::Jsonb
+            | DataType::Array(_) => None,
+        }
+    }
+}
+
+/// What `COMMENT ON` said of a table and of its columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comments {
+    /// Of the table.
+    pub table: Option<String>,
+    /// Of columns.
+    pub columns: BTreeMap<ColumnId, String>,
 }
 
 /// A table: its name, columns and keys at one schema version.
@@ -112,6 +175,10 @@ pub struct TableSchema {
     pub keys: Vec<KeyIndex>,
     /// Storage choices.
     pub options: TableOptions,
+    /// Ids below this one were given to columns once, also to such as are gone: they are never given again.
+    pub next_column: ColumnId,
+    /// What `COMMENT ON` said.
+    pub comments: Comments,
 }
 
 impl TableSchema {
@@ -135,6 +202,26 @@ impl TableSchema {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// An id that no column of this table ever had; `None` when there is none left.
+    pub fn free_column_id(&self) -> Option<ColumnId> {
+        let taken = self.columns.iter().map(|column| column.id).max().unwrap_or_default();
+        let free = taken.next().map(|after| after.max(self.next_column))?;
+        (free.get() <= COLUMNS_EVER_MAX).then_some(free)
+    }
+
+    /// Whether a column is part of a key.
+    pub fn is_key_column(&self, id: ColumnId) -> bool {
+        self.keys.iter().any(|key| key.columns.contains(&id))
+    }
+
+    /// The same schema without NOT NULL: what rows that are dead, or not judged yet, obey.
+    #[must_use]
+    pub fn with_nulls(&self) -> Self {
+        let mut lax = self.clone();
+        lax.columns.iter_mut().for_each(|column| column.nullable = true);
+        lax
+    }
+
     /// The Arrow schema of this table's batches: all columns in declaration order.
     pub fn to_arrow(&self) -> SchemaRef {
         Arc::new(ArrowSchema::new(
@@ -145,3 +232,6 @@ impl TableSchema {
         ))
     }
 }
+
+/// Microseconds of a day.
+const DAY_US: i64 = 86_400_000_000;

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::widen::compare_decimals;
+
 /// One value of a [`crate::DataType`], in the physical form that Arrow batches hold.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -36,13 +38,18 @@ pub enum Value {
 
 impl Value {
     /// Compares two values of one type as SQL does: text bytewise, NaN equal to itself and greatest, the zeros equal.
-    /// `None` when they have no common order: NULLs, arrays, different types, decimals of different scale.
+    /// Whole numbers and decimals compare by value: a column may have been widened from one to the other. `None` when they
+    /// have no common order: NULLs, arrays, other different types.
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Bool(a), Self::Bool(b)) => Some(a.cmp(b)),
             (Self::Int(a), Self::Int(b)) => Some(a.cmp(b)),
             (Self::Float(a), Self::Float(b)) => Some(a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))),
-            (Self::Decimal(a, scale_a), Self::Decimal(b, scale_b)) if scale_a == scale_b => Some(a.cmp(b)),
+            (Self::Decimal(a, scale_a), Self::Decimal(b, scale_b)) => {
+                Some(compare_decimals((*a, *scale_a), (*b, *scale_b)))
+            }
+            (Self::Int(a), Self::Decimal(b, scale)) => Some(compare_decimals((i128::from(*a), 0), (*b, *scale))),
+            (Self::Decimal(a, scale), Self::Int(b)) => Some(compare_decimals((*a, *scale), (i128::from(*b), 0))),
             (Self::Text(a), Self::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
             (Self::Bytes(a), Self::Bytes(b)) => Some(a.cmp(b)),
             (Self::Date(a), Self::Date(b)) => Some(a.cmp(b)),

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use outcrop_types::schema::{COLUMNS_MAX, NAME_BYTES_MAX};
 use outcrop_types::{
-    Column, ColumnId, Condition, DataType, Error, IndexId, KeyIndex, KeySecret, Result, SchemaVersion, TableId,
-    TableSchema,
+    Column, ColumnId, Comments, Condition, DataType, Error, IndexId, KeyIndex, KeySecret, Result, SchemaVersion,
+    TableId, TableOptions, TableSchema,
 };
 
-use super::{NewColumn, NewTable};
+use super::NewTable;
+use crate::rewrite::is_sortable;
 
 /// Makes the schema of a new table. Pure; whether the name is free is judged by [`super::plan`].
 pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
@@ -25,7 +26,7 @@ pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
     let mut columns = Vec::with_capacity(new.columns.len());
     for (number, column) in (1_u32..).zip(&new.columns) {
         check_name(&column.name)?;
-        check_type(column)?;
+        check_type(&column.name, &column.data_type)?;
         if !names.insert(column.name.as_str()) {
             return Err(Error::new(
                 Condition::DuplicateColumn,
@@ -56,6 +57,7 @@ pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
         }
         None => Vec::new(),
     };
+    check_options(&new.options, &columns)?;
     Ok(TableSchema {
         id,
         version: SchemaVersion::new(1),
@@ -63,6 +65,8 @@ pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
         columns,
         keys,
         options: new.options.clone(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     })
 }
 
@@ -101,7 +105,43 @@ fn define_key(columns: &mut [Column], name: &str, key_columns: &[String]) -> Res
     Ok(KeyIndex { id: IndexId::new(1), name: name.to_owned(), columns: ids, secret: KeySecret::default() })
 }
 
-pub(super) fn check_name(name: &str) -> Result<()> {
+/// The sort key has an order, and the time that retention goes by is a time.
+pub(super) fn check_options(options: &TableOptions, columns: &[Column]) -> Result<()> {
+    let named = |id: ColumnId| {
+        let found = columns.iter().find(|column| column.id == id);
+        found.ok_or_else(|| Error::new(Condition::UndefinedColumn, "an option names a column that does not exist"))
+    };
+    for (position, id) in options.sort_key.iter().enumerate() {
+        let Column { name, data_type, .. } = named(*id)?;
+        if options.sort_key.iter().take(position).any(|other| other == id) {
+            return Err(Error::new(
+                Condition::DuplicateColumn,
+                format!("column \"{name}\" appears twice in the sort key"),
+            ));
+        }
+        if !is_sortable(data_type) {
+            return Err(Error::new(
+                Condition::FeatureNotSupported,
+                format!("column \"{name}\" of type {data_type} cannot be part of a sort key"),
+            ));
+        }
+    }
+    let Some(retention) = options.retention else { return Ok(()) };
+    let Column { name, data_type, .. } = named(retention.column)?;
+    if retention.limit(data_type, 0).is_none() {
+        return Err(Error::new(
+            Condition::InvalidTableDefinition,
+            format!("column \"{name}\" of type {data_type} cannot be the time_column"),
+        )
+        .with_hint("Retention goes by a timestamp, a timestamptz or a date."));
+    }
+    if retention.period_us < 0 {
+        return Err(Error::new(Condition::InvalidParameterValue, "retention cannot be negative"));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.contains('\0') {
         return Err(Error::new(Condition::InvalidTableDefinition, "a name is empty or contains a null character"));
     }
@@ -112,8 +152,9 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_type(column: &NewColumn) -> Result<()> {
-    let mut inner = &column.data_type;
+/// 42P16 for a type that no column can have.
+pub(super) fn check_type(column: &str, data_type: &DataType) -> Result<()> {
+    let mut inner = data_type;
     if let DataType::Array(item) = inner {
         inner = item;
     }
@@ -142,7 +183,7 @@ fn check_type(column: &NewColumn) -> Result<()> {
     };
     match problem {
         Some(problem) => Err(Error::new(Condition::InvalidTableDefinition, problem)
-            .with_detail(format!("Column \"{}\" has this type.", column.name))),
+            .with_detail(format!("Column \"{column}\" has this type."))),
         None => Ok(()),
     }
 }

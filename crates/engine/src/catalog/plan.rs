@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use outcrop_types::schema::DEFAULT_SCHEMA;
-use outcrop_types::{Condition, Error, KeySecret, Result, TableId, TableName, TableSchema};
+use outcrop_types::{ColumnId, Condition, Error, KeySecret, Result, TableId, TableName, TableSchema};
 
+use super::alter::{Altered, alter_table};
 use super::define::{check_name, define_table, undefined_table};
-use super::{Catalog, Ddl, NewTable};
+use super::{AlterAction, Catalog, Ddl, NewTable};
 
 /// The changes of one commit, resolved.
 #[derive(Debug)]
@@ -16,8 +17,20 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     /// The catalog after them.
     pub(crate) catalog: Catalog,
-    /// Tables that were there before and whose rows go.
+    /// Tables that were there before and change: the plan holds only as long as their writers wait.
     pub(crate) affected: BTreeSet<TableId>,
+    /// Those of them whose rows go.
+    pub(crate) emptied: BTreeSet<TableId>,
+    /// What the rows of altered tables must not have.
+    pub(crate) without_nulls: Vec<WithoutNulls>,
+}
+
+/// A column that must have no NULL in any row of its table.
+#[derive(Clone, Debug)]
+pub(crate) struct WithoutNulls {
+    /// The table as it will be.
+    pub(crate) schema: Arc<TableSchema>,
+    pub(crate) column: ColumnId,
 }
 
 /// One change, as the log says it.
@@ -26,6 +39,7 @@ pub(crate) enum Step {
     CreateSchema(String),
     DropSchema(String),
     CreateTable(Arc<TableSchema>),
+    AlterTable(Arc<TableSchema>),
     DropTable(TableId),
     Truncate(TableId),
 }
@@ -40,7 +54,13 @@ pub(crate) fn plan(
     mut next_table: TableId,
     new_secret: &mut dyn FnMut() -> KeySecret,
 ) -> Result<Plan> {
-    let mut plan = Plan { steps: Vec::new(), catalog: catalog.clone(), affected: BTreeSet::new() };
+    let mut plan = Plan {
+        steps: Vec::new(),
+        catalog: catalog.clone(),
+        affected: BTreeSet::new(),
+        emptied: BTreeSet::new(),
+        without_nulls: Vec::new(),
+    };
     for change in changes {
         match change {
             Ddl::CreateSchema(name) => plan.create_schema(name)?,
@@ -71,15 +91,24 @@ pub(crate) fn plan(
                 for name in names {
                     let id = plan.resolve(name)?;
                     plan.steps.push(Step::Truncate(id));
-                    plan.note_affected(id, catalog);
+                    plan.note_emptied(id, catalog);
                 }
             }
+            Ddl::AlterTable { table, actions } => plan.alter_table(table, actions, catalog)?,
         }
     }
     Ok(plan)
 }
 
 impl Plan {
+    /// Whether the same tables change, and the same is asked of their rows.
+    pub(crate) fn is_about_the_same(&self, other: &Self) -> bool {
+        let asked = |plan: &Self| -> Vec<_> {
+            plan.without_nulls.iter().map(|of| (of.schema.id, of.schema.version, of.column)).collect()
+        };
+        self.affected == other.affected && asked(self) == asked(other)
+    }
+
     fn create_schema(&mut self, name: &str) -> Result<()> {
         check_name(name)?;
         if self.catalog.has_schema(name) {
@@ -121,12 +150,31 @@ impl Plan {
     fn drop_table(&mut self, id: TableId, before: &Catalog) {
         self.catalog.drop_table(id);
         self.steps.push(Step::DropTable(id));
-        self.note_affected(id, before);
+        self.note_emptied(id, before);
     }
 
-    fn note_affected(&mut self, id: TableId, before: &Catalog) {
+    fn alter_table(&mut self, name: &TableName, actions: &[AlterAction], before: &Catalog) -> Result<()> {
+        let old = self.catalog.table(name).map(Arc::clone).ok_or_else(|| undefined_relation(name))?;
+        let Altered { schema, without_nulls } = alter_table(&old, actions)?;
+        if schema.name != old.name && self.catalog.table(&schema.name).is_some() {
+            let name = &schema.name.table;
+            return Err(Error::new(Condition::DuplicateTable, format!("relation \"{name}\" already exists")));
+        }
+        let schema = Arc::new(schema);
+        let column = |column| WithoutNulls { schema: Arc::clone(&schema), column };
+        self.without_nulls.extend(without_nulls.into_iter().map(column));
+        self.catalog.put_table(Arc::clone(&schema));
+        if before.table_by_id(schema.id).is_some() {
+            self.affected.insert(schema.id);
+        }
+        self.steps.push(Step::AlterTable(schema));
+        Ok(())
+    }
+
+    fn note_emptied(&mut self, id: TableId, before: &Catalog) {
         if before.table_by_id(id).is_some() {
             self.affected.insert(id);
+            self.emptied.insert(id);
         }
     }
 
@@ -141,6 +189,11 @@ impl Plan {
             Err(Error::new(Condition::InvalidSchemaName, format!("schema \"{name}\" does not exist")))
         }
     }
+}
+
+/// 42P01, in the words of `ALTER TABLE`.
+fn undefined_relation(name: &TableName) -> Error {
+    Error::new(Condition::UndefinedTable, format!("relation \"{}\" does not exist", name.table))
 }
 
 fn schema_in_use(name: &str) -> Error {

@@ -9,7 +9,8 @@ use outcrop_log::Log;
 use outcrop_types::{CommitSeq, Result};
 use parking_lot::Mutex;
 
-use super::tail::{Answer, Group};
+use super::tail::Group;
+use crate::feed::Feeds;
 use crate::node::Node;
 
 /// What others ask of the log worker, because only it may touch the log.
@@ -37,7 +38,18 @@ impl Drop for Answering<'_> {
 }
 
 impl LogRequests {
-    /// Asks to drop log files whose records are all before `seq`.
+    /// Nothing more to drop than what was dropped before: a start finds such a log.
+    pub(crate) fn starting_from(seq: CommitSeq) -> Self {
+        let dropped = || AtomicU64::new(seq.get());
+        Self { truncate_before: dropped(), truncated_before: dropped(), ..Self::default() }
+    }
+
+    /// The first record that recovery needs.
+    pub(crate) fn needed_from(&self) -> CommitSeq {
+        CommitSeq::new(self.truncate_before.load(Ordering::Acquire))
+    }
+
+    /// Asks to drop log files whose records are all before `seq`, and that no feed needs.
     pub(crate) fn truncate_before(&self, seq: CommitSeq) {
         self.truncate_before.fetch_max(seq.get(), Ordering::AcqRel);
     }
@@ -74,17 +86,37 @@ pub(crate) struct LogWorker {
     log: Log,
     /// When the synced mark is due (W11).
     mark_at: Option<Duration>,
+    /// The cursors for which the log was last cut.
+    feeds: Arc<Feeds>,
 }
 
 impl LogWorker {
     pub(crate) fn new(node: Arc<Node>, log: Log) -> Self {
-        node.counters.log_bytes.store(log.bytes(), Ordering::Relaxed);
-        Self { node, log, mark_at: None }
+        let feeds = Arc::clone(&node.published.load().feeds);
+        let worker = Self { node, log, mark_at: None, feeds };
+        worker.count_bytes();
+        worker
+    }
+
+    /// What the log has, for those who ask: how much recovery would read, how much only feeds keep, and in which files.
+    fn count_bytes(&self) {
+        let (counters, all) = (&self.node.counters, self.log.bytes());
+        let of_feeds = self.log.bytes_before(self.node.log_requests.needed_from()).min(all);
+        counters.log_bytes.store(all - of_feeds, Ordering::Relaxed);
+        counters.feed_log_bytes.store(of_feeds, Ordering::Relaxed);
+        let extents = self.node.log_extents.load();
+        if !self.log.extents().eq(extents.iter().copied()) {
+            self.node.log_extents.store(Arc::new(self.log.extents().collect()));
+        }
     }
 
     fn write(&mut self, group: &Group) -> Result<()> {
         self.log.write_group(&group.records)?;
-        self.log.sync()
+        let clock = &self.node.env.clock;
+        let begin = clock.monotonic();
+        self.log.sync()?;
+        self.node.counters.sync_time.observe(clock.monotonic().saturating_sub(begin));
+        Ok(())
     }
 
     /// Makes a group durable, then visible, then answers. An error poisons: its commits have their place in the tail, so
@@ -97,6 +129,8 @@ impl LogWorker {
             group.answers.into_iter().for_each(|answer| answer.refuse(error.message()));
             return;
         }
+        // Before it is visible: whoever follows the log looks for it in these files.
+        self.count_bytes();
         if let Some(version) = group.version.take() {
             let version = self.node.live.publish(&version);
             self.node.published.store(Arc::clone(&version));
@@ -107,16 +141,24 @@ impl LogWorker {
             let counters = &self.node.counters;
             counters.commits.fetch_add(records, Ordering::Relaxed);
             counters.groups.fetch_add(1, Ordering::Relaxed);
-            let log_bytes = self.log.bytes();
-            counters.log_bytes.store(log_bytes, Ordering::Relaxed);
-            if log_bytes > self.node.options.log_bytes_max {
+            counters.group_commits.observe_number(records);
+            let now = self.node.env.clock.monotonic();
+            group.sequenced_at.iter().for_each(|at| counters.freshness.observe(now.saturating_sub(*at)));
+            let is_long = counters.log_bytes.load(Ordering::Relaxed) > self.node.options.log_bytes_max;
+            if is_long || self.node.is_feed_log_long() {
                 self.node.flush_signal.notify();
             }
             self.mark_at = Some(self.node.env.clock.monotonic() + MARK_DELAY);
         }
         drop(group.permits);
         let _answering = self.node.log_requests.answering();
-        group.answers.into_iter().for_each(Answer::send);
+        let now = self.node.env.clock.monotonic();
+        for answer in group.answers {
+            if let Some(asked) = answer.asked_at() {
+                self.node.counters.commit_time.observe(now.saturating_sub(asked));
+            }
+            answer.send();
+        }
         self.node.progress.notify();
     }
 
@@ -149,15 +191,19 @@ impl LogWorker {
 
     fn truncate(&mut self) {
         let requests = &self.node.log_requests;
-        if requests.is_done() {
+        let version = self.node.published.load_full();
+        let feeds_moved = !Arc::ptr_eq(&self.feeds, &version.feeds);
+        if requests.is_done() && !feeds_moved {
             return;
         }
-        let before = requests.truncate_before.load(Ordering::Acquire);
-        match self.log.truncate_before(CommitSeq::new(before)) {
-            Ok(()) => self.node.counters.log_bytes.store(self.log.bytes(), Ordering::Relaxed),
-            Err(error) => tracing::warn!(%error, "old log files stay until the next checkpoint"),
+        self.feeds = Arc::clone(&version.feeds);
+        let before = requests.needed_from();
+        let cut = version.feeds.all_log_from(&version.tables).map_or(before, |kept| kept.min(before));
+        if let Err(error) = self.log.truncate_before(cut) {
+            tracing::warn!(%error, "old log files stay until the next checkpoint");
         }
-        requests.truncated_before.fetch_max(before, Ordering::AcqRel);
+        self.count_bytes();
+        requests.truncated_before.fetch_max(before.get(), Ordering::AcqRel);
         self.node.progress.notify();
     }
 }

@@ -6,10 +6,12 @@
 //! are taken in this order: turns by `TableId`, then the tail, then what belongs to the key index or to live versions.
 
 mod ddl;
+mod fill;
 mod log_worker;
 mod pressure;
 mod record_size;
 mod remap;
+mod seen_rows;
 mod shard;
 mod tail;
 mod ticket;
@@ -19,6 +21,7 @@ pub(crate) use log_worker::{LogRequests, LogWorker};
 pub(crate) use pressure::Pressure;
 pub(crate) use record_size::VICTIM_BYTES;
 pub(crate) use remap::{Remaps, RowMap};
+pub(crate) use seen_rows::contains_nulls;
 pub(crate) use shard::{Journal, Shard};
 pub(crate) use tail::{Answer, Sequenced, Tail};
 pub use ticket::CommitHandle;

@@ -11,7 +11,27 @@ use crate::node::Node;
 #[derive(Debug, Default)]
 pub(crate) struct Pressure {
     memtable_bytes: AtomicU64,
+    /// What statements will take that were let pass and have no place in the order yet.
+    promised_bytes: AtomicU64,
     flush_disk_full: AtomicBool,
+    /// The disk was full since feeds were last asked for what they keep.
+    disk_was_full: AtomicBool,
+}
+
+/// Memory that a statement was promised; given back when it has taken it, or went.
+#[derive(Debug)]
+#[must_use = "the memory is free again when the promise is dropped"]
+pub(crate) struct Promise<'a> {
+    pressure: &'a Pressure,
+    bytes: u64,
+    /// What was taken and promised before.
+    before: u64,
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        self.pressure.promised_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// How full the memtables may be.
@@ -37,6 +57,19 @@ impl Pressure {
     /// Whether the last flush found the disk full.
     pub(crate) fn set_flush_disk_full(&self, full: bool) {
         self.flush_disk_full.store(full, Ordering::Relaxed);
+        if full {
+            self.note_full_disk();
+        }
+    }
+
+    /// Something did not fit on the disk: no feed may keep files that nobody else needs.
+    pub(crate) fn note_full_disk(&self) {
+        self.disk_was_full.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that happened since the last call.
+    pub(crate) fn take_full_disk_for_feeds(&self) -> bool {
+        self.disk_was_full.swap(false, Ordering::Relaxed)
     }
 
     /// Bytes held by all memtables.
@@ -44,10 +77,21 @@ impl Pressure {
         self.memtable_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes held by all memtables, and by statements that are about to enter them.
+    fn taken_bytes(&self) -> u64 {
+        self.memtable_bytes().saturating_add(self.promised_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Counts what a statement will take, so that others that come at the same time see it.
+    fn promise(&self, bytes: u64) -> Promise<'_> {
+        let promised = self.promised_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Promise { pressure: self, bytes, before: self.memtable_bytes().saturating_add(promised) }
+    }
+
     /// Why writes are delayed or refused, if they are.
     pub(crate) fn reason(&self, bytes_max: u64) -> Option<&'static str> {
         let disk_full = self.flush_disk_full.load(Ordering::Relaxed);
-        match level(self.memtable_bytes(), bytes_max) {
+        match level(self.taken_bytes(), bytes_max) {
             Level::Free => None,
             Level::Delayed(_) | Level::Full if disk_full => Some("disk full"),
             Level::Delayed(_) | Level::Full => Some("memtables full"),
@@ -70,32 +114,51 @@ fn level(bytes: u64, bytes_max: u64) -> Level {
 }
 
 impl Node {
-    /// Lets a write that needs memory pass, after a delay if memtables are nearly full.
+    /// Lets a write pass that needs `bytes` of memory, after a delay if memtables are nearly full. So they never hold more than
+    /// their limit and one statement.
     ///
     /// # Errors
     /// `WriteStalled` when no flush made room in time, `DiskFull` when that is why; `Poisoned`.
-    pub(crate) fn wait_for_memory(&self) -> Result<()> {
+    pub(crate) fn wait_for_memory(&self, bytes: u64) -> Result<Promise<'_>> {
+        let promise = self.pressure.promise(bytes);
+        let level = level(promise.before, self.options.memtable_bytes_max);
+        if level == Level::Free {
+            return Ok(promise);
+        }
+        let begin = self.env.clock.monotonic();
+        let outcome = self.wait_at(level, promise);
+        self.counters.stall_time.observe(self.env.clock.monotonic().saturating_sub(begin));
+        outcome
+    }
+
+    fn wait_at<'a>(&'a self, now: Level, promise: Promise<'a>) -> Result<Promise<'a>> {
         let bytes_max = self.options.memtable_bytes_max;
-        match level(self.pressure.memtable_bytes(), bytes_max) {
-            Level::Free => return Ok(()),
+        let bytes = promise.bytes;
+        match now {
+            Level::Free => return Ok(promise),
             Level::Delayed(delay) => {
                 self.flush_signal.notify();
                 self.env.tasks.wait_until(&self.progress, Some(delay), &mut || {
                     level(self.pressure.memtable_bytes(), bytes_max) == Level::Free
                 });
-                return Ok(());
+                return Ok(promise);
             }
             Level::Full => self.flush_signal.notify(),
         }
-        let may_go = |node: &Self| {
-            node.pressure.memtable_bytes() < bytes_max
-                || node.pressure.flush_disk_full.load(Ordering::Relaxed)
-                || node.tail.lock().check_open().is_err()
+        // It holds nothing while it waits, and takes the room that it finds in one step, before others that wait too.
+        drop(promise);
+        let mut promised = None;
+        let mut may_go = || {
+            let promise = self.pressure.promise(bytes);
+            promised = (promise.before < bytes_max).then_some(promise);
+            promised.is_some()
+                || self.pressure.flush_disk_full.load(Ordering::Relaxed)
+                || self.tail.lock().check_open().is_err()
         };
-        self.env.tasks.wait_until(&self.progress, Some(self.options.stall_max), &mut || may_go(self));
+        self.env.tasks.wait_until(&self.progress, Some(self.options.stall_max), &mut may_go);
         self.tail.lock().check_open()?;
-        if self.pressure.memtable_bytes() < bytes_max {
-            return Ok(());
+        if let Some(promise) = promised {
+            return Ok(promise);
         }
         if self.pressure.flush_disk_full.load(Ordering::Relaxed) {
             return Err(Error::new(Condition::DiskFull, "no space left to write rows out of memory")
@@ -110,3 +173,25 @@ impl Node {
 
 /// Longest delay of a write below the limit.
 const DELAY_MAX: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Level, Pressure, level};
+
+    #[test]
+    fn what_is_promised_counts_until_it_is_taken_or_given_back() {
+        let pressure = Pressure::default();
+        pressure.resize(0, 70);
+        let first = pressure.promise(20);
+        let second = pressure.promise(20);
+        assert_eq!((first.before, second.before, pressure.taken_bytes()), (70, 90, 110));
+        assert_eq!(level(second.before, 100), Level::Delayed(Duration::from_millis(5)));
+        assert_eq!(level(pressure.promise(1).before, 100), Level::Full);
+        // Taken: it is counted once.
+        pressure.resize(70, 90);
+        drop(first);
+        assert_eq!((pressure.memtable_bytes(), pressure.taken_bytes()), (90, 110));
+        drop(second);
+        assert_eq!((pressure.taken_bytes(), pressure.reason(100)), (90, Some("memtables full")));
+    }
+}

@@ -2,7 +2,8 @@
 
 use outcrop_format::record::{Change, InstalledSegment, Ops, Victims};
 
-/// At least the bytes of these changes in a record. A change of the catalog is judged by its statement.
+/// At least the bytes of these changes in a record. Changes of the catalog and of feed cursors are judged by
+/// their statements.
 pub(super) fn bytes_max(changes: &[Change]) -> u64 {
     changes.iter().map(change_bytes_max).sum()
 }
@@ -13,7 +14,8 @@ fn change_bytes_max(change: &Change) -> u64 {
             Change::Rows(change) => change.rows.len() as u64 + ops_bytes_max(&change.ops),
             Change::Staged(change) => segments_bytes_max(&change.segments) + victims_bytes_max(&change.victims),
             Change::Install(change) => segments_bytes_max(&change.outputs) + change.inputs.len() as u64 * VICTIM_BYTES,
-            Change::Ddl(_) => 0,
+            Change::Expire(change) => change.units.len() as u64 * VICTIM_BYTES,
+            Change::Ddl(_) | Change::Feed(_) => 0,
         }
 }
 

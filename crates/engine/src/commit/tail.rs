@@ -2,8 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use outcrop_env::Clock;
 use outcrop_format::CommitRecord;
 use outcrop_format::record::Change;
 use outcrop_log::Permit;
@@ -29,6 +31,8 @@ pub(crate) struct Tail {
 pub(crate) struct Group {
     /// Records to write.
     pub(crate) records: Vec<(CommitSeq, Bytes)>,
+    /// When each of them got its place, by the monotonic clock.
+    pub(crate) sequenced_at: Vec<Duration>,
     /// Space set aside for them.
     pub(crate) permits: Vec<Permit>,
     /// Whom to answer once they are durable.
@@ -42,11 +46,22 @@ pub(crate) struct Group {
 pub(crate) struct Answer {
     ticket: Arc<Ticket>,
     result: Option<Result<Commit>>,
+    asked_at: Option<Duration>,
 }
 
 impl Answer {
     pub(crate) fn new(ticket: &Arc<Ticket>, result: Result<Commit>) -> Self {
-        Self { ticket: Arc::clone(ticket), result: Some(result) }
+        Self { ticket: Arc::clone(ticket), result: Some(result), asked_at: None }
+    }
+
+    /// The answer of a statement that wished to commit at that time of the monotonic clock.
+    pub(crate) fn of_statement(ticket: &Arc<Ticket>, result: Result<Commit>, asked_at: Duration) -> Self {
+        Self { ticket: Arc::clone(ticket), result: Some(result), asked_at: Some(asked_at) }
+    }
+
+    /// When its statement wished to commit.
+    pub(crate) fn asked_at(&self) -> Option<Duration> {
+        self.asked_at
     }
 
     /// What it waited for is durable.
@@ -101,7 +116,7 @@ impl Tail {
     ///
     /// # Panics
     /// If it was not: the order of the log would be another than that of the versions (W3).
-    pub(crate) fn push(&mut self, commit: Sequenced, wall_us: i64) {
+    pub(crate) fn push(&mut self, commit: Sequenced, clock: &dyn Clock) {
         let Sequenced { version, changes, permit } = commit;
         assert!(
             Some(version.seq) == self.version.seq.next(),
@@ -109,7 +124,7 @@ impl Tail {
             version.seq,
             self.version.seq
         );
-        self.wall_us = self.wall_us.max(wall_us);
+        self.wall_us = self.wall_us.max(clock.wall_us());
         let record = CommitRecord {
             seq: version.seq,
             epoch: self.epoch,
@@ -124,6 +139,7 @@ impl Tail {
         // A log that finds no room for a record of the tail can only poison.
         debug_assert!(permit.covers(bytes.len() as u64), "W9 violated: {} has {} bytes", version.seq, bytes.len());
         self.group.records.push((version.seq, Bytes::from(bytes)));
+        self.group.sequenced_at.push(clock.monotonic());
         self.group.permits.push(permit);
         self.group.version = Some(version.clone());
         self.version = version;

@@ -1,6 +1,7 @@
 //! A turn: one statement looks at the tail, decides, and gets its place in the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use outcrop_log::{Permit, SpaceClass};
 use outcrop_segment::Segment;
 use outcrop_types::{ColumnId, CommitSeq, Condition, Error, Result, RowAddress, RowOrdinal, ShardId, TableSchema};
 
+use super::pressure::Promise;
 use super::record_size::bytes_max;
 use super::remap::Remaps;
 use super::shard::{Journal, Shard, Turn};
@@ -20,10 +22,16 @@ use crate::key_index::KeyHash;
 use crate::node::{Node, SEGMENT_DIR};
 use crate::snapshot::{NewSegment, ShardState, TableSnapshot, TableState, Version};
 use crate::stage::RowSet;
-use crate::write::{AppliedRows, Commit, Decision, LastWord, RowOutcome, TailView};
+use crate::write::{AppliedRows, Commit, Conversion, Decision, LastWord, RowOutcome, TailView, altered};
 
 /// A statement that is ready to be decided.
 pub(crate) trait Proposal {
+    /// Brings the statement to a later version of the schema: an `ALTER TABLE` got its place before it.
+    ///
+    /// # Errors
+    /// `SerializationFailure` if it cannot be brought there.
+    fn convert(&mut self, to: &Conversion) -> Result<()>;
+
     /// One round of Q7 outside of the turn: brings what changed since the statement read it up to `view`.
     fn settle(&mut self, view: &TailView<'_>) -> Result<()>;
 
@@ -170,26 +178,27 @@ fn decide_and_sequence(
     shard: &Shard,
     schema: &Arc<TableSchema>,
     proposal: &mut dyn Proposal,
-    permit: Admitted,
+    permit: Admitted<'_>,
     caller: Caller,
 ) -> CommitHandle {
+    let mut statement = Statement { proposal, schema: Arc::clone(schema), keep: caller.keep };
     for _ in 0..ROUNDS_OFF_TURN {
-        match settle_off_turn(node, shard, schema, proposal) {
+        match settle_off_turn(node, shard, &mut statement) {
             Ok(true) => break,
             Ok(false) => {}
             Err((seq, error)) => return node.answer_after(seq, Err(error)),
         }
     }
     // Preparing space may take a while; better here than in the turn.
-    let permit = match permit.for_at_least(node, proposal.record_bytes()) {
+    let permit = match permit.for_at_least(node, statement.proposal.record_bytes()) {
         Ok(permit) => permit,
         Err(error) => return CommitHandle::ready(Err(error), &node.env.tasks),
     };
     let mut turn = shard.turn();
     let seq = node.tail.lock().version().seq;
-    let handle = match take_turn(node, &mut turn, schema, proposal, permit, caller) {
+    let handle = match take_turn(node, &mut turn, &mut statement, permit, caller) {
         Ok(Outcome::Sequenced(ticket, seq)) => {
-            proposal.sequenced(seq);
+            statement.proposal.sequenced(seq);
             Ok(CommitHandle::new(&ticket, &node.env.tasks))
         }
         Ok(Outcome::Nothing(commit)) => Err(Ok(commit)),
@@ -217,6 +226,8 @@ pub(crate) struct Caller {
     pub(crate) keep: Keep,
     /// Asked when the outcome is decided.
     pub(crate) last_word: Option<LastWord>,
+    /// When the statement wished to commit, by the monotonic clock.
+    pub(crate) asked_at: Duration,
 }
 
 enum Outcome {
@@ -225,20 +236,20 @@ enum Outcome {
 }
 
 /// Space in the log, and for how much it was asked.
-struct Admitted {
+struct Admitted<'a> {
     permit: Permit,
+    /// Memory for its rows, if they go to the memtable.
+    memory: Option<Promise<'a>>,
     bytes: u64,
     class: SpaceClass,
 }
 
-impl Admitted {
-    fn of(node: &Node, proposal: &dyn Proposal) -> Result<Self> {
-        if proposal.needs_memory() {
-            node.wait_for_memory()?;
-        }
-        let class = if proposal.adds_rows() { SpaceClass::Ordinary } else { SpaceClass::Reserve };
+impl<'a> Admitted<'a> {
+    fn of(node: &'a Node, proposal: &dyn Proposal) -> Result<Self> {
         let bytes = proposal.record_bytes();
-        Ok(Self { permit: node.admit(bytes, class)?, bytes, class })
+        let memory = if proposal.needs_memory() { Some(node.wait_for_memory(bytes)?) } else { None };
+        let class = if proposal.adds_rows() { SpaceClass::Ordinary } else { SpaceClass::Reserve };
+        Ok(Self { permit: node.admit(bytes, class)?, memory, bytes, class })
     }
 
     /// Space for at least `needed` bytes: estimates can be too low, and a staged statement knows its victims late.
@@ -247,21 +258,39 @@ impl Admitted {
             return Ok(self);
         }
         // Given back first: on a full disk there may be room for one of the two only.
-        let Self { permit, class, .. } = self;
+        let Self { permit, memory, class, .. } = self;
         drop(permit);
-        Ok(Self { permit: node.admit(needed, class)?, bytes: needed, class })
+        Ok(Self { permit: node.admit(needed, class)?, memory, bytes: needed, class })
     }
 }
 
-/// The tail of a table, if it is still the table that the statement was made for.
-fn tail_state(tail: &Tail, schema: &TableSchema) -> Result<TailState> {
-    let table = tail.table(schema.id).ok_or_else(|| undefined_table(&schema.name))?;
-    if table.schema.version != schema.version {
-        let message = format!("table \"{}\" was altered while the statement ran", schema.name);
-        return Err(Error::new(Condition::SerializationFailure, message)
-            .with_hint("Nothing was applied; repeat the statement."));
+/// A statement, and the version of the schema that it is made for.
+struct Statement<'a> {
+    proposal: &'a mut dyn Proposal,
+    schema: Arc<TableSchema>,
+    keep: Keep,
+}
+
+impl Statement<'_> {
+    /// The tail of its table.
+    fn tail_state(&self, tail: &Tail) -> Result<TailState> {
+        let table = tail.table(self.schema.id).ok_or_else(|| undefined_table(&self.schema.name))?;
+        Ok(TailState { table: Arc::clone(table), state: only_shard(table)?, seq: tail.version().seq })
     }
-    Ok(TailState { table: Arc::clone(table), state: only_shard(table)?, seq: tail.version().seq })
+
+    /// Brings the statement to the schema of the tail. Whoever wants rows back described them with the columns of before.
+    fn adopt(&mut self, newest: &Arc<TableSchema>) -> Result<()> {
+        if self.schema.version == newest.version {
+            return Ok(());
+        }
+        let conversion = Conversion::new(&self.schema, newest)?;
+        if self.keep == Keep::Rows && !conversion.keeps_shape() {
+            return Err(altered(newest));
+        }
+        self.proposal.convert(&conversion)?;
+        self.schema = Arc::clone(newest);
+        Ok(())
+    }
 }
 
 /// The tail of one table at one moment.
@@ -289,42 +318,42 @@ pub(crate) fn only_shard(table: &TableState) -> Result<Arc<ShardState>> {
 fn settle_off_turn(
     node: &Node,
     shard: &Shard,
-    schema: &Arc<TableSchema>,
-    proposal: &mut dyn Proposal,
+    statement: &mut Statement<'_>,
 ) -> std::result::Result<bool, (CommitSeq, Error)> {
     // The turn is held for as long as it takes to see which rows are where they were, not for the rechecks.
     let turn = shard.turn();
     let (version, state) = {
         let tail = node.tail.lock();
-        (tail.version().clone(), tail_state(&tail, schema))
+        (tail.version().clone(), statement.tail_state(&tail))
     };
     let seq = version.seq;
     let state = state.map_err(|error| (seq, error))?;
-    if proposal.is_settled(&state.view(&turn.remaps, Some(&turn.journal))) {
+    statement.adopt(&state.table.schema).map_err(|error| (seq, error))?;
+    if statement.proposal.is_settled(&state.view(&turn.remaps, Some(&turn.journal))) {
         return Ok(true);
     }
     // Nothing else tells the key index that somebody still looks keys up in this state (E3).
     let _held = node.live.hold(&version);
     let remaps = turn.remaps.clone();
     drop(turn);
-    proposal.settle(&state.view(&remaps, None)).map(|()| false).map_err(|error| (seq, error))
+    statement.proposal.settle(&state.view(&remaps, None)).map(|()| false).map_err(|error| (seq, error))
 }
 
 fn take_turn(
     node: &Node,
     turn: &mut Turn,
-    schema: &Arc<TableSchema>,
-    proposal: &mut dyn Proposal,
-    permit: Admitted,
+    statement: &mut Statement<'_>,
+    permit: Admitted<'_>,
     caller: Caller,
 ) -> Result<Outcome> {
     let tail = {
         let tail = node.tail.lock();
         tail.check_open()?;
-        tail_state(&tail, schema)?
+        statement.tail_state(&tail)?
     };
+    statement.adopt(&tail.table.schema)?;
     turn.remaps.trim(node.live.oldest_seq());
-    let mut applied = proposal.decide(&tail.view(&turn.remaps, Some(&turn.journal)))?;
+    let mut applied = statement.proposal.decide(&tail.view(&turn.remaps, Some(&turn.journal)))?;
     let mut commit = answer(&mut applied, &tail, caller.keep)?;
     if let Some(last_word) = caller.last_word {
         commit.rows = last_word(commit.rows)?;
@@ -332,7 +361,8 @@ fn take_turn(
     if applied.decision.is_empty() && applied.staged.as_ref().is_none_or(StagedPart::is_empty) {
         return Ok(Outcome::Nothing(Commit { seq: tail.seq, ..commit }));
     }
-    apply(node, turn, &tail, applied, permit, commit).map(|(ticket, seq)| Outcome::Sequenced(ticket, seq))
+    apply(node, turn, &tail, applied, permit, (commit, caller.asked_at))
+        .map(|(ticket, seq)| Outcome::Sequenced(ticket, seq))
 }
 
 /// The answer to a decision, but for its place in the order.
@@ -370,8 +400,8 @@ fn apply(
     turn: &mut Turn,
     seen: &TailState,
     applied: Applied,
-    permit: Admitted,
-    commit: Commit,
+    permit: Admitted<'_>,
+    (commit, asked_at): (Commit, Duration),
 ) -> Result<(Arc<Ticket>, CommitSeq)> {
     let Applied { decision, staged, .. } = applied;
     let (schema, state) = (&seen.table.schema, &seen.state);
@@ -406,7 +436,7 @@ fn apply(
         return Err(Error::new(Condition::ProgramLimitExceeded, "a statement changes too many rows at once")
             .with_detail(format!("Its log record would have {needed} bytes.")));
     }
-    let permit = permit.for_at_least(node, needed)?.permit;
+    let Admitted { permit, memory, .. } = permit.for_at_least(node, needed)?;
 
     let mut tail = node.tail.lock();
     tail.check_open()?;
@@ -420,11 +450,12 @@ fn apply(
         append_rows(&mut next, rows, &row_keys, seq, turn)?;
     }
     node.pressure.resize(state.memtable_bytes(), next.memtable_bytes());
+    drop(memory);
     note_open_rows(node, turn, &mut next);
     let version = with_shard(tail.version(), schema, next, seq);
-    tail.push(Sequenced { version, changes, permit }, node.env.clock.wall_us());
+    tail.push(Sequenced { version, changes, permit }, &*node.env.clock);
     let ticket = Ticket::new();
-    tail.answer(Answer::new(&ticket, Ok(Commit { seq, ..commit })));
+    tail.answer(Answer::of_statement(&ticket, Ok(Commit { seq, ..commit }), asked_at));
     Ok((ticket, seq))
 }
 
@@ -478,7 +509,7 @@ fn note_open_rows(node: &Node, turn: &mut Turn, next: &mut ShardState) {
 /// `version` with another state of one table's shard, as commit `seq`.
 pub(crate) fn with_shard(version: &Version, schema: &Arc<TableSchema>, state: ShardState, seq: CommitSeq) -> Version {
     let tables = version.tables.update(schema.id, one_shard(schema, state));
-    Version::new(seq, Arc::clone(&version.catalog), tables)
+    Version::new(seq, Arc::clone(&version.catalog), tables, Arc::clone(&version.feeds))
 }
 
 /// A table of one shard.

@@ -56,6 +56,9 @@ impl FlushWorker {
             return Ok(Step::Wait);
         }
         self.installing = None;
+        if !closing {
+            self.node.end_feeds_over_limit();
+        }
         if self.checkpoint_if_due(published)? {
             return Ok(Step::Again);
         }

@@ -25,6 +25,12 @@ pub(crate) struct ShardKeys {
     table: TableId,
     index: IndexId,
     live: Arc<LiveVersions>,
+    entries: Arc<Entries>,
+}
+
+/// What is shared with the indexes of other versions of the schema.
+#[derive(Default)]
+struct Entries {
     /// Oldest first.
     generations: ArcSwap<Vec<Arc<GenerationKeys>>>,
     /// Also the lock under which `generations` is replaced.
@@ -51,8 +57,21 @@ impl ShardKeys {
             table: schema.id,
             index: index.id,
             live: Arc::clone(live),
-            generations: ArcSwap::default(),
-            retired: Mutex::new(Vec::new()),
+            entries: Arc::default(),
+        })
+    }
+
+    /// The same entries for the table as it is after `ALTER TABLE`, which never changes what the key of a row is; `None` if the
+    /// table has no primary key.
+    pub(crate) fn altered(&self, schema: &TableSchema) -> Option<Self> {
+        let index = schema.primary_key()?;
+        Some(Self {
+            encoder: KeyEncoder::new(schema, index),
+            log_id: self.log_id,
+            table: self.table,
+            index: index.id,
+            live: Arc::clone(&self.live),
+            entries: Arc::clone(&self.entries),
         })
     }
 
@@ -70,24 +89,24 @@ impl ShardKeys {
     /// Says that no version from commit `at` on has these units, the inputs of an install. The entries of generations go when
     /// nobody reads an older version any more; segments have theirs in runs.
     pub(crate) fn retire(&self, units: &[UnitId], at: CommitSeq) {
-        self.retired.lock().extend(units.iter().map(|unit| Retired { unit: *unit, at }));
+        self.entries.retired.lock().extend(units.iter().map(|unit| Retired { unit: *unit, at }));
         self.collect();
     }
 
     /// Removes the entries of retired units that nobody can see any more. Cheap when there are none.
     pub(crate) fn collect(&self) {
-        let mut retired = self.retired.lock();
+        let mut retired = self.entries.retired.lock();
         if retired.is_empty() {
             return;
         }
-        let generations = self.generations.load();
+        let generations = self.entries.generations.load();
         let born = |unit| generations.iter().find(|keys| keys.unit() == unit).map(|keys| keys.born());
         let is_gone =
             |retired: &mut Retired| !self.live.sees_between(born(retired.unit).unwrap_or(CommitSeq::ZERO), retired.at);
         let gone: Vec<UnitId> = retired.extract_if(.., is_gone).map(|retired| retired.unit).collect();
         if generations.iter().any(|keys| gone.contains(&keys.unit())) {
             let kept = generations.iter().filter(|keys| !gone.contains(&keys.unit()));
-            self.generations.store(Arc::new(kept.map(Arc::clone).collect()));
+            self.entries.generations.store(Arc::new(kept.map(Arc::clone).collect()));
         }
     }
 
@@ -122,7 +141,7 @@ impl ShardKeys {
     /// `DataCorrupted` with file and offset, `IoError`, when a page of a run cannot be read.
     pub(crate) fn lookup_live(&self, keys: &[KeyHash], state: &ShardState) -> Result<Vec<Option<RowAddress>>> {
         let mut search = Search::new(keys);
-        for generation in self.generations.load().iter().rev() {
+        for generation in self.entries.generations.load().iter().rev() {
             if search.is_done() {
                 return Ok(search.found);
             }
@@ -144,19 +163,19 @@ impl ShardKeys {
     /// Every address that the memtables have for a key, newest first, alive or not.
     #[cfg(test)]
     pub(crate) fn candidates(&self, key: KeyHash, out: &mut Vec<RowAddress>) {
-        for generation in self.generations.load().iter().rev() {
+        for generation in self.entries.generations.load().iter().rev() {
             generation.candidates(&[key], |_, row| out.push(RowAddress::new(generation.unit(), row)));
         }
     }
 
     /// Entries of memtables, for metrics and tests.
     pub(crate) fn len(&self) -> usize {
-        self.generations.load().iter().map(|keys| keys.len()).sum()
+        self.entries.generations.load().iter().map(|keys| keys.len()).sum()
     }
 
     /// Memory held; that of runs apart.
     pub(crate) fn bytes(&self) -> u64 {
-        self.generations.load().iter().map(|keys| keys.bytes()).sum()
+        self.entries.generations.load().iter().map(|keys| keys.bytes()).sum()
     }
 
     /// The table of a generation, made when its first row comes, which is with commit `born` or later.
@@ -164,19 +183,19 @@ impl ShardKeys {
         let of_unit = |generations: &[Arc<GenerationKeys>]| {
             generations.iter().rev().find(|keys| keys.unit() == unit).map(Arc::clone)
         };
-        if let Some(keys) = of_unit(&self.generations.load()) {
+        if let Some(keys) = of_unit(&self.entries.generations.load()) {
             return keys;
         }
         self.collect();
-        let replacing = self.retired.lock();
-        let mut generations = Vec::clone(&self.generations.load());
+        let replacing = self.entries.retired.lock();
+        let mut generations = Vec::clone(&self.entries.generations.load());
         if let Some(keys) = of_unit(&generations) {
             return keys;
         }
         let keys = Arc::new(GenerationKeys::new(unit, born));
         generations.push(Arc::clone(&keys));
         generations.sort_unstable_by_key(|keys| keys.unit());
-        self.generations.store(Arc::new(generations));
+        self.entries.generations.store(Arc::new(generations));
         drop(replacing);
         keys
     }

@@ -7,8 +7,8 @@ use outcrop_testkit::compare::compare_rows;
 use outcrop_testkit::generate::{SchemaShape, from_seed, keys_for, schemas};
 use outcrop_testkit::{Row, array_of, batch_of};
 use outcrop_types::{
-    Column, ColumnId, CommitSeq, Condition, DataType, IndexId, KeyIndex, KeySecret, LogId, RowAddress, RowOrdinal,
-    SchemaVersion, Slot, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
+    Column, ColumnId, Comments, CommitSeq, Condition, DataType, IndexId, KeyIndex, KeySecret, LogId, RowAddress,
+    RowOrdinal, SchemaVersion, Slot, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
 };
 use proptest::prelude::*;
 
@@ -43,6 +43,8 @@ fn schema_of(types: &[DataType]) -> TableSchema {
         columns,
         keys: vec![key],
         options: TableOptions::default(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     }
 }
 
@@ -228,7 +230,7 @@ impl Table {
     fn publish(&mut self) -> Arc<Version> {
         let state = TableState { schema: Arc::clone(&self.schema), shards: vec![Arc::new(self.tail.clone())] };
         let tables = [(self.schema.id, Arc::new(state))].into_iter().collect();
-        let version = Version::new(CommitSeq::new(self.seq), Arc::new(Catalog::default()), tables);
+        let version = Version::new(CommitSeq::new(self.seq), Arc::new(Catalog::default()), tables, Arc::default());
         let version = self.live.publish(&version);
         self.published = Some(Arc::clone(&version));
         version

@@ -37,6 +37,7 @@ pub(crate) fn build(version: &Version, stamp: Stamp) -> Result<Manifest> {
         log_start: log_start_of(version)?,
         schemas: version.catalog.schemas().map(str::to_owned).collect(),
         tables,
+        feeds: version.feeds.to_manifest(),
     })
 }
 

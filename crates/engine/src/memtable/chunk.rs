@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow_buffer::ScalarBuffer;
-use outcrop_types::{ColumnId, CommitSeq, DataType, Error, Result};
+use outcrop_format::batch::widen_array;
+use outcrop_types::{Column, ColumnId, CommitSeq, DataType, Error, Result};
 
 use super::bounds::ColumnBounds;
 use super::coalesce;
@@ -131,9 +132,18 @@ impl Chunk {
         self.bytes
     }
 
-    /// A column of all its rows; `None` when the column is younger than the generation.
-    pub(crate) fn column(&self, id: ColumnId) -> Option<&ArrayRef> {
-        self.arrays.get(self.position(id)?)
+    /// Some of its rows of a column, counted from its first one, in the type that the column has now; `None` when the column is
+    /// younger than the generation.
+    ///
+    /// # Errors
+    /// `InternalError` when the column was not widened since but changed otherwise.
+    pub(crate) fn column(&self, column: &Column, rows: Range<u32>) -> Result<Option<ArrayRef>> {
+        let Some(position) = self.position(column.id) else { return Ok(None) };
+        let (Some(array), Some(stored)) = (self.arrays.get(position), self.columns.get(position)) else {
+            return Ok(None);
+        };
+        let array = array.slice(index(rows.start), rows.len());
+        Ok(Some(widen_array(&array, &stored.data_type, &column.data_type)?))
     }
 
     /// Commits of some of its rows, counted from its first one.
@@ -144,7 +154,7 @@ impl Chunk {
         }
     }
 
-    /// Bounds of a column; `None` when the column is younger than the generation.
+    /// Bounds of a column, in the type that it had; `None` when the column is younger than the generation.
     pub(crate) fn bounds(&self, id: ColumnId) -> Option<&ColumnBounds> {
         let position = self.position(id)?;
         let (array, column) = (self.arrays.get(position)?, self.columns.get(position)?);

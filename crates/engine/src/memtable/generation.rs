@@ -32,6 +32,14 @@ impl Generation {
         Self::with_columns(unit, schema.columns.iter().map(column).collect())
     }
 
+    /// Whether the rows of a table of this schema can enter.
+    pub(crate) fn fits(&self, schema: &TableSchema) -> bool {
+        let same = |(held, column): (&ChunkColumn, &outcrop_types::Column)| {
+            (held.id, &held.data_type) == (column.id, &column.data_type)
+        };
+        self.columns.len() == schema.columns.len() && self.columns.iter().zip(&schema.columns).all(same)
+    }
+
     /// An empty generation with the same columns.
     pub(crate) fn successor(&self, unit: UnitId) -> Self {
         Self::with_columns(unit, Arc::clone(&self.columns))

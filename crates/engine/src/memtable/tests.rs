@@ -7,8 +7,8 @@ use arrow_select::concat::concat_batches;
 use outcrop_testkit::generate::{SchemaShape, data_types, from_seed, row_for, schemas, values_of};
 use outcrop_testkit::{Row, array_of, assert_same_rows, batch_of, compare_values, rows_of};
 use outcrop_types::{
-    Column, ColumnId, CommitSeq, CompareOp, DataType, Predicate, RowOrdinal, SchemaVersion, TableId, TableName,
-    TableOptions, TableSchema, UnitId, Value,
+    Column, ColumnId, Comments, CommitSeq, CompareOp, DataType, Predicate, RowOrdinal, SchemaVersion, TableId,
+    TableName, TableOptions, TableSchema, UnitId, Value,
 };
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn contents(generation: &Generation, schema: &TableSchema) -> (Vec<Row>, Vec<u64
         assert_eq!(chunk.rows().start, next, "numbers have no gap");
         next = chunk.rows().end;
         let arrays: Vec<ArrayRef> =
-            schema.columns.iter().map(|column| Arc::clone(chunk.column(column.id).unwrap())).collect();
+            schema.columns.iter().map(|column| chunk.column(column, 0..chunk.len()).unwrap().unwrap()).collect();
         batches.push(RecordBatch::try_new(schema.to_arrow(), arrays).unwrap());
         seqs.extend(chunk.seqs(0..chunk.len()).values());
     }
@@ -50,6 +50,8 @@ fn schema_of(types: &[DataType]) -> TableSchema {
         columns: (1..).zip(types).map(column).collect(),
         keys: Vec::new(),
         options: TableOptions::default(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     }
 }
 
@@ -138,8 +140,9 @@ fn one_row_commits_make_few_chunks_with_one_buffer_each() {
     let largest = generation.chunks().max_by_key(|chunk| chunk.len()).unwrap();
     assert!((CHUNK_ROWS / 2..2 * CHUNK_ROWS).contains(&largest.len()), "{} rows", largest.len());
     for chunk in generation.chunks().filter(|chunk| chunk.len() >= 8) {
-        let texts = chunk.column(ColumnId::new(2)).unwrap().as_string_view();
-        let lists = chunk.column(ColumnId::new(3)).unwrap().as_list::<i32>();
+        let column = |position: usize| chunk.column(&schema.columns[position], 0..chunk.len()).unwrap().unwrap();
+        let (texts, lists) = (column(1), column(2));
+        let (texts, lists) = (texts.as_string_view(), lists.as_list::<i32>());
         assert_eq!(texts.data_buffers().len(), 1);
         assert_eq!(lists.values().as_string_view().data_buffers().len(), 1);
     }

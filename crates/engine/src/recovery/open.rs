@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use outcrop_env::{DirLock, Env, FileName, Signal};
 use outcrop_format::Manifest;
 use outcrop_format::envelope::Features;
+use outcrop_format::feed::ManifestFeeds;
 use outcrop_log::{Log, LogOptions, Reach, RecoveredLog};
 use outcrop_segment::PageCache;
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId, UnitId};
@@ -18,6 +19,7 @@ use super::leftovers::{Claimed, find_leftovers};
 use super::replay::{Replay, Replayed};
 use crate::EngineOptions;
 use crate::commit::{LogRequests, Pressure, Shard, Tail, one_shard, only_shard};
+use crate::compaction::History;
 use crate::files::{FileError, file_name, read_file, remove_if_there, write_file};
 use crate::flush::Requests;
 use crate::key_index::rebuild_runs;
@@ -242,6 +244,7 @@ fn create(
         log_start: CommitSeq::new(1),
         schemas: crate::Catalog::default().schemas().map(str::to_owned).collect(),
         tables: Vec::new(),
+        feeds: ManifestFeeds::default(),
     };
     let name = publish_manifest(env, 1, &manifest)?;
     let newest = Kept { number: 1, name, checkpoint: manifest.checkpoint, log_start: manifest.log_start };
@@ -332,7 +335,8 @@ fn build_node(
     live: Arc<LiveVersions>,
     replayed: Replayed,
 ) -> Arc<Node> {
-    let Replayed { version, wall_us, next_unit, next_table, victims_files, segments, key_runs, .. } = replayed;
+    let Replayed { version, wall_us, next_unit, next_table, victims_files, segments, key_runs, needed_from, .. } =
+        replayed;
     let retired = retired_segments(&version, &segments);
     // The age of recovered rows counts from now on: the clock of the process before is gone.
     let now = env.clock.monotonic();
@@ -352,16 +356,19 @@ fn build_node(
         log_id,
         cache,
         space: log.space(),
+        log_extents: ArcSwap::from_pointee(log.extents().collect()),
         published: ArcSwap::new(published),
         live,
         tail: Mutex::new(Tail::new(version, log.epoch(), wall_us)),
         shards: RwLock::new(shards),
         pressure,
-        log_requests: LogRequests::default(),
+        log_requests: LogRequests::starting_from(needed_from),
         flushes: Requests::default(),
         compactions: Requests::default(),
+        compaction_history: History::default(),
+        compaction_tables: Mutex::default(),
         installed: AtomicU64::new(0),
-        counters: Counters::default(),
+        counters: Counters::new(),
         retired: Mutex::new(retired),
         retired_runs: Mutex::new(retired_runs),
         victims_files: Mutex::new(victims_files),

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use outcrop_env::Env;
 use outcrop_format::manifest::{Manifest, ManifestRun, ManifestSegment, ManifestShard};
-use outcrop_format::record::{Change, DdlChange, Install, InstalledSegment, RowChange, StagedCommit, Victims};
+use outcrop_format::record::{Change, DdlChange, Expire, Install, InstalledSegment, RowChange, StagedCommit, Victims};
 use outcrop_format::{CommitRecord, SegmentMeta, decode_batch};
 use outcrop_segment::{DeleteVector, KeyRun, PageCache, Segment, key_run_file_name, meta_checksum, read_meta};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, TableId, TableSchema, UnitId};
 
 use crate::Catalog;
 use crate::commit::one_shard;
+use crate::feed::Feeds;
 use crate::node::{LOG_DIR, SEGMENT_DIR};
 use crate::snapshot::{LiveVersions, NewSegment, ShardState, Version};
 use crate::stage::read_victims;
@@ -25,6 +26,8 @@ pub(crate) struct Replay<'a> {
     /// The first record that the manifest needs.
     log_start: CommitSeq,
     /// The first record that any manifest needs which is kept.
+    needed_from: CommitSeq,
+    /// The first record whose files stay: one of those, or one that a feed cursor has not passed.
     names_from: CommitSeq,
     checkpoint: CommitSeq,
     /// Whether all records up to the checkpoint are applied.
@@ -40,6 +43,7 @@ pub(crate) struct Replay<'a> {
     key_runs: BTreeSet<UnitId>,
     damaged_runs: Vec<Error>,
     victims_files: Vec<(CommitSeq, String)>,
+    feeds: Feeds,
 }
 
 struct Table {
@@ -62,6 +66,8 @@ pub(crate) struct Replayed {
     /// Runs that cannot be opened. Their segments are [`ShardState::uncovered`], unless they have runs of their own.
     pub(crate) damaged_runs: Vec<Error>,
     pub(crate) victims_files: Vec<(CommitSeq, String)>,
+    /// The first record that any manifest needs which is kept.
+    pub(crate) needed_from: CommitSeq,
 }
 
 impl<'a> Replay<'a> {
@@ -76,13 +82,17 @@ impl<'a> Replay<'a> {
     ) -> Result<Self> {
         let mut catalog = Catalog::default();
         manifest.schemas.iter().for_each(|name| catalog.put_schema(name));
+        let feeds = Feeds::of_manifest(&manifest.feeds);
+        // Victims files that a cursor keeps are named by records behind its position.
+        let named_for_feeds = feeds.oldest_position().and_then(CommitSeq::next).unwrap_or(manifest.log_start);
         let mut replay = Self {
             env,
             log_id: manifest.log_id,
             cache,
             live,
             log_start: manifest.log_start,
-            names_from: names_from.min(manifest.log_start),
+            needed_from: names_from.min(manifest.log_start),
+            names_from: names_from.min(manifest.log_start).min(named_for_feeds),
             checkpoint: manifest.checkpoint,
             passed: false,
             wall_us: manifest.wall_us,
@@ -94,6 +104,7 @@ impl<'a> Replay<'a> {
             key_runs: BTreeSet::new(),
             damaged_runs: Vec::new(),
             victims_files: Vec::new(),
+            feeds,
         };
         for table in &manifest.tables {
             let schema = Arc::new(table.schema.clone());
@@ -133,7 +144,9 @@ impl<'a> Replay<'a> {
                 Change::Staged(change) => self.staged(seq, &change, after)?,
                 Change::Ddl(change) if after => self.ddl(seq, change)?,
                 Change::Install(change) if after => self.install(seq, &change)?,
-                Change::Ddl(_) | Change::Install(_) => {}
+                Change::Expire(change) if after => self.expire(seq, &change)?,
+                Change::Feed(change) if after => self.feeds.apply(seq, &change),
+                Change::Ddl(_) | Change::Install(_) | Change::Expire(_) | Change::Feed(_) => {}
             }
         }
         Ok(())
@@ -153,8 +166,10 @@ impl<'a> Replay<'a> {
             }
             tables.insert(id, one_shard(&table.schema, state));
         }
+        self.segments.extend(self.feeds.kept_segments());
+        let (seq, feeds) = (last_seq.max(self.checkpoint), Arc::new(self.feeds));
         Ok(Replayed {
-            version: Version::new(last_seq.max(self.checkpoint), Arc::new(self.catalog), tables),
+            version: Version::new(seq, Arc::new(self.catalog), tables, feeds),
             wall_us: self.wall_us,
             next_unit: UnitId::new(self.next_unit),
             next_table: TableId::new(self.next_table),
@@ -162,6 +177,7 @@ impl<'a> Replay<'a> {
             key_runs: self.key_runs,
             damaged_runs: self.damaged_runs,
             victims_files: self.victims_files,
+            needed_from: self.needed_from,
         })
     }
 
@@ -275,8 +291,13 @@ impl<'a> Replay<'a> {
             let what = format!("its rows begin at {}, its generation has {rows} rows", change.first_row);
             return Err(self.broken(seq, what));
         }
-        let rows = decode_batch(&change.rows, &table.schema)
-            .map_err(|error| error.in_file(format!("{LOG_DIR}: rows of record {seq}"), 0))?;
+        // A row that died before a column got NOT NULL may have NULL there.
+        let decoded = if change.schema_version == table.schema.version {
+            decode_batch(&change.rows, &table.schema)
+        } else {
+            decode_batch(&change.rows, &table.schema.with_nulls())
+        };
+        let rows = decoded.map_err(|error| error.in_file(format!("{LOG_DIR}: rows of record {seq}"), 0))?;
         table.state.append(rows, seq)?;
         Ok(())
     }
@@ -299,7 +320,14 @@ impl<'a> Replay<'a> {
         if change.inputs.contains(&table.state.open_unit()) {
             table.state.seal(NO_GENERATION);
         }
+        self.feeds.note_units(seq, change.table, &table.state, &change.inputs);
         table.state.install(&change.inputs, outputs).map_err(|error| self.broken(seq, error.message().to_owned()))
+    }
+
+    fn expire(&mut self, seq: CommitSeq, change: &Expire) -> Result<()> {
+        let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, true) };
+        let outcome = table.state.install(&change.units, Vec::new());
+        outcome.map_err(|error| self.broken(seq, error.message().to_owned()))
     }
 
     fn ddl(&mut self, seq: CommitSeq, change: DdlChange) -> Result<()> {
@@ -311,6 +339,8 @@ impl<'a> Replay<'a> {
                 self.next_table = self.next_table.max(schema.id.get().saturating_add(1));
                 self.catalog.put_table(Arc::clone(&schema));
                 if let Some(table) = self.tables.get_mut(&schema.id) {
+                    self.feeds.note_schema(seq, &table.schema);
+                    table.state.alter(&schema, NO_GENERATION);
                     table.schema = schema;
                 } else {
                     self.put_empty(schema);
@@ -318,12 +348,13 @@ impl<'a> Replay<'a> {
             }
             DdlChange::DropTable { table } => {
                 self.catalog.drop_table(table);
-                if self.tables.remove(&table).is_none() {
-                    return self.no_table(seq, table, true);
-                }
+                let Some(old) = self.tables.remove(&table) else { return self.no_table(seq, table, true) };
+                self.feeds.note_emptied(seq, &one_shard(&old.schema, old.state));
+                self.feeds.note_schema(seq, &old.schema);
             }
             DdlChange::Truncate { table } => {
                 let Some(old) = self.tables.remove(&table) else { return self.no_table(seq, table, true) };
+                self.feeds.note_emptied(seq, &one_shard(&old.schema, old.state));
                 self.put_empty(old.schema);
             }
         }
@@ -384,7 +415,7 @@ impl<'a> Replay<'a> {
                 }
             }
             Change::Install(change) => self.note_with_runs(change.outputs.iter().map(|output| output.unit)),
-            Change::Rows(_) | Change::Ddl(_) => {}
+            Change::Rows(_) | Change::Ddl(_) | Change::Expire(_) | Change::Feed(_) => {}
         }
     }
 
@@ -420,7 +451,7 @@ impl Table {
     }
 }
 
-fn decode_deletes(bytes: &[u8], rows: u32, place: &str) -> Result<DeleteVector> {
+pub(crate) fn decode_deletes(bytes: &[u8], rows: u32, place: &str) -> Result<DeleteVector> {
     if bytes.is_empty() {
         return Ok(DeleteVector::new(rows));
     }

@@ -67,7 +67,7 @@ impl<'a> Fetch<'a> {
             && source.num_rows() == places.len()
             && places.iter().enumerate().all(|(row, place)| *place == (0, row))
         {
-            return Ok(source.clone());
+            return projection.checked(source.clone());
         }
         if places.is_empty() {
             return Ok(RecordBatch::new_empty(Arc::clone(projection.arrow())));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array};
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array};
 use arrow_schema::{ArrowError, DataType as ArrowType, Field, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
@@ -19,6 +19,8 @@ pub(super) struct Projection<'a> {
     schema: &'a TableSchema,
     columns: &'a [ScanColumn],
     arrow: SchemaRef,
+    /// The same without NOT NULL: a dead row may be older than that.
+    lax: SchemaRef,
 }
 
 impl<'a> Projection<'a> {
@@ -37,7 +39,8 @@ impl<'a> Projection<'a> {
             })
         };
         let fields = columns.iter().map(field).collect::<Result<Vec<_>>>()?;
-        Ok(Self { schema, columns, arrow: Arc::new(Schema::new(fields)) })
+        let lax: Vec<Field> = fields.iter().map(|field| field.clone().with_nullable(true)).collect();
+        Ok(Self { schema, columns, arrow: Arc::new(Schema::new(fields)), lax: Arc::new(Schema::new(lax)) })
     }
 
     /// The schema of the batches.
@@ -76,35 +79,41 @@ impl<'a> Projection<'a> {
                 Some(live) => filter_record_batch(&all, &BooleanArray::new(live, None)).map_err(unexpected)?,
             });
         }
-        match parts.as_slice() {
-            [part] => Ok(part.clone()),
-            _ => concat_batches(&self.arrow, &parts).map_err(unexpected),
-        }
+        let all = match parts.as_slice() {
+            [part] => part.clone(),
+            _ => concat_batches(&self.lax, &parts).map_err(unexpected)?,
+        };
+        self.checked(all)
     }
 
-    /// All rows of a range that lies within a chunk, without copying them.
+    /// Rows that shall be seen, as they must be then.
+    pub(super) fn checked(&self, rows: RecordBatch) -> Result<RecordBatch> {
+        let (_, arrays, count) = rows.into_parts();
+        self.batch(arrays, count)
+    }
+
+    /// All rows of a range that lies within a chunk, dead ones too, which may have NULLs where the table allows none any more.
+    /// Copies nothing that was not widened since.
     pub(super) fn rows_of_chunk(&self, unit: UnitId, chunk: &Chunk, rows: Range<u32>) -> Result<RecordBatch> {
         let within = rows.start - chunk.rows().start..rows.end - chunk.rows().start;
-        let (start, length) = (index(within.start), index(rows.end - rows.start));
+        let length = rows.len();
         let array = |column: &ScanColumn| -> Result<ArrayRef> {
             Ok(match column {
-                ScanColumn::Column(id) => match chunk.column(*id) {
-                    Some(array) => array.slice(start, length),
-                    None => self.initial_default(*id, length)?,
-                },
+                ScanColumn::Column(id) => {
+                    let column = self.schema.column(*id).ok_or_else(|| no_column(self.schema, *id))?;
+                    match chunk.column(column, within.clone())? {
+                        Some(array) => array,
+                        None => constant_array(&column.initial_default, &column.data_type, length)?,
+                    }
+                }
                 ScanColumn::Unit => Arc::new(UInt64Array::from_value(unit.get(), length)),
                 ScanColumn::Row => Arc::new(UInt32Array::from_iter_values(rows.clone())),
                 ScanColumn::CommitSeq => Arc::new(chunk.seqs(within.clone())),
             })
         };
         let arrays = self.columns.iter().map(array).collect::<Result<Vec<_>>>()?;
-        self.batch(arrays, length)
-    }
-
-    /// A column that is younger than the rows.
-    fn initial_default(&self, id: ColumnId, rows: usize) -> Result<ArrayRef> {
-        let column = self.schema.column(id).ok_or_else(|| no_column(self.schema, id))?;
-        Ok(constant_array(&column.initial_default, &column.data_type, rows)?)
+        let options = RecordBatchOptions::new().with_row_count(Some(length));
+        RecordBatch::try_new_with_options(Arc::clone(&self.lax), arrays, &options).map_err(unexpected)
     }
 
     /// A batch of these columns.
@@ -130,8 +139,4 @@ fn no_column(schema: &TableSchema, id: ColumnId) -> Error {
 
 pub(super) fn unexpected(error: ArrowError) -> Error {
     Error::internal("columns of a scan do not fit together").with_source(error)
-}
-
-fn index(rows: u32) -> usize {
-    usize::try_from(rows).unwrap_or(usize::MAX)
 }

@@ -138,6 +138,18 @@ impl ShardState {
         }
     }
 
+    /// The rows of the table have these columns from now on; what is there is read through the new schema. Rows of other
+    /// columns enter a generation of their own, `new_open`. Returns whether it was needed.
+    pub(crate) fn alter(&mut self, schema: &TableSchema, new_open: UnitId) -> bool {
+        self.keys = self.keys.as_ref().and_then(|keys| keys.altered(schema)).map(Arc::new);
+        if self.open.fits(schema) {
+            return false;
+        }
+        self.seal(new_open);
+        self.open = Generation::new(new_open, schema);
+        true
+    }
+
     /// Replaces units by segments: flush, compaction, and with no inputs a staged commit. Each output comes with its dead
     /// rows at this place of the log (W1).
     ///

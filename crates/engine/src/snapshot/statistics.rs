@@ -67,11 +67,14 @@ impl<'a> StatisticsBuilder<'a> {
         ColumnStatistics { min: known(self.min), max: known(self.max), null_count: Some(self.null_count) }
     }
 
+    /// Bounds of a unit may be older than the column's type.
     fn add(&mut self, min: Option<&Value>, max: Option<&Value>, null_count: u32, rows: u32) {
         self.null_count += u64::from(null_count);
         if null_count < rows {
-            self.min.widen(min, Ordering::Less);
-            self.max.widen(max, Ordering::Greater);
+            let widened = |bound: &Value| bound.widened(&self.column.data_type);
+            let (min, max) = (min.and_then(widened), max.and_then(widened));
+            self.min.widen(min.as_ref(), Ordering::Less);
+            self.max.widen(max.as_ref(), Ordering::Greater);
         }
     }
 

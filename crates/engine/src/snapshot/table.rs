@@ -43,6 +43,11 @@ impl TableSnapshot {
         Self { table: Arc::new(TableState { schema, shards: vec![Arc::new(shard)] }), seq, _version: None }
     }
 
+    /// The shards of the table.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = &Arc<ShardState>> {
+        self.table.shards.iter()
+    }
+
     /// Enters the live rows of a generation into the key index of its shard. For recovery, which has replayed them into memory;
     /// segments have their keys in runs.
     ///
@@ -117,6 +122,11 @@ impl TableSnapshot {
     /// The pieces of one unit, of about `rows` rows each; those without live rows are left out.
     pub(crate) fn morsels_of(&self, unit: UnitId, rows: u32) -> Vec<Morsel> {
         self.shard_of(unit).map_or_else(|_| Vec::new(), |shard| morsel::cut_unit(shard, unit, rows))
+    }
+
+    /// Whether a unit is a segment.
+    pub(crate) fn is_stored(&self, unit: UnitId) -> bool {
+        self.shard_of(unit).is_ok_and(|shard| shard.segment(unit).is_some())
     }
 
     /// Cuts a piece in smaller ones of about `rows` rows, for readers whose rows turn out to be large.

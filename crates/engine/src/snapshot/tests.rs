@@ -218,7 +218,8 @@ impl Writer {
         if self.published.as_ref().is_none_or(|published| published.commit_seq() < self.seq) {
             let state = TableState { schema: Arc::clone(&self.schema), shards: vec![Arc::new(self.tail.clone())] };
             let tables = [(TABLE, Arc::new(state))].into_iter().collect();
-            let version = self.live.publish(&Version::new(self.seq, Arc::new(Catalog::default()), tables));
+            let version =
+                self.live.publish(&Version::new(self.seq, Arc::new(Catalog::default()), tables, Arc::default()));
             self.published = Some(Snapshot::new(version));
         }
         let gone = self.seen.iter().filter(|key| !self.rows.contains_key(*key)).map(|key| key.0.clone()).collect();
@@ -717,7 +718,7 @@ fn a_tail_that_is_read_outside_of_the_turn_is_live_until_its_last_handle_goes() 
     writer.upsert(&plain_rows(0..1));
     let first = writer.publish().snapshot.commit_seq();
     writer.upsert(&plain_rows(1..2));
-    let tail = Version::new(writer.seq, Arc::new(Catalog::default()), imbl::OrdMap::new());
+    let tail = Version::new(writer.seq, Arc::new(Catalog::default()), imbl::OrdMap::new(), Arc::default());
     let (one, two) = (writer.live.hold(&tail), writer.live.hold(&tail));
     let second = writer.publish().snapshot.commit_seq();
     assert_eq!(second, tail.seq);

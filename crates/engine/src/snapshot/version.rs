@@ -9,6 +9,7 @@ use outcrop_types::{CommitSeq, TableId, TableSchema};
 use super::live::LiveMark;
 use super::{ShardState, TableSnapshot};
 use crate::Catalog;
+use crate::feed::Feeds;
 
 /// All tables and the catalog of a log after commit `seq` (W2). Cloning is cheap: the writer clones its tail, changes the
 /// clone and publishes it through [`super::LiveVersions::publish`].
@@ -20,14 +21,21 @@ pub(crate) struct Version {
     pub(crate) catalog: Arc<Catalog>,
     /// Contents of the tables. Has an entry for each table of the catalog.
     pub(crate) tables: OrdMap<TableId, Arc<TableState>>,
+    /// Feed cursors, and what is kept for them.
+    pub(crate) feeds: Arc<Feeds>,
     /// Set when published; clones have none. Its drop tells [`super::LiveVersions`] that nobody reads this version.
     pub(super) mark: LiveMark,
 }
 
 impl Version {
     /// A version that is not published yet.
-    pub(crate) fn new(seq: CommitSeq, catalog: Arc<Catalog>, tables: OrdMap<TableId, Arc<TableState>>) -> Self {
-        Self { seq, catalog, tables, mark: LiveMark::default() }
+    pub(crate) fn new(
+        seq: CommitSeq,
+        catalog: Arc<Catalog>,
+        tables: OrdMap<TableId, Arc<TableState>>,
+        feeds: Arc<Feeds>,
+    ) -> Self {
+        Self { seq, catalog, tables, feeds, mark: LiveMark::default() }
     }
 }
 

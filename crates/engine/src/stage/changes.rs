@@ -14,8 +14,8 @@ use crate::commit::{Applied, Keep, Outcomes, Proposal, VICTIM_BYTES};
 use crate::key_index::KeyHash;
 use crate::snapshot::TableSnapshot;
 use crate::write::{
-    ChangeItem, Changes, Decision, Recheck, RowOutcome, TailView, Target, all_columns, checked_rows, gather, is_true,
-    key_hashes, ops_from, seen_keys,
+    ChangeItem, Changes, Conversion, Decision, Recheck, RowOutcome, TailView, Target, all_columns, altered,
+    checked_rows, gather, is_true, key_hashes, ops_from, seen_keys,
 };
 
 /// Rows to change, with their new rows staged: 16 bytes of addresses for each, and more only for those that other
@@ -32,6 +32,8 @@ pub(crate) struct StagedChanges {
     recheck: Option<Box<dyn Recheck>>,
     /// What the statement read.
     snapshot: TableSnapshot,
+    /// Whether the columns are others than those of the snapshot and the callback.
+    converted: bool,
     keep: Keep,
     /// New rows of rechecks inside the turn.
     memory: Vec<RecordBatch>,
@@ -80,6 +82,7 @@ impl StagedChanges {
             moves_keys: false,
             recheck,
             snapshot: target.table.clone(),
+            converted: false,
             keep,
             memory: Vec::new(),
             resolved: Resolved::default(),
@@ -134,6 +137,9 @@ impl StagedChanges {
         let (Some(recheck), true) = (self.recheck.as_mut(), view.keys().is_some()) else {
             return Ok((Vec::new(), None));
         };
+        if self.converted && !gone.is_empty() {
+            return Err(altered(view.schema));
+        }
         let seen: Vec<RowAddress> =
             gone.iter().filter_map(|index| self.items.get(*index)?.seen).map(PackedRow::get).collect();
         let keys = seen_keys(view, &self.snapshot, &seen)?;
@@ -287,6 +293,11 @@ impl StagedRows for StagedChanges {
 }
 
 impl Proposal for StagedChanges {
+    fn convert(&mut self, to: &Conversion) -> Result<()> {
+        self.converted |= !to.keeps_shape();
+        self.stage.convert(to)
+    }
+
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         let gone = self.locate(view);
         self.rejudge_staged(view, &gone)?;

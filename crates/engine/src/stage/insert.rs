@@ -1,6 +1,7 @@
 //! A large `INSERT` or `COPY`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use outcrop_format::record::Op;
@@ -13,8 +14,8 @@ use super::writer::Stage;
 use crate::commit::{Applied, Keep, Outcomes, Proposal};
 use crate::key_index::KeyHash;
 use crate::write::{
-    ConflictUpdate, Decision, OnConflict, Overwriting, RowOutcome, TailView, Target, all_columns, check_answer,
-    checked_rows, gather, is_true, key_hashes, ops_from, unique_violation,
+    ConflictUpdate, Conversion, Decision, OfEarlierVersion, OnConflict, Overwriting, RowOutcome, TailView, Target,
+    all_columns, check_answer, checked_rows, gather, is_true, key_hashes, ops_from, unique_violation,
 };
 
 /// Rows to insert, staged.
@@ -316,6 +317,14 @@ impl StagedRows for StagedInsert {
 }
 
 impl Proposal for StagedInsert {
+    fn convert(&mut self, to: &Conversion) -> Result<()> {
+        self.stage.convert(to)?;
+        if matches!(self.rule, Rule::Update(_)) {
+            self.rule = Rule::Update(Box::new(OfEarlierVersion(Arc::clone(to.schema()))));
+        }
+        Ok(())
+    }
+
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         // A second round begins anew: what the first one made is dead.
         self.stage.keep_only(self.proposed);

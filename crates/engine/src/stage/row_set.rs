@@ -24,6 +24,18 @@ impl RowSet {
         self.units.get_mut(&address.unit).is_some_and(|rows| rows.remove(address.row.get()))
     }
 
+    /// Takes the first rows out, at most so many.
+    pub(crate) fn take_first(&mut self, count: usize) -> Vec<RowAddress> {
+        let taken: Vec<RowAddress> = self.iter().take(count).collect();
+        if let Some(last) = taken.last() {
+            self.units = self.units.split_off(&last.unit);
+            if let Some(rows) = self.units.get_mut(&last.unit) {
+                rows.remove_range(..=last.row.get());
+            }
+        }
+        taken
+    }
+
     /// Whether the row is in it.
     pub(crate) fn contains(&self, address: RowAddress) -> bool {
         self.units.get(&address.unit).is_some_and(|rows| rows.contains(address.row.get()))

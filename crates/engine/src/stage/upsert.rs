@@ -12,7 +12,9 @@ use super::row_set::RowSet;
 use super::writer::Stage;
 use crate::commit::{Applied, Keep, Outcomes, Proposal};
 use crate::key_index::KeyHash;
-use crate::write::{Decision, RowOutcome, TailView, Target, UpsertItem, concat, gather, key_hashes, ops_from};
+use crate::write::{
+    Conversion, Decision, RowOutcome, TailView, Target, UpsertItem, concat, gather, key_hashes, ops_from,
+};
 
 /// Documents, staged. What it remembers of each is limited by the size of the request that brought them all.
 pub(crate) struct StagedUpsert {
@@ -137,6 +139,10 @@ impl StagedRows for StagedUpsert {
 }
 
 impl Proposal for StagedUpsert {
+    fn convert(&mut self, to: &Conversion) -> Result<()> {
+        self.stage.convert(to)
+    }
+
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         let keys: Vec<KeyHash> = self.fates.keys().copied().collect();
         self.find(view, &keys)?;

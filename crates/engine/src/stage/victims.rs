@@ -24,12 +24,14 @@ pub(super) fn store_victims(node: &Node, victims: &RowSet) -> Result<Victims> {
     }
     let name = file_name(STAGED_DIR, &format!("{}-{}.victims", node.log_id, node.ids.unit().get()))?;
     let bytes = encode(node.log_id, victims);
-    match write_file(&node.env, &name, &bytes) {
+    if let Err(error) = write_file(&node.env, &name, &bytes) {
         // The space of the log that is kept for deletes is there when there is no other (W9).
-        Err(error) if is_harmless(&error) && victims.len() * VICTIM_BYTES <= node.space.reserve_bytes() => {
-            return Ok(Victims::Inline(victims.iter().collect()));
-        }
-        outcome => outcome?,
+        let most = node.space.reserve_bytes() / VICTIM_BYTES;
+        return match error {
+            error if !is_harmless(&error) => Err(error),
+            _ if victims.len() <= most => Ok(Victims::Inline(victims.iter().collect())),
+            error => Err(error.with_hint(format!("Free space on the disk, or delete at most {most} rows at a time."))),
+        };
     }
     Ok(Victims::File { name: name.as_str().to_owned(), count: victims.len(), crc32c: crc32c::crc32c(&bytes) })
 }

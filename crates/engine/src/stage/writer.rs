@@ -16,7 +16,7 @@ use crate::manifest::{remove_segment_files, remove_staged_file};
 use crate::node::Node;
 use crate::rewrite::{Output, OutputWriter};
 use crate::snapshot::{NewSegment, ShardState, TableSnapshot};
-use crate::write::Target;
+use crate::write::{Conversion, Target};
 
 /// The staged segments of one statement. Dropped before the statement is committed, it removes them.
 pub(crate) struct Stage {
@@ -209,6 +209,18 @@ impl Stage {
             remove_segment_files(&self.node, unit);
         })?;
         self.finished.push(output);
+        Ok(())
+    }
+
+    /// The finished segments are read through a later version of the schema from now on, and nothing of an earlier one may be
+    /// appended.
+    ///
+    /// # Errors
+    /// `SerializationFailure` if their rows do not obey it.
+    pub(crate) fn convert(&mut self, to: &Conversion) -> Result<()> {
+        self.finished.iter().try_for_each(|staged| to.check_segment(staged.segment.meta()))?;
+        self.schema = Arc::clone(to.schema());
+        self.keys = self.keys.as_ref().and_then(|keys| keys.altered(to.schema())).map(Arc::new);
         Ok(())
     }
 

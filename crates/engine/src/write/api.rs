@@ -1,11 +1,13 @@
 //! What a statement says and what it is told: modes, callbacks, outcomes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch};
 use outcrop_types::{ColumnId, CommitSeq, Result};
 
 use super::applied::AppliedRows;
+use super::convert::{Conversion, OfEarlierVersion};
 
 /// What a statement does with rows and keys.
 pub enum WriteMode {
@@ -30,6 +32,17 @@ pub enum OnConflict {
     /// `DO UPDATE SET c = EXCLUDED.c` for each of these columns: they get the values of the row that could not enter, the
     /// others keep those of the row there, which is read only if there are such. 21000 as for `Update`.
     Overwrite(Vec<ColumnId>),
+}
+
+impl OnConflict {
+    /// The statement gets its place under a later version of the schema, for which its callback was not made.
+    pub(crate) fn convert(&mut self, to: &Conversion) {
+        if let Self::Update(callback) = self
+            && !to.keeps_shape()
+        {
+            *callback = Box::new(OfEarlierVersion(Arc::clone(to.schema())));
+        }
+    }
 }
 
 /// `ON CONFLICT DO UPDATE SET … WHERE …`, evaluated inside the turn against the newest rows.
@@ -95,6 +108,13 @@ pub struct Commit {
     pub outcomes: Vec<RowOutcome>,
     /// With [`TableWrite::keep_rows`]: the rows now stored for inserts and updates, the old rows for deletes, in order.
     pub rows: AppliedRows,
+}
+
+impl Commit {
+    /// A commit that changes no row.
+    pub(crate) fn of_nothing(seq: CommitSeq) -> Self {
+        Self { seq, inserted: 0, updated: 0, deleted: 0, outcomes: Vec::new(), rows: AppliedRows::default() }
+    }
 }
 
 impl fmt::Debug for WriteMode {

@@ -7,6 +7,7 @@ use outcrop_format::record::Op;
 use outcrop_types::{Error, Result, RowAddress};
 
 use super::api::{Recheck, RowOutcome};
+use super::convert::{Conversion, altered};
 use super::decision::{Decision, check_unique, gather, ops_from};
 use super::insert::{checked_rows, is_true};
 use super::normalise::batch_bytes;
@@ -35,11 +36,21 @@ pub(crate) struct Changes {
     recheck: Option<Box<dyn Recheck>>,
     /// What the statement read; keys of rows that are gone are read there.
     snapshot: TableSnapshot,
+    /// Whether the columns are others than those of the snapshot and the callback.
+    converted: bool,
 }
 
 impl Changes {
     pub(crate) fn new(snapshot: TableSnapshot, recheck: Option<Box<dyn Recheck>>) -> Self {
-        Self { items: Vec::new(), seen: HashSet::new(), sources: Vec::new(), recheck, snapshot }
+        Self { items: Vec::new(), seen: HashSet::new(), sources: Vec::new(), recheck, snapshot, converted: false }
+    }
+
+    /// Brings the new rows to a later version of the schema. Rows seen have, in a column that is new, its initial default: one
+    /// that was changed since is not where it was seen.
+    pub(crate) fn convert(&mut self, to: &Conversion) -> Result<()> {
+        self.sources = self.sources.iter().map(|rows| to.rows(rows)).collect::<Result<_>>()?;
+        self.converted |= !to.keeps_shape();
+        Ok(())
     }
 
     /// Adds rows to replace. A victim given before keeps its first row.
@@ -134,6 +145,9 @@ impl Changes {
     /// Successors by key of rows that are gone; WHERE and SET evaluated on them again.
     fn recheck_chunk(&mut self, view: &TailView<'_>, gone: &[usize]) -> Result<()> {
         let Some(recheck) = self.recheck.as_mut() else { return Ok(()) };
+        if self.converted {
+            return Err(altered(view.schema));
+        }
         let seen: Vec<RowAddress> =
             gone.iter().filter_map(|index| self.items.get(*index)).map(|item| item.seen).collect();
         let keys = seen_keys(view, &self.snapshot, &seen)?;

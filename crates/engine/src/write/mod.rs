@@ -8,6 +8,7 @@
 mod api;
 mod applied;
 mod change;
+mod convert;
 mod decision;
 mod insert;
 mod normalise;
@@ -23,8 +24,10 @@ pub use applied::AppliedRows;
 pub use table_write::TableWrite;
 
 pub(crate) use change::{ChangeItem, Changes, seen_keys};
+pub(crate) use convert::{Conversion, OfEarlierVersion, altered};
 pub(crate) use decision::{Decision, concat, gather, ops_from, row_count};
 pub(crate) use insert::{check_answer, checked_rows, is_true};
+pub(crate) use normalise::{batch_bytes, normalise};
 pub(crate) use overwrite::Overwriting;
 pub(crate) use table_write::Target;
 pub(crate) use tail::{TailView, all_columns, key_hashes, unique_violation};

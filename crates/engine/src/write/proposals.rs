@@ -5,6 +5,7 @@ use outcrop_types::Result;
 
 use super::api::OnConflict;
 use super::change::Changes;
+use super::convert::Conversion;
 use super::insert::decide_insert;
 use super::normalise::batch_bytes;
 use super::tail::TailView;
@@ -26,6 +27,12 @@ pub(crate) struct UpsertProposal {
 }
 
 impl Proposal for InsertProposal {
+    fn convert(&mut self, to: &Conversion) -> Result<()> {
+        self.rows = to.rows(&self.rows)?;
+        self.on_conflict.convert(to);
+        Ok(())
+    }
+
     fn settle(&mut self, _: &TailView<'_>) -> Result<()> {
         Ok(())
     }
@@ -48,6 +55,11 @@ impl Proposal for InsertProposal {
 }
 
 impl Proposal for UpsertProposal {
+    fn convert(&mut self, to: &Conversion) -> Result<()> {
+        self.rows = to.rows(&self.rows)?;
+        Ok(())
+    }
+
     fn settle(&mut self, _: &TailView<'_>) -> Result<()> {
         Ok(())
     }
@@ -70,6 +82,10 @@ impl Proposal for UpsertProposal {
 }
 
 impl Proposal for Changes {
+    fn convert(&mut self, to: &Conversion) -> Result<()> {
+        Self::convert(self, to)
+    }
+
     fn settle(&mut self, view: &TailView<'_>) -> Result<()> {
         Self::settle(self, view)
     }

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::RecordBatch;
-use outcrop_engine::{Engine, Recheck, Rechecked, WriteMode};
+use outcrop_engine::{AlterAction, Ddl, Engine, NewColumn, Recheck, Rechecked, WriteMode};
 use outcrop_env::Env;
-use outcrop_testkit::{Row, batch_of, rows_of};
-use outcrop_types::{Result, TableSchema, Value};
+use outcrop_testkit::{Row, assert_same_rows, batch_of, rows_of};
+use outcrop_types::{Condition, DataType, Result, TableSchema, Value};
 
 use crate::support::*;
 
@@ -20,7 +20,7 @@ fn readers_see_whole_commits_while_writers_and_flushes_run() {
     options.memtable_bytes_max = 8 << 20;
     let engine = Engine::open(&env, options.clone()).unwrap();
     let mut accounts = keyed("accounts");
-    accounts.columns[1] = column("balance", outcrop_types::DataType::Int8, false);
+    accounts.columns[1] = column("balance", DataType::Int8, false);
     let table = create(&engine, accounts);
     let all: Vec<Row> = (0..ACCOUNTS).map(|id| vec![Value::Int(id), Value::Int(100)]).collect();
     upsert(&engine, table, &all).unwrap();
@@ -87,7 +87,7 @@ fn readers_see_whole_commits_while_writers_and_flushes_run() {
     drop(engine);
     assert_eq!(outcrop_engine::check::check(&env).unwrap().problems, []);
     let engine = Engine::open(&env, options).unwrap();
-    outcrop_testkit::assert_same_rows("after restart", &balances, &scan(&engine.snapshot(), table));
+    assert_same_rows("after restart", &balances, &scan(&engine.snapshot(), table));
 }
 
 /// `n = n + 1` where `n` was read in an older snapshot.
@@ -122,7 +122,7 @@ fn p2_increments_of_shared_rows_add_up_to_what_was_acknowledged() {
     options.memtable_bytes_max = 8 << 20;
     let engine = Engine::open(&env, options.clone()).unwrap();
     let mut counters = keyed("counters");
-    counters.columns[1] = column("n", outcrop_types::DataType::Int8, false);
+    counters.columns[1] = column("n", DataType::Int8, false);
     let table = create(&engine, counters);
     let all: Vec<Row> = (0..ROWS).map(|id| vec![Value::Int(id), Value::Int(0)]).collect();
     upsert(&engine, table, &all).unwrap();
@@ -178,4 +178,77 @@ fn p2_increments_of_shared_rows_add_up_to_what_was_acknowledged() {
     engine.close().unwrap();
     drop(engine);
     assert_eq!(outcrop_engine::check::check(&env).unwrap().problems, []);
+}
+
+/// Writers, readers, flushes and compactions go on while columns come, go and widen: what was acknowledged is there.
+#[test]
+fn nothing_acknowledged_is_lost_while_the_table_is_altered() {
+    const ROUNDS: i64 = 40;
+    let directory = tempfile::tempdir().unwrap();
+    let env = Env::real(directory.path()).unwrap();
+    let mut options = tiny();
+    options.memtable_bytes_max = 8 << 20;
+    let engine = Engine::open(&env, options.clone()).unwrap();
+    let mut new = keyed("t");
+    new.columns = vec![column("id", DataType::Int4, false), column("n", DataType::Int2, false)];
+    let table = create(&engine, new);
+    let stop = AtomicBool::new(false);
+    let name = engine.snapshot().catalog().table_by_id(table).unwrap().name.clone();
+    let acknowledged = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..3_i64)
+            .map(|writer| {
+                let (engine, stop) = (&engine, &stop);
+                scope.spawn(move || {
+                    let mut done = Vec::new();
+                    for number in 0.. {
+                        if stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let id = writer * 100_000 + number;
+                        let snapshot = engine.snapshot();
+                        let schema = snapshot.catalog().table_by_id(table).unwrap();
+                        let value = |column: &outcrop_types::Column| match (column.name.as_str(), &column.data_type) {
+                            ("id", _) => Value::Int(id),
+                            ("n", DataType::Numeric { .. }) => Value::Decimal(i128::from(number % 100) * 100, 2),
+                            ("n", _) => Value::Int(number % 100),
+                            _ => Value::Int(-1),
+                        };
+                        let row: Row = schema.columns.iter().map(value).collect();
+                        let mut write = engine.write(&snapshot, table, WriteMode::Upsert).unwrap();
+                        write.insert(batch(&snapshot, table, &[row])).unwrap();
+                        match write.commit().wait() {
+                            Ok(_) => done.push((id, number % 100)),
+                            Err(error) => assert_eq!(error.condition(), Condition::SerializationFailure),
+                        }
+                    }
+                    done
+                })
+            })
+            .collect();
+        for round in 0..ROUNDS {
+            let extra = NewColumn { initial_default: Value::Int(round), ..column("extra", DataType::Int8, false) };
+            let mut actions = vec![AlterAction::AddColumn { column: extra, if_not_exists: false }];
+            let types = [DataType::Int4, DataType::Int8, DataType::Numeric { precision: 30, scale: 2 }];
+            if let Some(data_type) = usize::try_from(round - 10).ok().and_then(|round| types.get(round)) {
+                actions.push(AlterAction::SetType { column: "n".to_owned(), data_type: data_type.clone() });
+            }
+            engine.ddl(Ddl::AlterTable { table: name.clone(), actions }).wait().unwrap();
+            let snapshot = engine.snapshot();
+            check_keys(&snapshot, table);
+            let drop = AlterAction::DropColumn { name: "extra".to_owned(), if_exists: false };
+            engine.ddl(Ddl::AlterTable { table: name.clone(), actions: vec![drop] }).wait().unwrap();
+            scan(&snapshot, table);
+        }
+        stop.store(true, Ordering::Relaxed);
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(acknowledged.len() > 100, "{} commits", acknowledged.len());
+    let expected: Vec<Row> =
+        acknowledged.into_iter().map(|(id, n)| vec![Value::Int(id), Value::Decimal(i128::from(n) * 100, 2)]).collect();
+    assert_same_rows("at the end", &expected, &scan(&engine.snapshot(), table));
+    engine.close().unwrap();
+    drop(engine);
+    let engine = Engine::open(&env, options).unwrap();
+    assert_same_rows("after a restart", &expected, &scan(&engine.snapshot(), table));
+    check_keys(&engine.snapshot(), table);
 }

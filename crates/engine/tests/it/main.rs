@@ -15,16 +15,23 @@
 )]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod alter;
 mod basics;
+mod budget;
+mod clustering;
 mod compaction;
 mod concurrent;
+mod contention;
 mod crash;
+mod feed;
 mod key_runs;
 mod memory;
 mod model;
 mod resources;
 mod restarts;
+mod retention;
 mod settling;
 mod staged;
+mod status;
 mod support;
 mod turns;

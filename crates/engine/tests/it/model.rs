@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use outcrop_engine::{CommitHandle, Ddl, Engine, EngineOptions, OnConflict, Snapshot, WriteMode};
+use outcrop_engine::{
+    AlterAction, CommitHandle, Ddl, Engine, EngineOptions, NewColumn, OnConflict, Snapshot, TableWrite, WriteMode,
+};
 use outcrop_env::{Env, Sim};
-use outcrop_testkit::generate::{SchemaShape, Step, StepsShape, from_seed, schemas, steps};
+use outcrop_testkit::generate::{
+    SchemaShape, Step, StepsShape, data_types, from_seed, rows_for, schemas, steps, values_of,
+};
+use outcrop_testkit::model::key_values;
 use outcrop_testkit::seed::for_each_seed;
-use outcrop_testkit::{Model, Operation, Row, Violation, assert_same_rows};
-use outcrop_types::{ColumnId, CommitSeq, Condition, Error, TableId, TableSchema, Value};
+use outcrop_testkit::{Alteration, Key, Model, Operation, Row, Violation, assert_same_rows};
+use outcrop_types::{Column, ColumnId, CommitSeq, Condition, DataType, Error, TableId, TableSchema, Value};
 
+use crate::support::follower::Follower;
 use crate::support::*;
 
 /// An engine and a model that take the same steps.
@@ -24,7 +30,12 @@ struct World {
     pending: VecDeque<(CommitHandle, Operation)>,
     /// Snapshots that readers hold, and the commit they show.
     held: Vec<(Snapshot, CommitSeq)>,
+    /// A consumer of the feed, and the commits whose numbers are known.
+    follower: Option<Follower>,
+    known: BTreeSet<CommitSeq>,
     random: u64,
+    /// Columns that were named.
+    names: u64,
 }
 
 impl World {
@@ -33,6 +44,15 @@ impl World {
         let (columns, key_columns) = if seed % 8 == 7 { (1..=4, 0..=0) } else { (0..=4, 1..=2) };
         let shape = SchemaShape { table: TableId::new(1), columns, key_columns };
         let mut schema = from_seed(&schemas(shape), seed);
+        if seed % 3 == 0 {
+            // The last columns first, so that the order is not that of the key.
+            let sortable = |column: &&Column| match column.data_type {
+                DataType::Numeric { precision, .. } => precision <= 38,
+                _ => column.data_type.is_key_type(),
+            };
+            schema.options.sort_key =
+                schema.columns.iter().rev().filter(sortable).take(2).map(|column| column.id).collect();
+        }
         let engine = Engine::open(&env, options.clone()).unwrap();
         let commit = engine.ddl(Ddl::CreateTable(definition(&schema))).wait().unwrap();
         let created = engine.snapshot().catalog().table(&schema.name).map(Arc::clone).unwrap();
@@ -48,7 +68,10 @@ impl World {
             model,
             pending: VecDeque::new(),
             held: Vec::new(),
+            follower: None,
+            known: BTreeSet::new(),
             random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            names: 0,
         }
     }
 
@@ -69,31 +92,64 @@ impl World {
     }
 
     fn run(&mut self, steps: Vec<Step>) {
-        for step in steps {
-            let outcome = match step {
-                Step::Change(operation) => self.change(operation),
-                Step::Flush if self.below(3) == 0 => self.engine().compact().map_err(Stop::from),
-                Step::Flush => self.engine().flush(None).map_err(Stop::from),
-                Step::Snapshot => self.hold(),
-                Step::Crash => Err(Stop),
-                Step::Reopen => self.reopen(),
-            };
-            if outcome.is_err() {
-                self.crash();
-            }
-            if self.below(4) == 0 {
-                // The power will fail at one of the next changes of the disk.
-                let after = self.sim.changes() + self.below(60);
-                self.sim.power_off_after(after);
-            }
-            let steps = self.below(6);
-            (0..steps).for_each(|_| {
-                self.sim.step();
-            });
-        }
-        while self.settle().and_then(|()| self.compare()).is_err() {
+        steps.into_iter().for_each(|step| self.step(step));
+        self.finish();
+    }
+
+    fn step(&mut self, step: Step) {
+        let outcome = match step {
+            Step::Change(operation) => self.change(operation),
+            Step::Flush if self.below(3) == 0 => self.engine().compact().map_err(Stop::from),
+            Step::Flush => self.engine().flush(None).map_err(Stop::from),
+            Step::Snapshot => self.hold(),
+            Step::Crash => Err(Stop),
+            Step::Reopen => self.reopen(),
+        };
+        self.after_step(outcome.is_err());
+    }
+
+    fn after_step(&mut self, stopped: bool) {
+        if stopped {
             self.crash();
         }
+        if self.below(4) == 0 {
+            // The power will fail at one of the next changes of the disk.
+            let after = self.sim.changes() + self.below(60);
+            self.sim.power_off_after(after);
+        }
+        if self.below(3) == 0 && self.follow().is_err() {
+            self.crash();
+        }
+        let steps = self.below(6);
+        (0..steps).for_each(|_| {
+            self.sim.step();
+        });
+    }
+
+    fn finish(&mut self) {
+        while self.settle().and_then(|()| self.compare()).and_then(|()| self.follow()).is_err() {
+            self.crash();
+        }
+    }
+
+    /// The consumer of the feed reads on: each commit gives what the model has there, by old rows that were there.
+    fn follow(&mut self) -> Result<(), Stop> {
+        self.settle()?;
+        let Some(mut follower) = self.follower.take() else { return Ok(()) };
+        let engine = self.engine().clone();
+        let (restarts, stores) = (self.below(4) == 0, self.below(3) == 0);
+        if restarts {
+            follower.restart(&engine);
+        }
+        let outcome = follower.follow(&engine, |seq, rows| {
+            if self.known.contains(&seq) {
+                assert_same_rows(&format!("the feed at {seq}"), &self.model.rows_at(self.table(), seq), rows);
+            }
+        });
+        let outcome = outcome.map(|()| follower.assert_is(&self.model.rows(self.table())));
+        let outcome = outcome.and_then(|()| if stores { follower.store(&engine) } else { Ok(()) });
+        self.follower = Some(follower);
+        Ok(outcome?)
     }
 
     /// Sends a statement; the answer is waited for now or later.
@@ -140,6 +196,16 @@ impl World {
             }
             Operation::UpdateByKey(_, key, values) => self.send_update(&snapshot, key, values),
             Operation::Truncate(_) => Ok(Some(engine.ddl(Ddl::Truncate(vec![self.schema.name.clone()])))),
+            Operation::Alter(_, changes) => {
+                let mut schema = self.schema.clone();
+                let mut actions = Vec::new();
+                for change in changes {
+                    actions.push(action(&schema, change));
+                    schema = altered(&schema, change);
+                }
+                let change = Ddl::AlterTable { table: self.schema.name.clone(), actions };
+                Ok(Some(engine.ddl(change)))
+            }
             Operation::CreateTable(_) | Operation::DropTable(_) => unreachable!("not among the steps"),
         }
     }
@@ -172,9 +238,10 @@ impl World {
         while let Some((handle, operation)) = self.pending.pop_front() {
             match handle.wait() {
                 Ok(commit) if commit.seq > self.model.last_seq() => {
+                    self.known.insert(commit.seq);
                     let applied = self.model.apply(commit.seq, &operation);
                     let applied = applied.unwrap_or_else(|violation| panic!("{operation:?} should meet {violation:?}"));
-                    if !matches!(operation, Operation::Truncate(_)) {
+                    if !is_ddl(&operation) {
                         let rows = commit.inserted + commit.updated + commit.deleted;
                         let distinct = matches!(operation, Operation::Upsert(..));
                         assert!(rows == applied.rows as u64 || distinct, "{operation:?}: {commit:?}, {applied:?}");
@@ -223,6 +290,7 @@ impl World {
         self.settle()?;
         self.compare()?;
         self.held.clear();
+        self.follower.iter_mut().for_each(Follower::disconnect);
         let closed = self.engine().close();
         self.engine = None;
         closed?;
@@ -241,6 +309,7 @@ impl World {
             }
         }
         self.held.clear();
+        self.follower.iter_mut().for_each(Follower::disconnect);
         let old = self.engine.take();
         let mut env = self.sim.crash();
         drop(old);
@@ -263,9 +332,120 @@ impl World {
             }
         };
         let found = [(self.table(), scanned.into_iter().map(|(_, row)| row).collect())].into();
-        let last = self.model.assert_prefix(&found, acknowledged);
+        let mut last = self.model.assert_prefix(&found, acknowledged);
+        // An ALTER TABLE may change no row; it is the last statement then.
+        let columns = columns_of(engine.snapshot().catalog().table_by_id(self.table()).unwrap());
+        if columns_of(self.model.schema_at(self.table(), last).unwrap()) != columns {
+            last = self.model.assert_prefix(&found, self.model.last_seq());
+        }
         self.model.forget_after(last);
+        self.schema = self.model.schema(self.table()).unwrap().clone();
         self.engine = Some(engine);
+        self.compare_schema();
+    }
+
+    /// Changes columns; sometimes a statement that was begun before gets its place after that.
+    fn alter(&mut self, changes: Vec<Alteration>) -> Result<(), Stop> {
+        self.settle()?;
+        let overtaken = if self.below(2) == 0 { self.begin_insert()? } else { None };
+        let operation = Operation::Alter(self.table(), changes);
+        match self.send(&operation) {
+            Ok(Some(handle)) => self.pending.push_back((handle, operation)),
+            Ok(None) => {}
+            Err(error) => self.refused(&operation, &error)?,
+        }
+        self.settle()?;
+        let now = self.model.schema(self.table()).unwrap().clone();
+        let before = std::mem::replace(&mut self.schema, now);
+        self.compare_schema();
+        let Some((write, rows)) = overtaken else { return Ok(()) };
+        let rows = converted(&before, &self.schema, &rows);
+        match (write.commit().wait(), rows) {
+            (Err(error), None) if error.condition() == Condition::SerializationFailure => Ok(()),
+            (Ok(commit), Some(rows)) => {
+                let operation = Operation::Insert(self.table(), rows);
+                self.model.apply(commit.seq, &operation).unwrap();
+                Ok(())
+            }
+            (Err(error), Some(rows)) if error.condition() == Condition::UniqueViolation => {
+                self.refused(&Operation::Insert(self.table(), rows), &error)
+            }
+            (Ok(_), None) => panic!("{before:?} is not {:?}", self.schema),
+            (Err(error), rows) => {
+                let operation = Operation::Insert(self.table(), rows.unwrap_or_default());
+                self.pending.push_back((handle_of_nothing(self.engine()), operation));
+                Err(Stop::from(error))
+            }
+        }
+    }
+
+    fn compare_schema(&self) {
+        let snapshot = self.engine().snapshot();
+        let found = snapshot.catalog().table_by_id(self.table()).unwrap();
+        assert_eq!(columns_of(found), columns_of(&self.schema));
+        assert_eq!(found.free_column_id(), self.schema.free_column_id());
+    }
+
+    fn begin_insert(&mut self) -> Result<Option<(TableWrite, Vec<Row>)>, Stop> {
+        let seed = self.below(u64::MAX);
+        let rows = from_seed(&rows_for(&self.schema, 4), seed);
+        let snapshot = self.engine().snapshot();
+        let mut write = self.engine().write(&snapshot, self.table(), WriteMode::Insert(OnConflict::Error))?;
+        match write.insert(batch_with_nulls(&self.schema, &rows)) {
+            Ok(()) if rows.is_empty() => Ok(None),
+            Ok(()) => Ok(Some((write, rows))),
+            Err(error) if error.condition() == Condition::NotNullViolation => Ok(None),
+            // A staged statement looks for keys as its rows arrive.
+            Err(error) if error.condition() == Condition::UniqueViolation => Ok(None),
+            Err(error) => Err(Stop::from(error)),
+        }
+    }
+
+    /// Up to two changes that make sense one after the other.
+    fn alterations(&mut self) -> Vec<Alteration> {
+        let mut schema = self.schema.clone();
+        let mut changes = Vec::new();
+        for _ in 0..=self.below(2) {
+            let Some(change) = self.alteration(&schema) else { continue };
+            schema = altered(&schema, &change);
+            changes.push(change);
+        }
+        changes
+    }
+
+    fn alteration(&mut self, schema: &TableSchema) -> Option<Alteration> {
+        let seed = self.below(u64::MAX);
+        let pick = usize::try_from(self.below(schema.columns.len() as u64)).unwrap();
+        let column = schema.columns[pick].clone();
+        self.names += 1;
+        let number = self.names;
+        Some(match self.below(6) {
+            0 | 1 => {
+                let data_type = from_seed(&data_types(), seed);
+                let value = canonical(from_seed(&values_of(&data_type), seed));
+                Alteration::Add(Column {
+                    id: schema.free_column_id().unwrap(),
+                    name: format!("n{number}"),
+                    data_type,
+                    collation: 0,
+                    nullable: self.below(4) > 0,
+                    initial_default: if self.below(4) == 0 { Value::Null } else { value },
+                    write_default: None,
+                })
+            }
+            2 if !schema.is_key_column(column.id) && schema.columns.len() > 1 => Alteration::Drop(column.id),
+            3 => Alteration::Rename(column.id, format!("r{number}")),
+            4 if !schema.is_key_column(column.id) => Alteration::Nullable(column.id, !column.nullable),
+            _ => {
+                let is_key = schema.is_key_column(column.id);
+                let wider = wider_types(&column.data_type)
+                    .into_iter()
+                    .filter(|wider| !is_key || column.data_type.keeps_keys_as(wider));
+                let wider: Vec<DataType> = wider.collect();
+                let wider = wider.get(usize::try_from(number).unwrap() % wider.len().max(1))?.clone();
+                Alteration::Widen(column.id, wider)
+            }
+        })
     }
 
     fn compare(&self) -> Result<(), Stop> {
@@ -301,7 +481,86 @@ impl From<&Error> for Stop {
 }
 
 fn is_ddl(operation: &Operation) -> bool {
-    matches!(operation, Operation::Truncate(_))
+    matches!(operation, Operation::Truncate(_) | Operation::Alter(..))
+}
+
+/// As text: NaN is not equal to itself.
+fn columns_of(schema: &TableSchema) -> String {
+    format!("{:?}", schema.columns)
+}
+
+/// A schema after one change.
+fn altered(schema: &TableSchema, change: &Alteration) -> TableSchema {
+    let mut scratch = Model::new();
+    let (first, second) = (next(CommitSeq::ZERO), next(next(CommitSeq::ZERO)));
+    scratch.apply(first, &Operation::CreateTable(schema.clone())).unwrap();
+    scratch.apply(second, &Operation::Alter(schema.id, vec![change.clone()])).unwrap();
+    scratch.schema(schema.id).unwrap().clone()
+}
+
+/// As it is stored: one NaN, no -0.0.
+fn canonical(value: Value) -> Value {
+    match value {
+        Value::Float(v) => Value::Float(if v.is_nan() { f64::NAN } else { v + 0.0 }),
+        Value::Array(items) => Value::Array(items.into_iter().map(canonical).collect()),
+        other => other,
+    }
+}
+
+/// As SQL would say it.
+fn action(schema: &TableSchema, change: &Alteration) -> AlterAction {
+    let name = |id: &ColumnId| schema.column(*id).unwrap().name.clone();
+    match change {
+        Alteration::Add(new) => AlterAction::AddColumn {
+            column: NewColumn {
+                initial_default: new.initial_default.clone(),
+                ..column(&new.name, new.data_type.clone(), new.nullable)
+            },
+            if_not_exists: false,
+        },
+        Alteration::Drop(id) => AlterAction::DropColumn { name: name(id), if_exists: false },
+        Alteration::Rename(id, to) => AlterAction::RenameColumn { from: name(id), to: to.clone() },
+        Alteration::Widen(id, data_type) => AlterAction::SetType { column: name(id), data_type: data_type.clone() },
+        Alteration::Nullable(id, nullable) => AlterAction::SetNullable { column: name(id), nullable: *nullable },
+    }
+}
+
+/// Types that hold every value of this one, as far as tests can show them.
+fn wider_types(data_type: &DataType) -> Vec<DataType> {
+    let numeric = |precision, scale| DataType::Numeric { precision, scale };
+    match data_type {
+        DataType::Int2 => vec![DataType::Int4, DataType::Int8, numeric(9, 4), numeric(38, 10)],
+        DataType::Int4 => vec![DataType::Int8, numeric(10, 0), numeric(38, 10)],
+        DataType::Int8 => vec![numeric(19, 0), numeric(38, 10)],
+        DataType::Float4 => vec![DataType::Float8],
+        DataType::Varchar { length } => vec![DataType::Varchar { length: length + 5 }, DataType::Text],
+        DataType::Numeric { precision, scale } if *precision <= 30 => {
+            vec![numeric(precision + 1, *scale), numeric(precision + 8, scale + 5)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Rows that were made for one schema, in a later one; `None` if they cannot be brought there.
+fn converted(before: &TableSchema, after: &TableSchema, rows: &[Row]) -> Option<Vec<Row>> {
+    let convert = |row: &Row| {
+        let value = |column: &Column| {
+            let value = match before.position(column.id) {
+                Some(position) => row[position].widened(&column.data_type).unwrap(),
+                None => column.initial_default.clone(),
+            };
+            (column.nullable || value != Value::Null).then_some(value)
+        };
+        after.columns.iter().map(value).collect::<Option<Row>>()
+    };
+    // A column that allows no NULL and has no value is refused even if there is no row to fill.
+    let missing = |column: &Column| {
+        before.column(column.id).is_none() && !column.nullable && column.initial_default == Value::Null
+    };
+    if before.version != after.version && after.columns.iter().any(missing) {
+        return None;
+    }
+    rows.iter().map(convert).collect()
 }
 
 /// Stands for an answer that was taken already.
@@ -321,9 +580,47 @@ fn batch_with_nulls(schema: &TableSchema, rows: &[Row]) -> arrow_array::RecordBa
 }
 
 fn run(seed: u64, options: EngineOptions, shape: StepsShape) {
+    run_world(World::new(seed, options), seed, shape);
+}
+
+/// As [`run`], with a consumer of the feed.
+fn run_followed(seed: u64, options: EngineOptions, shape: StepsShape) {
     let mut world = World::new(seed, options);
+    world.follower = Some(Follower::new(world.engine(), world.table()));
+    run_world(world, seed, shape);
+}
+
+fn run_world(mut world: World, seed: u64, shape: StepsShape) {
     let steps = from_seed(&steps(&world.schema, shape), seed);
     world.run(steps);
+}
+
+/// As `run`, with changes of the schema between.
+fn run_altering(seed: u64, options: EngineOptions, count: u64) {
+    let mut world = World::new(seed, options);
+    for number in 0..count {
+        if world.below(3) == 0 {
+            let changes = world.alterations();
+            let outcome = world.alter(changes);
+            world.after_step(outcome.is_err());
+        } else {
+            let shape = StepsShape { steps_max: 1, rows_max: 6 };
+            let steps = from_seed(&steps(&world.schema, shape), seed.wrapping_mul(1_000) + number);
+            steps.into_iter().for_each(|step| world.step(step));
+        }
+    }
+    world.finish();
+}
+
+#[test]
+fn altered_tables_do_what_the_model_does_whatever_fails() {
+    for_each_seed("altered_tables_do_what_the_model_does_whatever_fails", 30, |seed| {
+        let mut options = tiny();
+        if seed % 3 == 0 {
+            options.commit_inline_bytes_max = 100;
+        }
+        run_altering(seed, options, 30);
+    });
 }
 
 #[test]
@@ -347,6 +644,23 @@ fn staged_statements_do_what_the_model_does() {
 fn statements_in_memory_do_what_the_model_does() {
     for_each_seed("statements_in_memory_do_what_the_model_does", 40, |seed| {
         run(seed, roomy(), StepsShape { steps_max: 60, rows_max: 8 });
+    });
+}
+
+#[test]
+fn a_feed_shows_what_the_model_does_whatever_fails() {
+    for_each_seed("a_feed_shows_what_the_model_does_whatever_fails", 30, |seed| {
+        run_followed(seed, tiny(), StepsShape { steps_max: 60, rows_max: 8 });
+    });
+}
+
+#[test]
+fn a_feed_shows_staged_statements_as_the_model_does() {
+    for_each_seed("a_feed_shows_staged_statements_as_the_model_does", 20, |seed| {
+        let mut options = tiny();
+        options.commit_inline_bytes_max = 100;
+        options.flush_rows_max = 5;
+        run_followed(seed, options, StepsShape { steps_max: 40, rows_max: 12 });
     });
 }
 

@@ -270,6 +270,8 @@ fn p12_a_database_of_many_segments_needs_few_open_files() {
             check_keys(&snapshot, *table);
         }
         assert_eq!((engine.status().segments, engine.status().poisoned), (TABLES as u64, None));
+        // Eight of segments, and those of the log.
+        assert!(sim.handles() <= 8 + 4, "{} files are open", sim.handles());
     };
     check(&engine);
     engine.close().unwrap();
@@ -358,7 +360,9 @@ fn p9_a_large_delete_passes_on_a_full_disk() {
         write.commit().wait()
     };
     // The reserve is an eighth of a log file: 32,768 victims.
-    assert_eq!(delete(0..33_000).unwrap_err().condition(), Condition::DiskFull);
+    let error = delete(0..33_000).unwrap_err();
+    assert_eq!(error.condition(), Condition::DiskFull);
+    assert!(error.hint().unwrap().contains("at most 32768 rows"), "{error:?}");
     assert_eq!(delete(0..20_000).unwrap().deleted, 20_000);
     assert_eq!(env.disk.list("staged").unwrap(), []);
     assert_eq!((engine.status().poisoned, engine.status().live_rows), (None, 20_000));

@@ -17,6 +17,7 @@ use outcrop_types::{Column, ColumnId, DataType, TableSchema};
 
 use super::constant::constant_array;
 use super::kind::{BATCH_VERSION, HAS_NULLS, Kind};
+use super::widen::widen_array;
 use crate::cursor::Decoder;
 use crate::error::{DecodeError, DecodeProblem};
 
@@ -24,13 +25,14 @@ use crate::error::{DecodeError, DecodeProblem};
 pub(super) const INLINE_BYTES_MAX: usize = 12;
 
 /// Reads one batch: all columns of `schema`, in its order and with its names. Columns are matched by id: one that the
-/// bytes do not have gets its initial default (the record is older), one that the schema does not have is skipped.
+/// bytes do not have gets its initial default (the record is older), one that the schema does not have is skipped, and one
+/// that was written under a narrower type is widened.
 ///
 /// To read many batches of one schema, keep a [`BatchDecoder`].
 ///
 /// # Errors
 /// Any [`DecodeProblem`] of its parts; `ColumnType` for a column of another type; `UnexpectedNull` for a null where the
-/// schema allows none, so pass the schema version that the record names, or a later one that is no stricter.
+/// schema allows none, so pass the schema version that the record names, or a later one that allows NULLs where that did.
 pub fn decode_batch(bytes: &[u8], schema: &TableSchema) -> Result<RecordBatch, DecodeError> {
     BatchDecoder::new(schema).decode(bytes)
 }
@@ -79,7 +81,7 @@ impl BatchDecoder {
             let body = bytes.nested()?;
             let Some((position, column)) = self.position(id, guess) else { continue };
             guess = position + 1;
-            let array = decode_column(id, &column.data_type, kind, rows, body)?;
+            let array = decode_widened(id, &column.data_type, kind, rows, body)?;
             if array.null_count() > 0 && !column.nullable {
                 return Err(DecodeError::new(at, DecodeProblem::UnexpectedNull { column: id }));
             }
@@ -134,6 +136,40 @@ fn decode_head(bytes: &mut Decoder<'_>) -> Result<(u32, usize), DecodeError> {
         return Err(DecodeError::new(at, DecodeProblem::Limit { what: "rows", found: u64::from(rows), max }));
     }
     Ok((rows, columns))
+}
+
+/// One column, in the type that it has now.
+fn decode_widened(
+    id: ColumnId,
+    data_type: &DataType,
+    kind_byte: u8,
+    rows: usize,
+    body: Decoder<'_>,
+) -> Result<ArrayRef, DecodeError> {
+    let at = body.offset();
+    match narrower_type(kind_byte, body.clone()).filter(|stored| stored != data_type && stored.widens_to(data_type)) {
+        None => decode_column(id, data_type, kind_byte, rows, body),
+        Some(stored) => {
+            let array = decode_column(id, &stored, kind_byte, rows, body)?;
+            widen_array(&array, &stored, data_type)
+                .map_err(|_beyond| DecodeError::new(at, DecodeProblem::ColumnType { column: id }))
+        }
+    }
+}
+
+/// The type under which numbers were written.
+fn narrower_type(kind_byte: u8, mut body: Decoder<'_>) -> Option<DataType> {
+    let is = |kind: Kind| kind.byte(false) == kind_byte & !HAS_NULLS;
+    if is(Kind::Decimal128) || is(Kind::Decimal256) {
+        return Some(DataType::Numeric { precision: body.u8().ok()?, scale: body.u8().ok()?.cast_signed() });
+    }
+    let numbers = [
+        (Kind::Int16, DataType::Int2),
+        (Kind::Int32, DataType::Int4),
+        (Kind::Int64, DataType::Int8),
+        (Kind::Float32, DataType::Float4),
+    ];
+    numbers.into_iter().find(|(kind, _)| is(*kind)).map(|(_, data_type)| data_type)
 }
 
 /// One column, or the items of one.

@@ -25,10 +25,12 @@ pub mod constant;
 mod decode;
 mod encode;
 pub mod kind;
+mod widen;
 
 pub use constant::constant_array;
 pub use decode::{BatchDecoder, batch_rows, decode_batch};
 pub use encode::encode_batch;
+pub use widen::widen_array;
 
 #[cfg(test)]
 mod tests;

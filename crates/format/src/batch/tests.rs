@@ -183,6 +183,33 @@ fn a_column_of_another_type_is_refused() {
 }
 
 #[test]
+fn a_column_that_was_widened_since_is_read_in_its_new_type() {
+    let numeric = |precision, scale| DataType::Numeric { precision, scale };
+    let cases = [
+        (DataType::Int2, DataType::Int8, Value::Int(-7), Value::Int(-7)),
+        (DataType::Int2, DataType::Int4, Value::Int(-7), Value::Int(-7)),
+        (DataType::Int4, DataType::Int8, Value::Int(7), Value::Int(7)),
+        (DataType::Int2, numeric(8, 2), Value::Int(7), Value::Decimal(700, 2)),
+        (DataType::Int4, numeric(38, 10), Value::Int(7), Value::Decimal(70_000_000_000, 10)),
+        (DataType::Int8, numeric(50, 0), Value::Int(7), Value::Decimal(7, 0)),
+        (DataType::Float4, DataType::Float8, Value::Float(0.5), Value::Float(0.5)),
+        (numeric(9, 2), numeric(12, 3), Value::Decimal(105, 2), Value::Decimal(1_050, 3)),
+        (numeric(9, 2), numeric(60, 2), Value::Decimal(-105, 2), Value::Decimal(-105, 2)),
+        (numeric(40, 2), numeric(60, 4), Value::Decimal(-105, 2), Value::Decimal(-10_500, 4)),
+        (DataType::Varchar { length: 3 }, DataType::Text, Value::Text("a".into()), Value::Text("a".into())),
+    ];
+    for (stored, now, value, wanted) in cases {
+        let old = schema_of(std::slice::from_ref(&stored));
+        let bytes = encoded(&batch_of(&old, &[vec![value], vec![Value::Null]]), &old);
+        let found = decode_batch(&bytes, &schema_of(std::slice::from_ref(&now))).unwrap();
+        assert_same_rows(&format!("{stored} as {now}"), &[vec![wanted], vec![Value::Null]], &rows_of(&found));
+        // Never the other way.
+        let bytes = encoded(&found, &schema_of(std::slice::from_ref(&now)));
+        assert!(stored == now || now.to_arrow() == stored.to_arrow() || decode_batch(&bytes, &old).is_err());
+    }
+}
+
+#[test]
 fn null_where_none_is_allowed_is_refused() {
     let mut schema = schema_of(&[DataType::Int8]);
     let bytes = encoded(&batch_of(&schema, &[vec![Value::Null]]), &schema);

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::{Manifest, ManifestGeneration, ManifestRun, ManifestSegment, ManifestShard, ManifestTable};
 use crate::envelope::Features;
+use crate::feed::{FeedTables, KeptSchema, KeptUnit, ManifestCursor, ManifestFeeds};
 
 fn encoded(manifest: &Manifest) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -38,11 +39,38 @@ fn shards() -> impl Strategy<Value = ManifestShard> {
     )
 }
 
+fn feeds() -> impl Strategy<Value = ManifestFeeds> {
+    let tables = proptest::option::of(proptest::collection::btree_set(any::<u32>().prop_map(TableId::new), 0..4));
+    let cursor =
+        (".{0,9}", tables, any::<u64>(), proptest::option::of(".{0,9}")).prop_map(|(name, tables, position, ended)| {
+            ManifestCursor {
+                name,
+                tables: tables.map_or(FeedTables::All, FeedTables::Some),
+                position: CommitSeq::new(position),
+                ended,
+            }
+        });
+    let unit = any::<(u64, u32, u64, u64, u64)>().prop_map(|(unit, table, left_at, bytes, first_seq)| KeptUnit {
+        unit: UnitId::new(unit),
+        table: TableId::new(table),
+        left_at: CommitSeq::new(left_at),
+        bytes,
+        first_seq: (first_seq > 0).then_some(CommitSeq::new(first_seq)),
+    });
+    let schema = (any::<u64>(), schemas(SchemaShape::default()))
+        .prop_map(|(left_at, schema)| KeptSchema { left_at: CommitSeq::new(left_at), schema });
+    (vec(cursor, 0..3), vec(unit, 0..3), vec(schema, 0..2)).prop_map(|(cursors, units, schemas)| ManifestFeeds {
+        cursors,
+        units,
+        schemas,
+    })
+}
+
 fn manifests() -> impl Strategy<Value = Manifest> {
     let table = (schemas(SchemaShape::default()), vec(shards(), 0..3))
         .prop_map(|(schema, shards)| ManifestTable { schema, shards });
     let numbers = any::<([u8; 16], u32, u64, i64, u64, u32, u64, u64)>();
-    (numbers, vec(".{0,9}", 0..3), vec(table, 0..3)).prop_map(|(numbers, schemas, tables)| {
+    (numbers, vec(".{0,9}", 0..3), vec(table, 0..3), feeds()).prop_map(|(numbers, schemas, tables, feeds)| {
         let (log_id, epoch, checkpoint, wall_us, next_unit, next_table, log_start, optional) = numbers;
         Manifest {
             log_id: LogId::from_bytes(log_id),
@@ -55,6 +83,7 @@ fn manifests() -> impl Strategy<Value = Manifest> {
             log_start: CommitSeq::new(log_start),
             schemas,
             tables,
+            feeds,
         }
     })
 }

@@ -8,10 +8,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{
-    Change, CommitRecord, DdlChange, Install, InstalledSegment, Op, Ops, RowChange, SourceOffset, StagedCommit, Victims,
+    Change, CommitRecord, DdlChange, Expire, Install, InstalledSegment, Op, Ops, RowChange, SourceOffset, StagedCommit,
+    Victims,
 };
 use crate::batch::encode_batch;
 use crate::error::DecodeProblem;
+use crate::feed::{FeedChange, FeedTables};
 
 fn encoded(record: &CommitRecord) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -103,17 +105,34 @@ fn staged_commits() -> impl Strategy<Value = StagedCommit> {
     })
 }
 
+fn feed_changes() -> impl Strategy<Value = FeedChange> {
+    let tables = proptest::option::of(proptest::collection::btree_set(any::<u32>().prop_map(TableId::new), 0..4));
+    let tables = tables.prop_map(|tables| tables.map_or(FeedTables::All, FeedTables::Some));
+    (0..4_u8, ".{0,9}", ".{0,9}", any::<u64>(), tables).prop_map(|(kind, name, reason, to, tables)| match kind {
+        0 => FeedChange::Create { name, tables },
+        1 => FeedChange::Advance { name, to: CommitSeq::new(to) },
+        2 => FeedChange::End { name, reason },
+        _ => FeedChange::Drop { name },
+    })
+}
+
 fn changes() -> impl Strategy<Value = Change> {
     let install =
         (any::<(u32, u16)>(), vec(any::<u64>(), 0..5), segments()).prop_map(|((table, shard), inputs, outputs)| {
             let inputs = inputs.into_iter().map(UnitId::new).collect();
             Install { table: TableId::new(table), shard: ShardId::new(shard), inputs, outputs }
         });
+    let expire = (any::<(u32, u16)>(), vec(any::<u64>(), 0..5)).prop_map(|((table, shard), units)| {
+        let units = units.into_iter().map(UnitId::new).collect();
+        Expire { table: TableId::new(table), shard: ShardId::new(shard), units }
+    });
     prop_oneof![
         4 => row_changes().prop_map(Change::Rows),
         2 => ddl_changes().prop_map(Change::Ddl),
         1 => install.prop_map(Change::Install),
         1 => staged_commits().prop_map(Change::Staged),
+        1 => feed_changes().prop_map(Change::Feed),
+        1 => expire.prop_map(Change::Expire),
     ]
 }
 
@@ -219,7 +238,7 @@ fn a_record_of_a_newer_version_is_refused_by_name() {
 #[test]
 fn a_record_with_an_unknown_change_is_refused_by_name() {
     let mut bytes = encoded(&deletes_only(Vec::new()));
-    let tag = 20_u16;
+    let tag = 40_u16;
     crate::cursor::Encoder::new(&mut bytes).put_section(tag, crate::section::WhenUnknown::Refuse, |_| {});
     let problem = DecodeProblem::Section { container: "commit record", tag };
     assert_eq!(CommitRecord::decode(&bytes).unwrap_err().what, problem);

@@ -12,6 +12,7 @@ use outcrop_format::batch::{decode_batch, encode_batch};
 use outcrop_format::cursor::{Decoder, Encoder};
 use outcrop_format::deletes::{decode_deletes, encode_deletes};
 use outcrop_format::envelope::Features;
+use outcrop_format::feed::{FeedChange, FeedTables, KeptSchema, KeptUnit, ManifestCursor, ManifestFeeds};
 use outcrop_format::key::{KeyCodec, KeyHash, KeyWidth};
 use outcrop_format::key_run::entries::capacity;
 use outcrop_format::key_run::filter::BLOCK_BYTES;
@@ -24,17 +25,18 @@ use outcrop_format::manifest::{
 };
 use outcrop_format::meta::{ColumnZones, MetaColumn, MetaFile, MetaFileKind, SegmentMeta, Zone};
 use outcrop_format::record::{
-    Change, CommitRecord, DdlChange, Install, InstalledSegment, Op, Ops, RowChange, SourceOffset, StagedCommit, Victims,
+    Change, CommitRecord, DdlChange, Expire, Install, InstalledSegment, Op, Ops, RowChange, SourceOffset, StagedCommit,
+    Victims,
 };
 use outcrop_format::schema::{decode_table_schema, encode_table_schema};
 use outcrop_testkit::{Row, assert_same_rows, batch_of, rows_of};
 use outcrop_types::{
-    Column, ColumnId, CommitSeq, DataType, Epoch, IndexId, KeyIndex, KeySecret, LogId, RowAddress, RowOrdinal,
-    SchemaVersion, ShardId, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
+    Column, ColumnId, Comments, CommitSeq, DataType, Epoch, IndexId, KeyIndex, KeySecret, LogId, Retention, RowAddress,
+    RowOrdinal, SchemaVersion, ShardId, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
 };
 
 fn path(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "..", "tests", "formats", "v1", name].iter().collect()
+    outcrop_testkit::repository().join("tests/formats/v1").join(name)
 }
 
 fn files() -> Vec<(&'static str, Vec<u8>)> {
@@ -48,19 +50,37 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     segment_meta().encode(&mut meta_file);
     let mut key_schema_file = Vec::new();
     encode_table_schema(&key_schema(), &mut Encoder::new(&mut key_schema_file));
+    let mut altered_schema_file = Vec::new();
+    encode_table_schema(&altered_schema(), &mut Encoder::new(&mut altered_schema_file));
+    let mut options_schema_file = Vec::new();
+    encode_table_schema(&options_schema(), &mut Encoder::new(&mut options_schema_file));
+    let mut sorted_meta_file = Vec::new();
+    sorted_meta().encode(&mut sorted_meta_file);
+    let mut expire_file = Vec::new();
+    expire_record().encode(&mut expire_file);
     let mut manifest_with_runs = Vec::new();
     key_manifest().encode(&mut manifest_with_runs);
+    let mut manifest_with_feeds = Vec::new();
+    feed_manifest().encode(&mut manifest_with_feeds);
+    let mut feed_record_file = Vec::new();
+    feed_record().encode(&mut feed_record_file);
     vec![
         ("batch.bin", batch()),
         ("deletes.bin", deletes()),
         ("key-run-half.bin", key_run(KeyWidth::Half)),
         ("key-run-whole.bin", key_run(KeyWidth::Whole)),
         ("keys.bin", keys()),
+        ("manifest-feeds.bin", manifest_with_feeds),
         ("manifest-key-runs.bin", manifest_with_runs),
+        ("record-feeds.bin", feed_record_file),
         ("schema-key-secret.bin", key_schema_file),
+        ("schema-options.bin", options_schema_file),
+        ("record-expire.bin", expire_file),
+        ("segment-meta-order.bin", sorted_meta_file),
         ("manifest.bin", manifest_file),
         ("record.bin", record),
         ("schema.bin", schema),
+        ("schema-altered.bin", altered_schema_file),
         ("segment-meta.bin", meta_file),
     ]
 }
@@ -98,10 +118,27 @@ fn b5_every_format_is_read_as_ever() {
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema.bin"))), Ok(table_schema()));
     assert_eq!(SegmentMeta::decode(&read("segment-meta.bin")), Ok(segment_meta()));
     assert_eq!(Manifest::decode(&read("manifest-key-runs.bin")), Ok(key_manifest()));
+    assert_eq!(Manifest::decode(&read("manifest-feeds.bin")), Ok(feed_manifest()));
+    assert_eq!(CommitRecord::decode(&read("record-feeds.bin")), Ok(feed_record()));
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-key-secret.bin"))), Ok(key_schema()));
+    assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-altered.bin"))), Ok(altered_schema()));
+    assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-options.bin"))), Ok(options_schema()));
+    assert_eq!(SegmentMeta::decode(&read("segment-meta-order.bin")), Ok(sorted_meta()));
+    assert_eq!(CommitRecord::decode(&read("record-expire.bin")), Ok(expire_record()));
     for (name, width) in [("key-run-half.bin", KeyWidth::Half), ("key-run-whole.bin", KeyWidth::Whole)] {
         check_key_run(&read(name), width);
     }
+}
+
+/// A table that lost a column, with comments.
+fn altered_schema() -> TableSchema {
+    let mut schema = table_schema();
+    schema.columns.retain(|column| column.id != ColumnId::new(18));
+    schema.version = SchemaVersion::new(9);
+    schema.next_column = ColumnId::new(19);
+    schema.comments.table = Some("Bestellungen".to_owned());
+    schema.comments.columns = [(ColumnId::new(2), "ob bezahlt".to_owned())].into();
+    schema
 }
 
 fn types() -> Vec<DataType> {
@@ -148,7 +185,38 @@ fn table_schema() -> TableSchema {
             columns: vec![ColumnId::new(1)],
             secret: KeySecret::default(),
         }],
-        options: TableOptions { append_only: false },
+        options: TableOptions::default(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
+    }
+}
+
+/// A schema with the sections that came with table options.
+fn options_schema() -> TableSchema {
+    let retention = Retention { column: ColumnId::new(15), period_us: 30 * 86_400_000_000 };
+    let options = TableOptions {
+        append_only: true,
+        sort_key: vec![ColumnId::new(15), ColumnId::new(9)],
+        retention: Some(retention),
+    };
+    TableSchema { keys: Vec::new(), options, ..table_schema() }
+}
+
+/// The change that came with retention.
+fn expire_record() -> CommitRecord {
+    let expire = Expire {
+        table: TableId::new(300),
+        shard: ShardId::new(0),
+        units: vec![UnitId::new(7), UnitId::new(1_000_000)],
+    };
+    CommitRecord {
+        seq: CommitSeq::new(77),
+        epoch: Epoch::new(3),
+        wall_us: 1_700_000_000_000_000,
+        transaction: 0,
+        token: None,
+        offsets: Vec::new(),
+        changes: vec![Change::Expire(expire)],
     }
 }
 
@@ -313,7 +381,13 @@ fn segment_meta() -> SegmentMeta {
                 ],
             },
         ],
+        sorted_by: Vec::new(),
     }
+}
+
+/// Metadata with the section that came with sort keys.
+fn sorted_meta() -> SegmentMeta {
+    SegmentMeta { sorted_by: vec![ColumnId::new(9), ColumnId::new(1)], ..segment_meta() }
 }
 
 fn key_schema() -> TableSchema {
@@ -331,6 +405,46 @@ fn key_manifest() -> Manifest {
     };
     manifest.tables[0].shards[0].runs = vec![run(18, &[18]), run(30, &[3, 7, 9])];
     manifest
+}
+
+fn feed_manifest() -> Manifest {
+    let cursor = |name: &str, tables, position, ended: Option<&str>| ManifestCursor {
+        name: name.to_owned(),
+        tables,
+        position: CommitSeq::new(position),
+        ended: ended.map(str::to_owned),
+    };
+    let some = FeedTables::Some([TableId::new(7), TableId::new(300)].into());
+    let unit = |unit, left_at, bytes, first_seq: Option<u64>| KeptUnit {
+        unit: UnitId::new(unit),
+        table: TableId::new(300),
+        left_at: CommitSeq::new(left_at),
+        bytes,
+        first_seq: first_seq.map(CommitSeq::new),
+    };
+    Manifest {
+        feeds: ManifestFeeds {
+            cursors: vec![
+                cursor("export", some, 990_500, None),
+                cursor("old", FeedTables::All, 10, Some("it kept more than feed_retain_bytes")),
+            ],
+            units: vec![unit(3, 990_600, 1 << 33, None), unit(16, 990_700, 0, Some(989_000))],
+            schemas: vec![KeptSchema { left_at: CommitSeq::new(990_650), schema: table_schema() }],
+        },
+        ..manifest()
+    }
+}
+
+fn feed_record() -> CommitRecord {
+    let name = || "export".to_owned();
+    let changes = [
+        FeedChange::Create { name: name(), tables: FeedTables::Some([TableId::new(7), TableId::new(300)].into()) },
+        FeedChange::Create { name: name(), tables: FeedTables::All },
+        FeedChange::Advance { name: name(), to: CommitSeq::new(990_500) },
+        FeedChange::End { name: name(), reason: "it kept more than feed_retain_bytes".to_owned() },
+        FeedChange::Drop { name: name() },
+    ];
+    CommitRecord { changes: changes.map(Change::Feed).to_vec(), ..commit_record() }
 }
 
 /// The canonical bytes and the hash of each of the golden rows' values as a key of one column, then of keys of several.
@@ -464,5 +578,6 @@ fn manifest() -> Manifest {
         log_start: CommitSeq::new(990_000),
         schemas: vec!["commons".to_owned(), "ops".to_owned()],
         tables: vec![ManifestTable { schema: table_schema(), shards: vec![shard] }],
+        feeds: ManifestFeeds::default(),
     }
 }

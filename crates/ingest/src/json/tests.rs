@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use outcrop_types::{Column, ColumnId, DataType, SchemaVersion, TableId, TableName, TableOptions, TableSchema, Value};
+use outcrop_types::{
+    Column, ColumnId, Comments, DataType, SchemaVersion, TableId, TableName, TableOptions, TableSchema, Value,
+};
 
 use proptest::prelude::*;
 
@@ -31,6 +33,8 @@ fn schema() -> Arc<TableSchema> {
         ],
         keys: Vec::new(),
         options: TableOptions::default(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     })
 }
 

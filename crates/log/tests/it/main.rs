@@ -23,4 +23,6 @@ mod harness;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod reader;
+#[cfg(test)]
 mod space;

@@ -331,6 +331,8 @@ struct PartitionReader {
 struct ScanCounts {
     morsels_read: Count,
     morsels_pruned: Count,
+    /// Dead rows that a scan came across and left out.
+    rows_masked: Count,
     rows_by_key: Count,
 }
 
@@ -339,6 +341,7 @@ impl ScanCounts {
         Self {
             morsels_read: MetricBuilder::new(metrics).counter("morsels_read", partition),
             morsels_pruned: MetricBuilder::new(metrics).counter("morsels_pruned", partition),
+            rows_masked: MetricBuilder::new(metrics).counter("rows_masked", partition),
             rows_by_key: MetricBuilder::new(metrics).counter("rows_by_key", partition),
         }
     }
@@ -388,6 +391,8 @@ impl PartitionReader {
                 }
                 let Some(first) = self.split(morsel) else { return Ok(None) };
                 self.counts.morsels_read.add(1);
+                let rows = first.rows.end - first.rows.start;
+                self.counts.rows_masked.add(usize::try_from(rows - first.live).unwrap_or_default());
                 let batch = source.table.scan(&first, &source.columns, predicate.as_ref())?;
                 self.queue.note_width(batch.get_array_memory_size(), first.rows.len());
                 Ok(Some(batch))

@@ -11,8 +11,8 @@ use datafusion::physical_expr::expressions::{
 };
 use outcrop_engine::ScanColumn;
 use outcrop_types::{
-    Column, ColumnId, CompareOp, DataType, IndexId, KeyIndex, KeySecret, Predicate, SchemaVersion, TableId, TableName,
-    TableOptions, TableSchema, Value,
+    Column, ColumnId, Comments, CompareOp, DataType, IndexId, KeyIndex, KeySecret, Predicate, SchemaVersion, TableId,
+    TableName, TableOptions, TableSchema, Value,
 };
 
 use super::key::KeySet;
@@ -46,6 +46,8 @@ fn table() -> TableSchema {
             secret: KeySecret::default(),
         }],
         options: TableOptions::default(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     }
 }
 

@@ -56,7 +56,6 @@ const EMPTY: &[(&str, &[(&str, Kind)])] = &[
             ("deptype", Char),
         ],
     ),
-    ("pg_description", &[("objoid", Oid), ("classoid", Oid), ("objsubid", Int4), ("description", Text)]),
     ("pg_shdescription", &[("objoid", Oid), ("classoid", Oid), ("description", Text)]),
     ("pg_enum", &[("oid", Oid), ("enumtypid", Oid), ("enumsortorder", Float4), ("enumlabel", Name)]),
     (

@@ -3,10 +3,11 @@
 use datafusion::arrow::array::RecordBatch;
 use outcrop_types::{Column, DataType, Result};
 
-use super::oid::Objects;
+use super::oid::{Objects, column_number};
 use super::pg_types::{TYPES, type_oid};
 use super::rows::Kind::{Int4, Name, Text};
 use super::rows::{Cell, Kind, Rows};
+use super::system::SYSTEM_SCHEMAS;
 use crate::planning::SessionView;
 
 /// The rows of a view; `None` if there is none of this name.
@@ -58,8 +59,7 @@ fn schemata(objects: &Objects, view: &SessionView) -> Result<RecordBatch> {
         ("schema_owner", Name),
         ("default_character_set_name", Name),
     ]);
-    let system = ["information_schema", "pg_catalog"].into_iter();
-    for schema in system.chain(objects.schemas().map(|(_, name)| name)) {
+    for schema in SYSTEM_SCHEMAS.into_iter().chain(objects.schemas().map(|(_, name)| name)) {
         rows.push([view.database.as_str().into(), schema.into(), view.user.as_str().into()])?;
     }
     rows.finish()
@@ -108,7 +108,7 @@ fn columns(objects: &Objects, view: &SessionView) -> Result<RecordBatch> {
         ("is_updatable", Text),
     ]);
     for table in objects.tables() {
-        for (position, column) in (1_i64..).zip(&table.columns) {
+        for (position, column) in table.columns.iter().map(|column| (column_number(column), column)) {
             let mut row: Vec<Cell> = vec![
                 view.database.as_str().into(),
                 table.name.schema.as_str().into(),

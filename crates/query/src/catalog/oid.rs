@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outcrop_engine::Snapshot;
-use outcrop_types::{KeyIndex, TableSchema};
+use outcrop_types::{Column, KeyIndex, TableSchema};
 
 /// Schemas get numbers from here, in order of their names.
 const SCHEMA_BASE: i64 = 16_000_000;
@@ -18,8 +18,12 @@ const DEFAULT_BASE: i64 = 80_000_000;
 
 /// Number of `pg_catalog`.
 pub(super) const PG_CATALOG: i64 = 11;
+/// Number of `pg_class` itself.
+pub(super) const PG_CLASS: i64 = 1_259;
 /// Number of `information_schema`.
 pub(super) const INFORMATION_SCHEMA: i64 = 13_000;
+/// Number of `outcrop`.
+pub(super) const OUTCROP: i64 = 13_001;
 /// The only role that there is.
 pub(super) const OWNER: i64 = 10;
 /// The database.
@@ -57,6 +61,7 @@ impl Objects {
         match name {
             "pg_catalog" => PG_CATALOG,
             "information_schema" => INFORMATION_SCHEMA,
+            "outcrop" => OUTCROP,
             _ => self.schemas.iter().find(|(_, schema)| schema == name).map_or(0, |(oid, _)| *oid),
         }
     }
@@ -82,6 +87,7 @@ pub(crate) fn schema_of_oid(objects: &Objects, oid: i64) -> Option<String> {
     match oid {
         PG_CATALOG => Some("pg_catalog".to_owned()),
         INFORMATION_SCHEMA => Some("information_schema".to_owned()),
+        OUTCROP => Some("outcrop".to_owned()),
         _ => objects.schemas().find(|(known, _)| *known == oid).map(|(_, name)| name.to_owned()),
     }
 }
@@ -98,6 +104,11 @@ pub(super) fn constraint_oid(table: &TableSchema) -> i64 {
     CONSTRAINT_BASE + i64::from(table.id.get())
 }
 
+/// The number of a column in its table: that of one that is gone is never given again.
+pub(crate) fn column_number(column: &Column) -> i64 {
+    i64::from(column.id.get())
+}
+
 pub(super) fn default_oid(table: &TableSchema, position: i64) -> i64 {
-    DEFAULT_BASE + i64::from(table.id.get()) * 8_192 + position
+    DEFAULT_BASE + i64::from(table.id.get()) * 32_768 + position
 }

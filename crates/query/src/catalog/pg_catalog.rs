@@ -5,10 +5,12 @@ use outcrop_types::{Result, TableSchema};
 
 use super::empty_tables::empty_table;
 use super::oid::{
-    DATABASE, INFORMATION_SCHEMA, OWNER, Objects, PG_CATALOG, constraint_oid, default_oid, index_oid, table_oid,
+    DATABASE, INFORMATION_SCHEMA, OUTCROP, OWNER, Objects, PG_CATALOG, PG_CLASS, column_number, constraint_oid,
+    default_oid, index_oid, table_oid,
 };
 use super::pg_types::{TYPES, type_modifier, type_oid};
 use super::rows::{Cell, Kind, Rows};
+use crate::ddl::shown_options;
 use crate::planning::SessionView;
 
 /// The rows of a table; `None` if there is none of this name.
@@ -21,6 +23,7 @@ pub(super) fn table(name: &str, objects: &Objects, view: &SessionView) -> Result
         "pg_collation" => pg_collation()?,
         "pg_constraint" => pg_constraint(objects)?,
         "pg_database" => pg_database(view)?,
+        "pg_description" => pg_description(objects)?,
         "pg_index" => pg_index(objects)?,
         "pg_namespace" => pg_namespace(objects)?,
         "pg_roles" | "pg_authid" => pg_roles(view)?,
@@ -47,6 +50,7 @@ fn pg_namespace(objects: &Objects) -> Result<RecordBatch> {
     let mut rows = Rows::new(&[("oid", Oid), ("nspname", Name), ("nspowner", Oid), ("nspacl", TextList)]);
     rows.push([PG_CATALOG.into(), "pg_catalog".into(), OWNER.into()])?;
     rows.push([INFORMATION_SCHEMA.into(), "information_schema".into(), OWNER.into()])?;
+    rows.push([OUTCROP.into(), "outcrop".into(), OWNER.into()])?;
     for (oid, name) in objects.schemas() {
         rows.push([oid.into(), name.into(), OWNER.into()])?;
     }
@@ -93,7 +97,10 @@ fn pg_class(objects: &Objects) -> Result<RecordBatch> {
         let schema = objects.schema_oid(&table.name.schema);
         let key = table.primary_key();
         let columns = i64::try_from(table.columns.len()).unwrap_or(i64::MAX);
-        rows.push(class_row(table_oid(table), &table.name.table, schema, "r", columns, key.is_some()))?;
+        let mut row = class_row(table_oid(table), &table.name.table, schema, "r", columns, key.is_some());
+        let options = shown_options(table);
+        row.extend([Cell::Null, if options.is_empty() { Cell::Null } else { Cell::Texts(options) }]);
+        rows.push(row)?;
         if let Some(key) = key {
             let columns = i64::try_from(key.columns.len()).unwrap_or(i64::MAX);
             rows.push(class_row(index_oid(table), &key.name, schema, "i", columns, false))?;
@@ -167,8 +174,8 @@ fn pg_attribute(objects: &Objects) -> Result<RecordBatch> {
         ("attfdwoptions", TextList),
     ]);
     for table in objects.tables() {
-        for (position, column) in (1..).zip(&table.columns) {
-            rows.push(attribute_row(table_oid(table), position, column))?;
+        for column in &table.columns {
+            rows.push(attribute_row(table_oid(table), column_number(column), column))?;
         }
         for (position, id) in (1..).zip(table.primary_key().into_iter().flat_map(|key| &key.columns)) {
             if let Some(column) = table.column(*id) {
@@ -212,7 +219,7 @@ fn attribute_row(relation: i64, position: i64, column: &outcrop_types::Column) -
 fn pg_attrdef(objects: &Objects) -> Result<RecordBatch> {
     let mut rows = Rows::new(&[("oid", Oid), ("adrelid", Oid), ("adnum", Int2), ("adbin", Text)]);
     for table in objects.tables() {
-        for (position, column) in (1..).zip(&table.columns) {
+        for (position, column) in table.columns.iter().map(|column| (column_number(column), column)) {
             if let Some(default) = &column.write_default {
                 rows.push([
                     default_oid(table, position).into(),
@@ -228,7 +235,7 @@ fn pg_attrdef(objects: &Objects) -> Result<RecordBatch> {
 
 fn key_positions(table: &TableSchema) -> Vec<i64> {
     let columns = table.primary_key().into_iter().flat_map(|key| &key.columns);
-    columns.filter_map(|id| table.position(*id).and_then(|at| i64::try_from(at + 1).ok())).collect()
+    columns.filter_map(|id| table.column(*id)).map(column_number).collect()
 }
 
 fn pg_index(objects: &Objects) -> Result<RecordBatch> {
@@ -333,6 +340,23 @@ fn pg_constraint(objects: &Objects) -> Result<RecordBatch> {
             true.into(),
             Cell::Ints(key_positions(table)),
         ])?;
+    }
+    rows.finish()
+}
+
+fn pg_description(objects: &Objects) -> Result<RecordBatch> {
+    let mut rows = Rows::new(&[("objoid", Oid), ("classoid", Oid), ("objsubid", Int4), ("description", Text)]);
+    for table in objects.tables() {
+        let mut push =
+            |number: i64, text: &str| rows.push([table_oid(table).into(), PG_CLASS.into(), number.into(), text.into()]);
+        if let Some(text) = &table.comments.table {
+            push(0, text)?;
+        }
+        for column in &table.columns {
+            if let Some(text) = table.comments.columns.get(&column.id) {
+                push(column_number(column), text)?;
+            }
+        }
     }
     rows.finish()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
-use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema};
+use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
 use outcrop_types::{DataType, Error, Result};
 
@@ -22,6 +22,7 @@ pub(super) enum Kind {
     Name,
     Char,
     Text,
+    /// `timestamp with time zone`; its cells are microseconds since 1970.
     Timestamp,
     /// `smallint[]`, as in `pg_index.indkey`.
     Int2List,
@@ -29,6 +30,8 @@ pub(super) enum Kind {
     TextList,
     /// `oid[]`.
     OidList,
+    /// `bigint[]`.
+    Int8List,
 }
 
 impl Kind {
@@ -50,7 +53,7 @@ impl Kind {
             Self::Timestamp => of(DataType::TimestampTz),
             Self::Int2List => of(DataType::Array(Box::new(DataType::Int2))),
             Self::TextList => of(DataType::Array(Box::new(DataType::Text))),
-            Self::OidList => of(DataType::Array(Box::new(DataType::Int8))),
+            Self::OidList | Self::Int8List => of(DataType::Array(Box::new(DataType::Int8))),
         }
     }
 }
@@ -109,6 +112,7 @@ pub(super) enum Cell {
     Float(f32),
     Text(String),
     Ints(Vec<i64>),
+    Texts(Vec<String>),
 }
 
 impl Cell {
@@ -123,14 +127,27 @@ impl Cell {
             (Self::Int(value), ArrowType::Int32) => {
                 ScalarValue::Int32(Some(i32::try_from(value).map_err(|_wide| wrong())?))
             }
+            (Self::Int(value), ArrowType::Timestamp(TimeUnit::Microsecond, zone)) => {
+                ScalarValue::TimestampMicrosecond(Some(value), zone.clone())
+            }
             (Self::Int(value), ArrowType::Int64) => ScalarValue::Int64(Some(value)),
             (Self::Float(value), ArrowType::Float32) => ScalarValue::Float32(Some(value)),
             (Self::Text(value), ArrowType::Utf8View) => ScalarValue::Utf8View(Some(value)),
+            (Self::Texts(values), ArrowType::List(item)) => {
+                let scalars: Vec<ScalarValue> =
+                    values.into_iter().map(|value| ScalarValue::Utf8View(Some(value))).collect();
+                ScalarValue::List(ScalarValue::new_list_nullable(&scalars, item.data_type()))
+            }
             (Self::Ints(values), ArrowType::List(item)) => {
                 let scalars = values
                     .into_iter()
                     .map(|value| Self::Int(value).into_scalar(item.data_type()))
                     .collect::<Result<Vec<_>>>()?;
+                ScalarValue::List(ScalarValue::new_list_nullable(&scalars, item.data_type()))
+            }
+            (Self::Texts(values), ArrowType::List(item)) => {
+                let scalars: Vec<ScalarValue> =
+                    values.into_iter().map(|value| ScalarValue::Utf8View(Some(value))).collect();
                 ScalarValue::List(ScalarValue::new_list_nullable(&scalars, item.data_type()))
             }
             _ => return Err(wrong()),

@@ -3,13 +3,13 @@
 use datafusion::sql::sqlparser::ast;
 use outcrop_engine::{Ddl, NewColumn, NewTable};
 use outcrop_types::schema::COLUMNS_MAX;
-use outcrop_types::{Condition, DataType, Error, Result, TableOptions, Value};
+use outcrop_types::{Condition, Error, Result, TableOptions};
 
-use crate::planning::BindExpression;
+use super::column::{ReadColumn, read_column, unsupported};
+use super::table_options::read_options;
 use crate::result::{CommandTag, Execution};
-use crate::session::{Notice, Work, one_row};
+use crate::session::{Notice, Work};
 use crate::statement::{Outcome, WrittenName, name_of, new_name};
-use crate::types::sql_data_type;
 
 /// Creates a table; with `IF NOT EXISTS` a table of that name is left as it is.
 pub(crate) async fn create_table(work: &Work, create: &ast::CreateTable) -> Result<Outcome> {
@@ -32,7 +32,7 @@ pub(crate) async fn create_table(work: &Work, create: &ast::CreateTable) -> Resu
     for constraint in &create.constraints {
         definition.add_constraint(constraint)?;
     }
-    let options = read_options(&create.table_options)?;
+    let options = read_options(&create.table_options, &definition.columns)?;
     let table = definition.finish(name, options)?;
     let engine = work.engine().clone();
     match work.commit(move || engine.ddl(Ddl::CreateTable(table))).await {
@@ -65,45 +65,11 @@ impl Definition {
                 format!("tables can have at most {COLUMNS_MAX} columns"),
             ));
         }
-        refuse_serial(&column.data_type, &name)?;
-        let data_type = sql_data_type(&column.data_type)?;
-        let (mut nullable, mut default, mut said_null) = (true, None, false);
-        for option in &column.options {
-            #[expect(clippy::wildcard_enum_match_arm, reason = "everything else is refused")]
-            match &option.option {
-                ast::ColumnOption::Null => said_null = true,
-                ast::ColumnOption::NotNull => nullable = false,
-                ast::ColumnOption::Default(expr) if default.is_some() => {
-                    return Err(Error::new(
-                        Condition::SyntaxError,
-                        format!("multiple default values specified for column \"{name}\", the second is {expr}"),
-                    ));
-                }
-                ast::ColumnOption::Default(expr) => default = Some(check_default(work, expr, &data_type)?),
-                ast::ColumnOption::PrimaryKey(_) => {
-                    self.set_key(option.name.as_ref(), vec![name.clone()])?;
-                }
-                ast::ColumnOption::Collation(collation) if is_bytewise(collation) => {}
-                ast::ColumnOption::Collation(collation) => {
-                    return Err(unsupported(format!("collation {collation} is not supported"))
-                        .with_hint("Text is compared bytewise, which is collation \"C\"."));
-                }
-                other => return Err(unsupported_option(other)),
-            }
+        let ReadColumn { column, primary_key, .. } = read_column(work, column)?;
+        if let Some(constraint) = primary_key {
+            self.set_key(constraint.as_ref(), vec![column.name.clone()])?;
         }
-        if said_null && !nullable {
-            return Err(Error::new(
-                Condition::SyntaxError,
-                format!("conflicting NULL/NOT NULL declarations for column \"{name}\""),
-            ));
-        }
-        self.columns.push(NewColumn {
-            name,
-            data_type,
-            nullable,
-            write_default: default,
-            initial_default: Value::Null,
-        });
+        self.columns.push(column);
         Ok(())
     }
 
@@ -178,59 +144,6 @@ impl Definition {
     }
 }
 
-/// The text of a DEFAULT that evaluates to the column's type from nothing.
-fn check_default(work: &Work, expr: &ast::Expr, data_type: &DataType) -> Result<String> {
-    let bind = BindExpression { expr: expr.clone(), target: Some(data_type.clone()) };
-    match work.context()?.bind(&[bind], &[], &[]) {
-        Ok(bound) => {
-            // A constant that does not fit the column never will.
-            if matches!(expr, ast::Expr::Value(_)) {
-                bound.evaluate(&one_row()?)?;
-            }
-            Ok(expr.to_string())
-        }
-        Err(error) if error.condition() == Condition::UndefinedColumn => {
-            Err(unsupported("cannot use column reference in DEFAULT expression"))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn read_options(options: &ast::CreateTableOptions) -> Result<TableOptions> {
-    let given = match options {
-        ast::CreateTableOptions::None => return Ok(TableOptions::default()),
-        ast::CreateTableOptions::With(given)
-        | ast::CreateTableOptions::Options(given)
-        | ast::CreateTableOptions::Plain(given)
-        | ast::CreateTableOptions::TableProperties(given) => given,
-    };
-    let mut read = TableOptions::default();
-    for option in given {
-        let (name, value) = match option {
-            ast::SqlOption::KeyValue { key, value } => (name_of(key), value.to_string()),
-            ast::SqlOption::Ident(name) => (name_of(name), "true".to_owned()),
-            other => return Err(unsupported(format!("table option {other} is not supported"))),
-        };
-        match name.as_str() {
-            "append_only" => {
-                read.append_only = crate::settings::parse_bool(value.trim_matches('\'')).ok_or_else(|| {
-                    Error::new(
-                        Condition::InvalidParameterValue,
-                        format!("invalid value for boolean option \"append_only\": {value}"),
-                    )
-                })?;
-            }
-            // What it tunes in PostgreSQL does not exist here; schemas that carry it still load.
-            "fillfactor" => {}
-            _ => {
-                return Err(Error::new(Condition::InvalidParameterValue, format!("unrecognized parameter \"{name}\""))
-                    .with_hint("Tables have the option append_only."));
-            }
-        }
-    }
-    Ok(read)
-}
-
 fn refuse_variants(create: &ast::CreateTable) -> Result<()> {
     if create.temporary {
         return Err(unsupported("temporary tables are not supported")
@@ -254,43 +167,6 @@ fn refuse_variants(create: &ast::CreateTable) -> Result<()> {
     Ok(())
 }
 
-fn refuse_serial(data_type: &ast::DataType, column: &str) -> Result<()> {
-    let name = data_type.to_string().to_lowercase();
-    if matches!(name.as_str(), "serial" | "bigserial" | "smallserial" | "serial2" | "serial4" | "serial8") {
-        return Err(unsupported(format!("type {name} of column \"{column}\" is not supported"))
-            .with_hint("Use uuid DEFAULT gen_random_uuid(), or numbers that the application gives."));
-    }
-    Ok(())
-}
-
-fn unsupported_option(option: &ast::ColumnOption) -> Error {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is named by its own text")]
-    match option {
-        ast::ColumnOption::Unique(_) => unsupported("UNIQUE constraints are not supported")
-            .with_hint("Make the column the primary key, if it identifies the row."),
-        ast::ColumnOption::ForeignKey(_) => {
-            unsupported("foreign keys are not supported").with_hint("Leave REFERENCES out; joins need no declaration.")
-        }
-        ast::ColumnOption::Check(_) => {
-            unsupported("CHECK constraints are not supported").with_hint("Check the values before they are written.")
-        }
-        ast::ColumnOption::Generated { .. } | ast::ColumnOption::Identity(_) => {
-            unsupported("generated columns are not supported")
-                .with_hint("Use a DEFAULT, or compute the value in the query.")
-        }
-        other => unsupported(format!("column option {other} is not supported")),
-    }
-}
-
-fn is_bytewise(collation: &ast::ObjectName) -> bool {
-    let name = collation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
-    matches!(name.as_deref(), Some("c" | "posix" | "default" | "ucs_basic"))
-}
-
 fn duplicate_column(name: &str) -> Error {
     Error::new(Condition::DuplicateColumn, format!("column \"{name}\" specified more than once"))
-}
-
-fn unsupported(message: impl Into<String>) -> Error {
-    Error::new(Condition::FeatureNotSupported, message)
 }

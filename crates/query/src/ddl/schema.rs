@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast;
 use outcrop_engine::Ddl;
 use outcrop_types::{Condition, Error, Result};
 
+use crate::catalog::SYSTEM_SCHEMAS;
 use crate::result::{CommandTag, Execution};
 use crate::session::{Notice, Work};
 use crate::statement::{Outcome, new_name, schema_name};
@@ -26,9 +27,9 @@ pub(crate) async fn create_schema(work: &Work, sql: &ast::Statement) -> Result<O
     let ident = part.as_ident().ok_or_else(|| Error::new(Condition::SyntaxError, "improper schema name"))?;
     let name = schema_name(&new_name(ident)?);
     let mut outcome = Outcome::new(Execution::Done(CommandTag::new("CREATE SCHEMA")));
-    if name.starts_with("pg_") || name == "information_schema" {
+    if name.starts_with("pg_") || SYSTEM_SCHEMAS.contains(&name.as_str()) {
         return Err(Error::new(Condition::InsufficientPrivilege, format!("unacceptable schema name \"{name}\""))
-            .with_detail("The names pg_… and information_schema are reserved."));
+            .with_detail("The names pg_…, information_schema and outcrop are reserved."));
     }
     let ddl = Ddl::CreateSchema(name.clone());
     let engine = work.engine().clone();

@@ -8,8 +8,8 @@ use datafusion::arrow::compute::{filter_record_batch, prep_null_mask_filter};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast;
 use outcrop_types::{
-    Column, ColumnId, Condition, DataType, Error, Result, SchemaVersion, TableId, TableName, TableOptions, TableSchema,
-    Value,
+    Column, ColumnId, Comments, Condition, DataType, Error, Result, SchemaVersion, TableId, TableName, TableOptions,
+    TableSchema, Value,
 };
 
 use super::assignments::Assignments;
@@ -224,6 +224,8 @@ pub(crate) fn parameter_columns(parameters: &[(DataType, Value)]) -> TableSchema
         columns: columns.collect(),
         keys: Vec::new(),
         options: TableOptions::default(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Volatility;
 use outcrop_types::schema::DEFAULT_SCHEMA;
-use outcrop_types::{Condition, DataType, Error, TableName};
+use outcrop_types::{Condition, DataType, Error, TableId, TableName};
 
 use super::simple::{RowBody, RowFunction, integer_arg, text, text_arg, text_or_null};
 use crate::catalog::{self, Objects};
@@ -138,8 +138,22 @@ fn of_definitions() -> Vec<RowFunction> {
             Ok(text_or_null(found.map(|(table, key)| catalog::constraint_definition(table, key))))
         }),
         of("pg_get_expr", &DataType::Text, &[2, 3], |args, _| Ok(text_or_null(text_arg(args, 0).map(str::to_owned)))),
-        of("obj_description", &DataType::Text, &[1, 2], null_text),
-        of("col_description", &DataType::Text, &[2], null_text),
+        of("obj_description", &DataType::Text, &[1, 2], |args, session| {
+            let of_class = text_arg(args, 1).is_none_or(|class| class == "pg_class");
+            let objects = objects(session);
+            let table = integer_arg(args, 0).filter(|_| of_class).and_then(|oid| objects.table_by_oid(oid));
+            Ok(text_or_null(table.and_then(|table| table.comments.table.clone())))
+        }),
+        of("col_description", &DataType::Text, &[2], |args, session| {
+            let objects = objects(session);
+            let table = integer_arg(args, 0).and_then(|oid| objects.table_by_oid(oid));
+            let number = integer_arg(args, 1);
+            let text = table.and_then(|table| {
+                let column = table.columns.iter().find(|column| Some(catalog::column_number(column)) == number)?;
+                table.comments.columns.get(&column.id).cloned()
+            });
+            Ok(text_or_null(text))
+        }),
         of("shobj_description", &DataType::Text, &[2], null_text),
         of("pg_get_viewdef", &DataType::Text, &[1, 2], null_text),
         of("pg_get_ruledef", &DataType::Text, &[1, 2], null_text),
@@ -234,6 +248,17 @@ fn relation_oid(name: &str, session: Option<&SessionExtension>) -> Option<i64> {
             index.map(catalog::index_oid)
         })
     })
+}
+
+/// The table of this name, as [`relation_oid`] reads it.
+///
+/// # Errors
+/// `UndefinedTable`.
+pub(super) fn table_named(name: &str, session: Option<&SessionExtension>) -> outcrop_types::Result<TableId> {
+    let oid = relation_oid(name, session);
+    let objects = objects(session);
+    let table = objects.tables().find(|table| Some(catalog::table_oid(table)) == oid).map(|table| table.id);
+    table.ok_or_else(|| Error::new(Condition::UndefinedTable, format!("relation \"{name}\" does not exist")))
 }
 
 /// Numbers that clients write as `'pg_class'::regclass`.

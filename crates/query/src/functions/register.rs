@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
+use outcrop_engine::Engine;
 
-use super::{arrays, catalog, dates, json, percentiles, rounding, session, single_row, sums};
+use super::{arrays, catalog, dates, feeds, json, maintenance, percentiles, rounding, session, single_row, sums};
 
 /// Names of DataFusion's functions that PostgreSQL has under another name.
 const ALIASES: &[(&str, &str)] = &[("char_length", "character_length"), ("sign", "signum")];
@@ -13,7 +14,7 @@ const ALIASES: &[(&str, &str)] = &[("char_length", "character_length"), ("sign",
 const AGGREGATE_ALIASES: &[(&str, &str)] = &[("every", "bool_and"), ("variance", "var")];
 
 /// Adds our functions; they replace those of DataFusion with the same name.
-pub(crate) fn register(state: &mut SessionState) -> Result<()> {
+pub(crate) fn register(state: &mut SessionState, engine: &Engine) -> Result<()> {
     let rows = [session::functions(), json::functions(), catalog::functions(), dates::functions()];
     for function in rows.into_iter().flatten() {
         state.register_udf(function.into_udf())?;
@@ -21,8 +22,10 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     for function in dates::kernels()
         .into_iter()
         .chain(rounding::functions())
+        .chain(feeds::functions(engine))
         .chain(arrays::functions())
         .chain(json::typed_functions())
+        .chain(maintenance::functions(engine))
     {
         state.register_udf(function)?;
     }

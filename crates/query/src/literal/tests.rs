@@ -1,5 +1,7 @@
 use datafusion::common::ScalarValue;
-use outcrop_types::{Column, ColumnId, DataType, SchemaVersion, TableId, TableName, TableOptions, TableSchema, Value};
+use outcrop_types::{
+    Column, ColumnId, Comments, DataType, SchemaVersion, TableId, TableName, TableOptions, TableSchema, Value,
+};
 use proptest::prelude::*;
 
 use super::{LiteralColumns, scan};
@@ -23,6 +25,8 @@ fn table(data_type: &DataType) -> TableSchema {
         }],
         keys: Vec::new(),
         options: TableOptions::default(),
+        next_column: ColumnId::new(2),
+        comments: Comments::default(),
     }
 }
 

@@ -97,8 +97,8 @@ impl<'a> Names<'a> {
     }
 
     fn system_table(&self, schema: &str, table: &str) -> datafusion::common::Result<Option<Arc<dyn TableProvider>>> {
-        let rows = catalog::system_table(schema, table, self.context.snapshot.as_ref(), &self.context.view)
-            .map_err(to_datafusion)?;
+        let StatementContext { snapshot, engine, view, .. } = self.context;
+        let rows = catalog::system_table(schema, table, snapshot.as_ref(), engine, view).map_err(to_datafusion)?;
         Ok(rows.map(|rows| Arc::new(RowsTable::new(rows)) as Arc<dyn TableProvider>))
     }
 

@@ -12,7 +12,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
-use outcrop_engine::Snapshot;
+use outcrop_engine::{Engine, Snapshot};
 use outcrop_types::{Condition, DataType, Error, Result, TableId};
 
 use super::columns::{assign_columns, result_columns};
@@ -33,6 +33,7 @@ pub(crate) const TARGET: &str = "__target";
 pub(crate) struct StatementContext {
     pub(super) state: Arc<SessionState>,
     pub(super) snapshot: Option<Snapshot>,
+    pub(super) engine: Engine,
     pub(super) view: Arc<SessionView>,
     pub(super) addresses_of: Option<TableId>,
     pub(super) rows_of: Option<(TableId, RecordBatch)>,
@@ -65,6 +66,7 @@ impl StatementContext {
         Ok(Self {
             state: Arc::new(runtime.state_for(&view, snapshot.as_ref())?),
             snapshot,
+            engine: runtime.engine().clone(),
             view,
             addresses_of: None,
             rows_of: None,

@@ -197,7 +197,14 @@ fn unify_inputs(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                     common(types, Together::Alternatives)
                 })
                 .collect();
-            if targets.iter().all(Option::is_none) {
+            // DataFusion coerces the inputs to what the union had before: a branch that was converted makes it another.
+            let is_stale = union.inputs.first().is_some_and(|first| {
+                let types = |schema: &DFSchema| -> Vec<ArrowType> {
+                    schema.fields().iter().map(|field| field.data_type().clone()).collect()
+                };
+                types(first.schema()) != types(&union.schema)
+            });
+            if !is_stale && targets.iter().all(Option::is_none) {
                 return Ok(Transformed::no(LogicalPlan::Union(union)));
             }
             let inputs = union.inputs.into_iter().map(Arc::unwrap_or_clone);

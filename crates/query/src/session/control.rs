@@ -275,7 +275,6 @@ pub(crate) fn unsupported(statement: &Statement) -> Error {
     let error = Error::new(Condition::FeatureNotSupported, format!("{command} is not supported"));
     match command.split(' ').next().unwrap_or_default() {
         "LISTEN" | "NOTIFY" => error.with_hint("Poll for changes with outcrop.min_commit_seq."),
-        "ALTER" => error.with_hint("Create a new table and fill it with INSERT … SELECT."),
         "GRANT" | "REVOKE" => error.with_hint("Users are managed with `outcrop user`."),
         "VACUUM" | "ANALYZE" | "REINDEX" | "CLUSTER" => error.with_hint("Outcrop does this by itself."),
         "DECLARE" | "FETCH" | "MOVE" => {

@@ -69,6 +69,7 @@ impl Database {
     /// `IoError` if the spill directory cannot be used.
     pub fn new(engine: Engine, env: Env, options: DatabaseOptions, queries: Handle) -> Result<Self> {
         let runtime = QueryRuntime::new(
+            engine.clone(),
             env.clone(),
             &RuntimeLimits {
                 memory_bytes: options.memory_bytes,

@@ -7,6 +7,8 @@ use outcrop_engine::Catalog;
 use outcrop_types::schema::{DEFAULT_SCHEMA, NAME_BYTES_MAX};
 use outcrop_types::{Condition, Error, Result, TableName, TableSchema};
 
+use crate::catalog::SYSTEM_SCHEMAS;
+
 /// The name that an identifier means: unquoted ones are in lower case.
 pub(crate) fn name_of(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
@@ -72,13 +74,19 @@ impl WrittenName {
 
     /// The table, or the error for a name that means none.
     pub(crate) fn resolve<'a>(&self, catalog: &'a Catalog, search_path: &[String]) -> Result<&'a Arc<TableSchema>> {
-        if let Some(schema @ ("pg_catalog" | "information_schema")) = self.schema.as_deref() {
-            return Err(Error::new(
+        self.refuse_system()?;
+        self.find(catalog, search_path).ok_or_else(|| self.undefined())
+    }
+
+    /// 42501 for what is in a system schema.
+    fn refuse_system(&self) -> Result<()> {
+        match self.schema.as_deref().filter(|schema| SYSTEM_SCHEMAS.contains(schema)) {
+            Some(schema) => Err(Error::new(
                 Condition::InsufficientPrivilege,
                 format!("permission denied: \"{schema}.{}\" is a system catalog", self.table),
-            ));
+            )),
+            None => Ok(()),
         }
-        self.find(catalog, search_path).ok_or_else(|| self.undefined())
     }
 
     /// 42P01.
@@ -88,6 +96,7 @@ impl WrittenName {
 
     /// Where a new table of this name goes: the schema named, or the first of the search path that exists.
     pub(crate) fn create_in(&self, catalog: &Catalog, search_path: &[String]) -> Result<TableName> {
+        self.refuse_system()?;
         match &self.schema {
             Some(schema) if catalog.has_schema(schema) => Ok(TableName::new(schema.as_str(), self.table.as_str())),
             Some(schema) => Err(undefined_schema(schema)),

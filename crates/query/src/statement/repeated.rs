@@ -29,7 +29,7 @@ impl Visitor for Repeated {
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Error> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             let name = name_of(&cte.alias.name);
-            if is_volatile(&cte.query) && times_named(query, &name) > 1 {
+            if is_volatile(cte.query.as_ref()) && times_named(query, &name) > 1 {
                 return ControlFlow::Break(
                     Error::new(
                         Condition::FeatureNotSupported,
@@ -43,8 +43,9 @@ impl Visitor for Repeated {
     }
 }
 
-fn is_volatile(query: &ast::Query) -> bool {
-    ast::visit_expressions(query, |expr| match expr {
+/// Whether a volatile function is called in it.
+pub(crate) fn is_volatile<V: Visit>(sql: &V) -> bool {
+    ast::visit_expressions(sql, |expr| match expr {
         ast::Expr::Function(function)
             if function
                 .name

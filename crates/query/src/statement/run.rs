@@ -130,6 +130,8 @@ fn prepare_sql(
         }
         ast::Statement::CreateTable(_)
         | ast::Statement::CreateSchema { .. }
+        | ast::Statement::AlterTable(_)
+        | ast::Statement::Comment { .. }
         | ast::Statement::Drop { .. }
         | ast::Statement::Truncate(_) => {
             if statement.parameter_count() > 0 {
@@ -213,6 +215,8 @@ async fn run_sql(work: Work, prepared: &Prepared, sql: &ast::Statement) -> Resul
         ast::Statement::Explain { .. } => explain::run(&work, sql).await.map(Outcome::new),
         ast::Statement::CreateTable(create) => ddl::create_table(&work, create).await,
         ast::Statement::CreateSchema { .. } => ddl::create_schema(&work, sql).await,
+        ast::Statement::AlterTable(alter) => ddl::alter_table(&work, alter).await,
+        ast::Statement::Comment { .. } => ddl::comment(&work, sql).await,
         ast::Statement::Drop { .. } => ddl::drop_objects(&work, sql).await,
         ast::Statement::Truncate(truncate) => ddl::truncate(&work, truncate).await,
         _ => Err(unsupported(prepared.statement())),

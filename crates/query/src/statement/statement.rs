@@ -42,7 +42,7 @@ pub enum StatementKind {
     CopyIn,
     /// `COPY … TO STDOUT`.
     CopyOut,
-    /// Changes the catalog, or all rows of tables: `CREATE`, `DROP`, `TRUNCATE`.
+    /// Changes the catalog, or all rows of tables: `CREATE`, `ALTER`, `COMMENT`, `DROP`, `TRUNCATE`.
     Definition,
     /// `BEGIN`, `COMMIT`, `ROLLBACK` and relatives.
     Transaction,
@@ -178,7 +178,12 @@ fn kind_of(statement: &ast::Statement) -> StatementKind {
     match statement {
         S::Query(_) | S::Explain { .. } | S::ExplainTable { .. } => StatementKind::Query,
         S::Insert(_) | S::Update(_) | S::Delete(_) => StatementKind::Change,
-        S::CreateTable(_) | S::CreateSchema { .. } | S::Drop { .. } | S::Truncate(_) => StatementKind::Definition,
+        S::CreateTable(_)
+        | S::CreateSchema { .. }
+        | S::AlterTable(_)
+        | S::Comment { .. }
+        | S::Drop { .. }
+        | S::Truncate(_) => StatementKind::Definition,
         S::StartTransaction { .. }
         | S::Commit { .. }
         | S::Rollback { .. }

@@ -1,5 +1,6 @@
 //! Constants between [`Value`] and DataFusion's scalars.
 
+use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::i256;
 use datafusion::arrow::datatypes::{DataType as ArrowType, IntervalUnit, TimeUnit};
 use datafusion::common::ScalarValue;
@@ -69,6 +70,14 @@ pub(crate) fn scalar_to_value(scalar: &ScalarValue, data_type: &DataType) -> Opt
         (ScalarValue::Float64(Some(v)), DataType::Float8) => Value::Float(*v),
         (ScalarValue::Decimal128(Some(v), _, scale), DataType::Numeric { scale: wanted, .. }) if scale == wanted => {
             Value::Decimal(*v, *scale)
+        }
+        (ScalarValue::Decimal256(Some(v), _, scale), DataType::Numeric { scale: wanted, .. }) if scale == wanted => {
+            Value::Decimal(v.to_i128()?, *scale)
+        }
+        (ScalarValue::List(list), DataType::Array(item_type)) => {
+            let items = list.value(0);
+            let item = |row| scalar_to_value(&ScalarValue::try_from_array(&items, row).ok()?, item_type);
+            Value::Array((0..items.len()).map(item).collect::<Option<Vec<_>>>()?)
         }
         (
             ScalarValue::Utf8(Some(v)) | ScalarValue::LargeUtf8(Some(v)) | ScalarValue::Utf8View(Some(v)),

@@ -19,6 +19,7 @@ mod cancelled_writes;
 mod complexity;
 mod copy;
 mod fairness;
+mod feeds;
 mod literals;
 mod lookup;
 mod parameters;

@@ -1,7 +1,7 @@
 //! What prepared statements may keep between executions, and what not.
 
 use outcrop_query::Prepared;
-use outcrop_types::Condition;
+use outcrop_types::{Condition, Value};
 
 use crate::support::{TestDatabase, TestSession};
 
@@ -57,4 +57,44 @@ async fn returning_keeps_to_the_types_that_were_described() {
         assert_eq!(error.message(), "cached plan must not change result type");
     }
     assert_eq!(session.rows("select id, a from t").await, ["1|1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_prepared_before_an_alter_see_the_new_columns_or_say_that_they_cannot() {
+    let database = TestDatabase::new();
+    let mut session = database.session();
+    session.tag("create table t (id smallint primary key, a int, b text)").await;
+    session.tag("insert into t values (1, 10, 'x'), (2, 20, 'y')").await;
+    let lookup = prepare(&mut session, "select a from t where id = $1").await;
+    let all = prepare(&mut session, "select * from t").await;
+    let count = prepare(&mut session, "select count(*) as n from t where a > 15").await;
+    let named = prepare(&mut session, "select b from t where a = 10").await;
+    let insert = prepare(&mut session, "insert into t (id, a) values (3, 30)").await;
+    let update = prepare(&mut session, "update t set a = a + 1 where id = 2").await;
+    session.execute(&update, &[]).await.unwrap();
+    session.tag("alter table t add column c int not null default 5, alter column b set default 'z'").await;
+    for prepared in [&lookup, &all] {
+        // PostgreSQL's words for a row that is not what was described; a look-up's is.
+        let outcome = session.execute(prepared, &[Value::Int(1)][..prepared.parameters().len()]).await;
+        match prepared.columns().map(<[_]>::len) {
+            Some(1) => assert_eq!(outcome.unwrap().rows, [["10"]]),
+            _ => assert_eq!(outcome.unwrap_err().message(), "cached plan must not change result type"),
+        }
+    }
+    session.execute(&insert, &[]).await.unwrap();
+    session.execute(&update, &[]).await.unwrap();
+    assert_eq!(session.rows("select * from t order by id").await, ["1|10|x|5", "2|22|y|5", "3|30|z|5"]);
+    session.tag("alter table t alter column a type numeric(12,1), alter column id type bigint").await;
+    session.execute(&update, &[]).await.unwrap();
+    assert_eq!(session.execute(&count, &[]).await.unwrap().rows, [["2"]]);
+    assert_eq!(session.execute(&named, &[]).await.unwrap().rows, [["x"]]);
+    let error = session.execute(&lookup, &[Value::Int(1)]).await.unwrap_err();
+    assert_eq!(error.message(), "cached plan must not change result type");
+    session.tag("alter table t rename column b to d").await;
+    assert_eq!(session.execute(&named, &[]).await.unwrap_err().condition(), Condition::UndefinedColumn);
+    session.tag("alter table t rename to u").await;
+    for prepared in [&count, &insert, &update] {
+        assert_eq!(session.execute(prepared, &[]).await.unwrap_err().condition(), Condition::UndefinedTable);
+    }
+    assert_eq!(session.rows("select id, a from u order by id").await, ["1|10.0", "2|23.0", "3|30.0"]);
 }

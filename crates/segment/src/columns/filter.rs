@@ -65,10 +65,10 @@ fn expressions(parts: &[Predicate], data_type: &DataType, dtype: &DType) -> Opti
     parts.iter().map(|part| expression(part, data_type, dtype)).collect()
 }
 
-/// A constant in the type of the column.
+/// A constant in the type that the column was written in.
 fn scalar(value: &Value, data_type: &DataType, dtype: &DType) -> Option<Scalar> {
     let dtype = dtype.as_nonnullable();
-    let value = match (value, data_type) {
+    let value = match (&value.narrowed(data_type)?, data_type) {
         (Value::Bool(v), DataType::Bool) => ScalarValue::Bool(*v),
         (Value::Int(v), DataType::Int2 | DataType::Int4 | DataType::Int8) => {
             ScalarValue::Primitive(integer(*v, &dtype)?)

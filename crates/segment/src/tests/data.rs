@@ -16,7 +16,8 @@ use arrow_schema::DataType as ArrowType;
 use outcrop_env::Env;
 use outcrop_types::data_type::UTC;
 use outcrop_types::{
-    Column, ColumnId, DataType, LogId, SchemaVersion, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
+    Column, ColumnId, Comments, DataType, LogId, SchemaVersion, TableId, TableName, TableOptions, TableSchema, UnitId,
+    Value,
 };
 
 use crate::{ScanColumn, SegmentOptions, SegmentWriter};
@@ -73,6 +74,8 @@ pub(super) fn schema(types: &[(DataType, bool)]) -> Arc<TableSchema> {
         columns: columns.collect(),
         keys: Vec::new(),
         options: TableOptions::default(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     })
 }
 

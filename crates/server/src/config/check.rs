@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use outcrop_engine::EngineOptions;
 use outcrop_query::DatabaseOptions;
 
+use super::memory::{Part, TooSmall, divide, machine_bytes};
 use super::{ByteSize, Config, users_path};
 use crate::auth::{Authentication, Users};
 use crate::{ServerConfig, Tls};
@@ -66,6 +67,16 @@ impl Checks {
     }
 }
 
+/// The memory budget, divided.
+#[derive(Clone, Copy, Debug)]
+struct Memory {
+    memtables: u64,
+    pages: u64,
+    queries: u64,
+    bodies: u64,
+    results: u64,
+}
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
@@ -73,6 +84,8 @@ const TIB: u64 = 1 << 40;
 const FLUSH_ROWS_MAX: u32 = 1 << 24;
 const CONNECTIONS_MAX: usize = 100_000;
 const THREADS_MAX: usize = 1_024;
+/// What a machine is taken for that does not tell how much memory it has.
+const MACHINE_BYTES_UNKNOWN: u64 = 4 << 30;
 const SPILL_DIR: &str = "spill";
 
 impl Config {
@@ -101,7 +114,10 @@ impl Config {
         let tls = self.tls(&mut checks);
         self.check_limits(&mut checks);
         self.check_log(&mut checks);
-        let (Some(pg_listen), Some(authentication), true) = (pg_listen, authentication, checks.0.is_empty()) else {
+        let memory = self.memory(&mut checks);
+        let (Some(pg_listen), Some(authentication), Some(memory), true) =
+            (pg_listen, authentication, memory, checks.0.is_empty())
+        else {
             return Err(checks.0);
         };
         let mut server = ServerConfig::new(pg_listen);
@@ -114,7 +130,8 @@ impl Config {
         server.http_idle_timeout = self.http_idle_timeout.0;
         server.message_bytes_max = to_usize(self.message_bytes_max);
         server.body_bytes_max = to_usize(self.body_bytes_max);
-        server.body_memory_bytes = self.body_memory_bytes.0;
+        server.body_memory_bytes = memory.bodies;
+        server.result_memory_bytes = usize::try_from(memory.results).unwrap_or(usize::MAX);
         server.body_timeout = self.body_timeout.0;
         server.session_bytes_max = to_usize(self.session_bytes_max);
         server.startup_timeout = self.startup_timeout.0;
@@ -125,8 +142,8 @@ impl Config {
         Ok(CheckedConfig {
             data: self.data.clone(),
             server,
-            engine: self.engine_options(),
-            database: self.database_options(query_threads),
+            engine: self.engine_options(memory),
+            database: self.database_options(query_threads, memory),
             query_threads,
         })
     }
@@ -193,25 +210,16 @@ impl Config {
             ("message_bytes_max", self.message_bytes_max, 64 * KIB, 1 << 30),
             ("body_bytes_max", self.body_bytes_max, KIB, 1 << 30),
             ("session_bytes_max", self.session_bytes_max, MIB, TIB),
-            ("body_memory_bytes", self.body_memory_bytes, KIB, TIB),
             ("engine.flush_bytes_max", self.engine.flush_bytes_max, 4 * KIB, TIB),
-            ("engine.memtable_bytes_max", self.engine.memtable_bytes_max, MIB, TIB),
             ("engine.log_bytes_max", self.engine.log_bytes_max, MIB, TIB),
             ("engine.log_file_bytes", self.engine.log_file_bytes, MIB, 4 << 30),
             ("engine.commit_inline_bytes_max", self.engine.commit_inline_bytes_max, KIB, 1 << 30),
-            ("engine.page_cache_bytes", self.engine.page_cache_bytes, MIB, TIB),
             ("engine.compaction_bytes_target", self.engine.compaction_bytes_target, MIB, TIB),
-            ("query.memory_bytes", self.query.memory_bytes, 16 * MIB, TIB),
+            ("engine.feed_retain_bytes", self.engine.feed_retain_bytes, MIB, 1_024 * TIB),
+            ("engine.compaction_memory_bytes", self.engine.compaction_memory_bytes, MIB, TIB),
         ];
         for (place, size, least, most) in sizes {
             checks.range(place, size, ByteSize(least), ByteSize(most));
-        }
-        if self.body_memory_bytes.0 / 4 * 3 < self.body_bytes_max.0 {
-            // A quarter is kept for small bodies.
-            checks.say("body_memory_bytes", "is less than four thirds of body_bytes_max");
-        }
-        if self.engine.memtable_bytes_max < self.engine.flush_bytes_max {
-            checks.say("engine.memtable_bytes_max", "is less than engine.flush_bytes_max");
         }
         if !(1..=FLUSH_ROWS_MAX).contains(&self.engine.flush_rows_max) {
             checks.say("engine.flush_rows_max", format!("is outside 1 to {FLUSH_ROWS_MAX}"));
@@ -236,10 +244,46 @@ impl Config {
             ("startup_timeout", self.startup_timeout),
             ("http_idle_timeout", self.http_idle_timeout),
             ("body_timeout", self.body_timeout),
+            ("engine.retention_interval", self.engine.retention_interval),
         ];
         for (place, timeout) in timeouts {
             if timeout.0.is_zero() {
                 checks.say(place, "must be longer than 0s");
+            }
+        }
+    }
+
+    /// The parts of the memory budget.
+    fn memory(&self, checks: &mut Checks) -> Option<Memory> {
+        // A quarter is kept for small bodies.
+        let bodies = self.body_bytes_max.0.div_ceil(3).saturating_mul(4);
+        let parts = [
+            ("engine.memtable_bytes_max", self.engine.memtable_bytes_max, self.engine.flush_bytes_max.0.max(MIB), 25),
+            ("engine.page_cache_bytes", self.engine.page_cache_bytes, MIB, 25),
+            ("query.memory_bytes", self.query.memory_bytes, 16 * MIB, 40),
+            ("body_memory_bytes", self.body_memory_bytes, bodies.max(KIB), 5),
+            ("result_memory_bytes", self.result_memory_bytes, MIB, 5),
+        ];
+        let parts = parts.map(|(setting, share, least, weight)| Part { setting, given: share.0, least, weight });
+        for part in &parts {
+            if let Some(given) = part.given {
+                checks.range(part.setting, given, ByteSize(part.least), ByteSize(TIB));
+            }
+        }
+        let least: u64 = parts.iter().map(|part| part.given.map_or(part.least, |given| given.0)).sum();
+        let budget = match self.memory_budget.0 {
+            Some(budget) => budget.0,
+            // What somebody asked for by name is theirs, whatever the machine has.
+            None => (machine_bytes().unwrap_or(MACHINE_BYTES_UNKNOWN) / 2).max(least),
+        };
+        match divide(budget, &parts) {
+            Ok([memtables, pages, queries, bodies, results]) => {
+                Some(Memory { memtables, pages, queries, bodies, results })
+            }
+            Err(TooSmall(needed)) => {
+                let (budget, needed) = (ByteSize(budget), ByteSize(needed));
+                checks.say("memory_budget", format!("{budget} is less than its parts need: {needed}"));
+                None
             }
         }
     }
@@ -250,29 +294,32 @@ impl Config {
         }
     }
 
-    fn engine_options(&self) -> EngineOptions {
+    fn engine_options(&self, memory: Memory) -> EngineOptions {
         let mut options = EngineOptions::default();
         options.flush_bytes_max = self.engine.flush_bytes_max.0;
         options.flush_rows_max = self.engine.flush_rows_max;
         options.flush_age_max = self.engine.flush_age_max.0;
-        options.memtable_bytes_max = self.engine.memtable_bytes_max.0;
+        options.memtable_bytes_max = memory.memtables;
         options.log_bytes_max = self.engine.log_bytes_max.0;
         options.log_file_bytes = self.engine.log_file_bytes.0;
         options.commit_inline_bytes_max = self.engine.commit_inline_bytes_max.0;
-        options.page_cache_bytes = self.engine.page_cache_bytes.0;
+        options.page_cache_bytes = memory.pages;
         options.stall_max = self.engine.stall_max.0;
         options.compaction_bytes_target = self.engine.compaction_bytes_target.0;
         options.compaction_dead_percent = self.engine.compaction_dead_percent;
+        options.feed_retain_bytes = self.engine.feed_retain_bytes.0;
+        options.compaction_memory_bytes = self.engine.compaction_memory_bytes.0;
+        options.retention_interval = self.engine.retention_interval.0;
         options
     }
 
-    fn database_options(&self, threads: usize) -> DatabaseOptions {
+    fn database_options(&self, threads: usize, memory: Memory) -> DatabaseOptions {
         let spill_dir = match self.query.spill_dir.as_os_str().is_empty() {
             true => self.data.join(SPILL_DIR),
             false => self.query.spill_dir.clone(),
         };
         DatabaseOptions {
-            memory_bytes: self.query.memory_bytes.0,
+            memory_bytes: memory.queries,
             spill_dir: Some(spill_dir),
             spill_bytes_max: self.query.spill_bytes_max.0,
             target_partitions: threads,

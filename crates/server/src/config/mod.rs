@@ -4,12 +4,13 @@
 //! problems at once, and makes of the text what the server is started with.
 
 mod check;
+mod memory;
 mod size;
 mod sources;
 mod tree;
 
 pub use check::{CheckedConfig, ConfigProblem};
-pub use size::{ByteSize, Period};
+pub use size::{ByteSize, Period, Share};
 pub use sources::{Sources, users_path};
 pub use tree::{Config, EngineSection, LogSection, QuerySection, TlsSection};
 

@@ -10,6 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
+/// A number of bytes, or `auto`: what is right for the machine, or a share of `memory_budget`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share(pub Option<ByteSize>);
+
 /// A span of time: `500ms`, `30s`, `10min`, `2h`. `0s` means never where a setting says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
@@ -30,6 +34,7 @@ pub enum ParseSizeError {
     TooLarge(String),
 }
 
+const AUTO: &str = "auto";
 const SIZE_WANTED: &str = "a size such as 64MiB";
 const PERIOD_WANTED: &str = "a time such as 500ms, 30s or 10min";
 
@@ -83,6 +88,21 @@ impl Serialize for ByteSize {
     }
 }
 
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(size) => size.fmt(f),
+            None => f.write_str(AUTO),
+        }
+    }
+}
+
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Serialize for Period {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -101,6 +121,23 @@ impl<'de> Deserialize<'de> for ByteSize {
         match Raw::deserialize(deserializer)? {
             Raw::Bytes(bytes) => Ok(Self(bytes)),
             Raw::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// As for sizes.
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "auto, or a size such as 4GiB")]
+        enum Raw {
+            Bytes(u64),
+            Text(String),
+        }
+        match Raw::deserialize(deserializer)? {
+            Raw::Bytes(bytes) => Ok(Self(Some(ByteSize(bytes)))),
+            Raw::Text(text) if text.trim().eq_ignore_ascii_case(AUTO) => Ok(Self(None)),
+            Raw::Text(text) => text.parse().map(|size| Self(Some(size))).map_err(serde::de::Error::custom),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{ByteSize, Config, Period, Sources};
+use super::{ByteSize, Config, Period, Share, Sources};
 use crate::Authentication;
 
 fn sources(file: Option<&Path>, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Sources {
@@ -72,13 +72,54 @@ fn every_problem_is_reported_at_once() {
     let config = Config {
         pg_listen: "nowhere".to_owned(),
         connections_max: 0,
-        body_memory_bytes: ByteSize(1 << 10),
+        body_memory_bytes: Share(Some(ByteSize(1 << 10))),
         data: directory.path().to_path_buf(),
         ..Config::default()
     };
     let problems = config.check().unwrap_err();
     let places: Vec<&str> = problems.iter().map(super::ConfigProblem::place).collect();
-    assert_eq!(places, ["pg_listen", "body_memory_bytes", "connections_max"]);
+    assert_eq!(places, ["pg_listen", "connections_max", "body_memory_bytes"]);
+}
+
+#[test]
+fn the_memory_budget_is_divided_and_parts_that_are_named_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_path_buf();
+    let size = |bytes| Share(Some(ByteSize(bytes)));
+    let mut config = Config { data, memory_budget: size(4 << 30), ..Config::default() };
+    let all = |config: &Config| {
+        let checked = config.check().unwrap();
+        let parts = [
+            checked.engine.memtable_bytes_max,
+            checked.engine.page_cache_bytes,
+            checked.database.memory_bytes,
+            checked.server.body_memory_bytes,
+            checked.server.result_memory_bytes as u64,
+        ];
+        (parts, parts.iter().sum::<u64>())
+    };
+    let (parts, sum) = all(&config);
+    assert!((4 << 30) - 5 <= sum && sum <= 4 << 30, "{parts:?}");
+    assert!(parts[2] > parts[0] && parts[0] > 1_000 << 20 && parts[3] > 86 << 20, "{parts:?}");
+    config.query.memory_bytes = size(3 << 30);
+    let (parts, sum) = all(&config);
+    assert_eq!(parts[2], 3 << 30);
+    assert!((4 << 30) - 5 <= sum && sum <= 4 << 30, "{parts:?}");
+    config.memory_budget = size(3 << 30);
+    let problems = config.check().unwrap_err();
+    assert!(problems[0].to_string().starts_with("memory_budget: 3GiB is less than its parts need: "), "{problems:?}");
+    // Half of the machine, and never less than what is named.
+    config.memory_budget = Share(None);
+    config.query.memory_bytes = size(1 << 39);
+    assert_eq!(all(&config).0[2], 1 << 39);
+    config.query.memory_bytes = Share(None);
+    let (parts, sum) = all(&config);
+    assert!(sum >= 200 << 20 && parts.iter().all(|part| *part > 0), "{parts:?}");
+    for (text, share) in [("\"auto\"", Share(None)), ("\"4GiB\"", size(4 << 30)), ("17", size(17))] {
+        let read: Config = toml::from_str(&format!("memory_budget = {text}")).unwrap();
+        assert_eq!(read.memory_budget, share);
+    }
+    assert!(toml::from_str::<Config>("memory_budget = \"much\"").is_err());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use outcrop_engine::EngineOptions;
 use outcrop_query::DatabaseOptions;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Period};
+use super::{ByteSize, Period, Share};
 
 /// All settings of `outcrop serve`. Empty text means "not set" where a setting may be absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Config {
     /// Host names that HTTP requests may name, beside addresses and `localhost`. With authentication and without names
     /// here any name will do. Default none.
     pub http_hosts: Vec<String>,
+    /// Memory for rows that are not in segments yet, pages of files, queries, HTTP bodies and results that wait to be fetched.
+    /// Settings of these parts take their part of it; the others share the rest. Default `auto`: half of the machine's.
+    pub memory_budget: Share,
     /// File of users and API keys. Default `users.toml` in the data directory. If it exists, clients must authenticate.
     pub users_file: PathBuf,
     /// PostgreSQL sessions at once. Default 1,000.
@@ -35,8 +38,10 @@ pub struct Config {
     pub message_bytes_max: ByteSize,
     /// Longest body of an HTTP request. Default 64 MiB.
     pub body_bytes_max: ByteSize,
-    /// Memory for all bodies of HTTP requests at once. Default 256 MiB.
-    pub body_memory_bytes: ByteSize,
+    /// Memory for all bodies of HTTP requests at once. Default `auto`: a share of `memory_budget`.
+    pub body_memory_bytes: Share,
+    /// Memory for results of HTTP queries that wait to be fetched. Default `auto`: a share of `memory_budget`.
+    pub result_memory_bytes: Share,
     /// Longest from the head of an HTTP request to the end of its body. Default 2 min.
     pub body_timeout: Period,
     /// Memory for the prepared statements and portals that one session keeps by name, estimated; and as much for those
@@ -78,30 +83,36 @@ pub struct EngineSection {
     pub flush_rows_max: u32,
     /// Rows in memory are flushed at this age, however few. Default 10 min.
     pub flush_age_max: Period,
-    /// Memory for rows before writes are delayed, then refused. Default 512 MiB.
-    pub memtable_bytes_max: ByteSize,
+    /// Memory for rows before writes are delayed, then refused. Default `auto`: a share of `memory_budget`.
+    pub memtable_bytes_max: Share,
     /// Log kept before the oldest rows are flushed. Default 1 GiB.
     pub log_bytes_max: ByteSize,
     /// Size of one log file. Default 64 MiB.
     pub log_file_bytes: ByteSize,
     /// Larger commits are staged in segments. Default 8 MiB.
     pub commit_inline_bytes_max: ByteSize,
-    /// Memory for pages of segment files. Default 256 MiB.
-    pub page_cache_bytes: ByteSize,
+    /// Memory for pages of segments and key runs. Default `auto`: a share of `memory_budget`.
+    pub page_cache_bytes: Share,
     /// Longest that a write waits for memory before it is refused. Default 10 s.
     pub stall_max: Period,
     /// Size that compaction gives segments. Default 256 MiB.
     pub compaction_bytes_target: ByteSize,
     /// A segment is rewritten when this share of its rows is dead. Default 30.
     pub compaction_dead_percent: u32,
+    /// Log and files that a feed cursor may keep for itself before it is ended. Default 4 GiB.
+    pub feed_retain_bytes: ByteSize,
+    /// Memory for sorting while tables with a sort key are flushed and compacted. Default 256 MiB.
+    pub compaction_memory_bytes: ByteSize,
+    /// How often tables with a retention are looked at. Default 1 min.
+    pub retention_interval: Period,
 }
 
 /// Limits of queries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuerySection {
-    /// Memory that all queries share. Default 1 GiB.
-    pub memory_bytes: ByteSize,
+    /// Memory that all queries share. Default `auto`: a share of `memory_budget`.
+    pub memory_bytes: Share,
     /// Where queries spill what memory does not hold, in a folder of their own below it. Default `spill` in the data
     /// directory.
     pub spill_dir: PathBuf,
@@ -130,13 +141,15 @@ impl Default for Config {
             pg_listen: "127.0.0.1:5433".to_owned(),
             http_listen: "127.0.0.1:8090".to_owned(),
             http_hosts: Vec::new(),
+            memory_budget: Share::default(),
             users_file: PathBuf::new(),
             connections_max: 1_000,
             http_connections_max: 1_000,
             http_idle_timeout: Period(Duration::from_secs(30)),
             message_bytes_max: ByteSize(64 << 20),
             body_bytes_max: ByteSize(64 << 20),
-            body_memory_bytes: ByteSize(256 << 20),
+            body_memory_bytes: Share::default(),
+            result_memory_bytes: Share::default(),
             body_timeout: Period(Duration::from_secs(120)),
             session_bytes_max: ByteSize(256 << 20),
             startup_timeout: Period(Duration::from_secs(60)),
@@ -157,14 +170,17 @@ impl Default for EngineSection {
             flush_bytes_max: ByteSize(options.flush_bytes_max),
             flush_rows_max: options.flush_rows_max,
             flush_age_max: Period(options.flush_age_max),
-            memtable_bytes_max: ByteSize(options.memtable_bytes_max),
+            memtable_bytes_max: Share::default(),
             log_bytes_max: ByteSize(options.log_bytes_max),
             log_file_bytes: ByteSize(options.log_file_bytes),
             commit_inline_bytes_max: ByteSize(options.commit_inline_bytes_max),
-            page_cache_bytes: ByteSize(options.page_cache_bytes),
+            page_cache_bytes: Share::default(),
             stall_max: Period(options.stall_max),
             compaction_bytes_target: ByteSize(options.compaction_bytes_target),
             compaction_dead_percent: options.compaction_dead_percent,
+            feed_retain_bytes: ByteSize(options.feed_retain_bytes),
+            compaction_memory_bytes: ByteSize(options.compaction_memory_bytes),
+            retention_interval: Period(options.retention_interval),
         }
     }
 }
@@ -173,7 +189,7 @@ impl Default for QuerySection {
     fn default() -> Self {
         let options = DatabaseOptions::default();
         Self {
-            memory_bytes: ByteSize(options.memory_bytes),
+            memory_bytes: Share::default(),
             spill_dir: PathBuf::new(),
             spill_bytes_max: ByteSize(options.spill_bytes_max),
             threads: 0,

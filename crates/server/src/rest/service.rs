@@ -45,6 +45,8 @@ pub(crate) struct RestLimits {
     pub(crate) body_bytes_max: usize,
     /// Memory for all bodies that are being received or worked on. Default 256 MiB.
     pub(crate) body_memory_bytes: u64,
+    /// Memory for results that wait to be fetched. Default 256 MiB.
+    pub(crate) result_memory_bytes: usize,
     /// Longest from the head of a request to the end of its body.
     pub(crate) body_timeout: Duration,
     /// Connections at once.
@@ -74,7 +76,7 @@ impl RestServices {
             hosts: Vec::new(),
             limits,
             body_memory,
-            kept: queries::KeptQueries::default(),
+            kept: queries::KeptQueries::new(limits.result_memory_bytes),
             registry,
             shutdown,
         }

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use futures::StreamExt as _;
 use outcrop_engine::EngineStatus;
+use outcrop_engine::status::HistogramStatus;
 use outcrop_types::{Condition, Error};
 
 use super::body::{BodyLimits, BodyMemory, read};
@@ -76,9 +77,18 @@ fn metrics_are_in_prometheus_text_format() {
     let mut status = EngineStatus::default();
     status.commits = 7;
     status.stall_reason = Some("memtable");
+    status.sync_time = HistogramStatus { bounds: &[250, 2_500_000], counts: vec![3, 2, 1], sum: 12_000_042 };
     let text = metrics::render(&status, 3);
     assert!(text.contains("# TYPE outcrop_commits_total counter\noutcrop_commits_total 7\n"), "{text}");
     assert!(text.contains("outcrop_pg_connections 3\n"), "{text}");
+    let sync = "# TYPE outcrop_log_sync_seconds histogram
+outcrop_log_sync_seconds_bucket{le=\"0.000250\"} 3
+outcrop_log_sync_seconds_bucket{le=\"2.500000\"} 5
+outcrop_log_sync_seconds_bucket{le=\"+Inf\"} 6
+outcrop_log_sync_seconds_sum 12.000042
+outcrop_log_sync_seconds_count 6
+";
+    assert!(text.contains(sync), "{text}");
     assert!(text.contains("outcrop_stalled{reason=\"memtable\"} 1\n"), "{text}");
 }
 

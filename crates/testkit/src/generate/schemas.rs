@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use outcrop_types::{
-    Column, ColumnId, DataType, IndexId, KeyIndex, KeySecret, SchemaVersion, TableId, TableName, TableOptions,
-    TableSchema, Value,
+    Column, ColumnId, Comments, DataType, IndexId, KeyIndex, KeySecret, SchemaVersion, TableId, TableName,
+    TableOptions, TableSchema, Value,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -95,5 +95,7 @@ fn build(table: TableId, key: Vec<DataType>, others: Vec<(DataType, bool)>) -> T
         columns,
         keys,
         options: TableOptions::default(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     }
 }

@@ -68,6 +68,6 @@ fn values_have_the_order_of_sql() {
     assert_eq!(float(-0.0).compare(&float(0.0)), Some(Ordering::Equal));
     assert_eq!(Value::Text("Z".into()).compare(&Value::Text("a".into())), Some(Ordering::Less));
     assert_eq!(Value::Null.compare(&Value::Null), None);
-    assert_eq!(Value::Decimal(10, 1).compare(&Value::Decimal(1, 0)), None);
+    assert_eq!(Value::Decimal(10, 1).compare(&Value::Decimal(1, 0)), Some(Ordering::Equal));
     assert_eq!(Value::Int(1).compare(&Value::Date(1)), None);
 }

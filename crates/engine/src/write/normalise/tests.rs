@@ -4,7 +4,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringViewArray};
 use outcrop_types::{
-    Column, ColumnId, Condition, DataType, SchemaVersion, TableId, TableName, TableOptions, TableSchema, Value,
+    Column, ColumnId, Comments, Condition, DataType, SchemaVersion, TableId, TableName, TableOptions, TableSchema,
+    Value,
 };
 
 use super::*;
@@ -26,6 +27,8 @@ fn schema(columns: &[(DataType, bool)]) -> TableSchema {
         columns: columns.collect(),
         keys: Vec::new(),
         options: TableOptions::default(),
+        next_column: ColumnId::new(0),
+        comments: Comments::default(),
     }
 }
 

@@ -22,18 +22,18 @@ use super::super::failure::{Failure, FailureType, Result};
 const QUERIES_MAX: usize = 1_000;
 /// Bytes of one result, as with Rockset.
 const RESULT_BYTES_MAX: usize = 100 << 20;
-/// Bytes of all results.
-const ALL_BYTES_MAX: usize = 256 << 20;
 /// How long a result is kept after its query has ended.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(30 * 60);
 /// What a row costs beside its bytes.
 const ROW_BYTES: usize = size_of::<usize>();
 
 /// All of a server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::rest) struct KeptQueries {
     queries: Mutex<HashMap<String, Arc<KeptQuery>>>,
     bytes: Arc<AtomicUsize>,
+    /// Bytes of all results.
+    bytes_max: usize,
 }
 
 /// One query.
@@ -52,6 +52,7 @@ pub(super) struct KeptQuery {
     progress: Mutex<Progress>,
     /// Bytes of all queries, this one among them.
     all_bytes: Arc<AtomicUsize>,
+    all_bytes_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +82,11 @@ pub(super) struct Page {
 }
 
 impl KeptQueries {
+    /// None yet; their results may take so many bytes together.
+    pub(in crate::rest) fn new(bytes_max: usize) -> Self {
+        Self { queries: Mutex::default(), bytes: Arc::default(), bytes_max }
+    }
+
     /// A query that begins.
     ///
     /// # Errors
@@ -113,6 +119,7 @@ impl KeptQueries {
             ended: CancellationToken::new(),
             progress: Mutex::default(),
             all_bytes: Arc::clone(&self.bytes),
+            all_bytes_max: self.bytes_max,
         }
     }
 
@@ -157,9 +164,9 @@ impl KeptQuery {
         let end = progress.rows.len();
         progress.ends.push(end);
         let own = end + progress.ends.len() * ROW_BYTES;
-        if own > RESULT_BYTES_MAX || all > ALL_BYTES_MAX {
+        if own > RESULT_BYTES_MAX || all > self.all_bytes_max {
             let whose = if own > RESULT_BYTES_MAX { "the result is" } else { "results that wait to be fetched are" };
-            let limit = if own > RESULT_BYTES_MAX { RESULT_BYTES_MAX } else { ALL_BYTES_MAX };
+            let limit = if own > RESULT_BYTES_MAX { RESULT_BYTES_MAX } else { self.all_bytes_max };
             return Err(Failure::new(
                 StatusCode::BAD_REQUEST,
                 FailureType::ResourceExceeded,
