@@ -3,7 +3,7 @@
 use outcrop_types::schema::COLUMNS_MAX;
 use outcrop_types::{Column, ColumnId, Condition, DataType, Error, Result, TableSchema, Value};
 
-use super::define::{check_name, check_type};
+use super::define::{check_name, check_options, check_type};
 use super::{AlterAction, NewColumn};
 
 /// A table after `ALTER TABLE`.
@@ -39,6 +39,7 @@ pub(crate) fn alter_table(schema: &TableSchema, actions: &[AlterAction]) -> Resu
             AlterAction::Comment { column, text } => altered.comment(column.as_deref(), text.as_deref())?,
         }
     }
+    check_options(&altered.schema.options, &altered.schema.columns)?;
     Ok(altered)
 }
 
@@ -81,6 +82,13 @@ impl Altered {
             let message = format!("cannot drop column \"{name}\" of table \"{table}\": it is part of the primary key");
             return Err(Error::new(Condition::FeatureNotSupported, message)
                 .with_hint("Create a table with another key and fill it with INSERT … SELECT."));
+        }
+        if self.schema.options.needs(id) {
+            let table = &self.schema.name.table;
+            let message =
+                format!("cannot drop column \"{name}\" of table \"{table}\": its sort key or retention needs it");
+            return Err(Error::new(Condition::FeatureNotSupported, message)
+                .with_hint("Create a table without that option and fill it with INSERT … SELECT."));
         }
         if self.schema.columns.len() == 1 {
             return Err(Error::new(Condition::FeatureNotSupported, "a table needs at least one column"));

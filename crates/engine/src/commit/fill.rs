@@ -121,7 +121,11 @@ impl Node {
             let Some(output) = output else { continue };
             let mut deletes = DeleteVector::new(output.segment.rows());
             let now = state.deletes(input.unit).ok_or_else(|| Error::internal("a unit went in its turn"))?;
-            let dead: Vec<_> = now.difference(input.map.pinned()).filter_map(|row| input.map.row(row)).collect();
+            let dead: Vec<_> = now
+                .difference(input.map.pinned())
+                .filter_map(|row| input.map.address(row))
+                .map(|address| address.row)
+                .collect();
             deletes.delete(&dead);
             record.outputs.push(InstalledSegment {
                 unit: output.segment.unit(),

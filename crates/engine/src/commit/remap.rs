@@ -34,6 +34,11 @@ impl RowMap {
         Self { pinned, outputs, places: Places::InOrder(first) }
     }
 
+    /// For the only input of one output, in whose order its live rows stay.
+    pub(crate) fn in_one(pinned: DeleteVector, output: UnitId) -> Self {
+        Self::in_order(pinned, Arc::from([(output, 0)]), 0)
+    }
+
     /// For an input whose live rows went to `places`, from the one at `first` on.
     pub(crate) fn sorted(
         pinned: DeleteVector,

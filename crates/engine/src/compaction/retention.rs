@@ -163,7 +163,7 @@ impl Scan {
         let Ok(target) = Target::new(node, &self.snapshot, self.table.schema().id) else { return Ok(None) };
         let mut changes = Changes::new(self.table.clone(), None);
         changes.delete(rows);
-        let caller = Caller { keep: Keep::Counts, last_word: None };
+        let caller = Caller { keep: Keep::Counts, last_word: None, asked_at: node.env.clock.monotonic() };
         let handle = commit_statement(node, &target.shard, &target.schema, &mut changes, caller);
         let seq = node.tail.lock().version().seq;
         tracing::debug!(table = %target.schema.name, rows = rows.len(), "rows expired");

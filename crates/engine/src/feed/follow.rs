@@ -14,6 +14,7 @@ use outcrop_log::{LogReader, RecordPlace};
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, TableId, TableSchema};
 
 use super::batches::FeedEvent;
+use super::expired_events::ExpiredEvents;
 use super::old_rows::OldRows;
 use super::row_events::{OwnDeletes, RowEvents};
 use super::staged_events::StagedEvents;
@@ -64,6 +65,7 @@ enum Source {
     /// Files are opened when it is its turn.
     Staged(Arc<TableSchema>, StagedCommit, Vec<RowAddress>),
     StagedRows(Box<StagedEvents>),
+    Expired(ExpiredEvents),
 }
 
 impl Feed {
@@ -189,7 +191,11 @@ impl Feed {
                 Change::Ddl(change) => {
                     sources.extend(self.ddl_event(change, schemas).map(Source::Event));
                 }
-                Change::Rows(_) | Change::Staged(_) | Change::Install(_) | Change::Feed(_) => {}
+                Change::Expire(change) if self.tables.has(change.table) => {
+                    let table = Arc::clone(schema_of(schemas, change.table)?);
+                    sources.push_back(Source::Expired(ExpiredEvents::new(table, change)));
+                }
+                Change::Rows(_) | Change::Staged(_) | Change::Install(_) | Change::Expire(_) | Change::Feed(_) => {}
             }
         }
         Ok(sources)
@@ -291,11 +297,12 @@ impl FeedCommit<'_> {
                     let events = StagedEvents::new(node, &table, &change, deleted, &mut reading.old_rows)?;
                     Source::StagedRows(Box::new(events))
                 }
-                source @ (Source::Rows(_) | Source::StagedRows(_)) => source,
+                source @ (Source::Rows(_) | Source::StagedRows(_) | Source::Expired(_)) => source,
             };
             let event = match &mut source {
                 Source::Rows(rows) => rows.next(&mut reading.old_rows)?,
                 Source::StagedRows(rows) => rows.next(&mut reading.old_rows)?,
+                Source::Expired(rows) => rows.next(&mut reading.old_rows)?,
                 Source::Event(_) | Source::Staged(..) => None,
             };
             if event.is_some() {
@@ -328,7 +335,7 @@ fn decode(seq: CommitSeq, bytes: &[u8]) -> Result<CommitRecord> {
 fn staged_table(change: &Change) -> Option<TableId> {
     match change {
         Change::Staged(change) => Some(change.table),
-        Change::Rows(_) | Change::Ddl(_) | Change::Install(_) | Change::Feed(_) => None,
+        Change::Rows(_) | Change::Ddl(_) | Change::Install(_) | Change::Expire(_) | Change::Feed(_) => None,
     }
 }
 
@@ -339,7 +346,12 @@ fn deleted_rows(change: &Change, table: TableId) -> Vec<RowAddress> {
             Ops::AllInserts { .. } => Vec::new(),
             Ops::List(ops) => ops.iter().filter_map(deleted_row).collect(),
         },
-        Change::Rows(_) | Change::Staged(_) | Change::Ddl(_) | Change::Install(_) | Change::Feed(_) => Vec::new(),
+        Change::Rows(_)
+        | Change::Staged(_)
+        | Change::Ddl(_)
+        | Change::Install(_)
+        | Change::Expire(_)
+        | Change::Feed(_) => Vec::new(),
     }
 }
 

@@ -16,6 +16,7 @@
 mod batches;
 mod command;
 mod cursors;
+mod expired_events;
 mod follow;
 mod generation_rows;
 mod limits;

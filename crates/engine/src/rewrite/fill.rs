@@ -8,6 +8,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use outcrop_types::{CommitSeq, Error, Result, TableSchema, UnitId};
 
 use super::install::{Input, UNIT_BYTES, deletes_bytes_max};
+use super::order::sort_key;
 use super::output::{Output, OutputWriter};
 use crate::ScanColumn;
 use crate::commit::{RowMap, contains_nulls};
@@ -81,7 +82,7 @@ impl FilledUnits {
         let output = self.node.ids.unit();
         let written = if deletes.live() == 0 { Ok(None) } else { self.write_rows(state, unit, output, seq).map(Some) };
         let written = written.inspect_err(|_failed| crate::manifest::remove_segment_files(&self.node, output))?;
-        self.written.push(FilledUnit { input: Input { unit, map: RowMap::new(deletes, output, 0) }, output: written });
+        self.written.push(FilledUnit { input: Input { unit, map: RowMap::in_one(deletes, output) }, output: written });
         Ok(())
     }
 
@@ -118,7 +119,11 @@ impl FilledUnits {
             self.schema.columns.iter().map(|column| ScanColumn::Column(column.id)).collect();
         columns.push(ScanColumn::CommitSeq);
         let arrow = self.schema.to_arrow();
-        let mut writer = OutputWriter::create(&self.node, output, &self.schema, self.keys.as_ref())?;
+        let mut writer = OutputWriter::create_single(&self.node, output, &self.schema, self.keys.as_ref())?;
+        let key = sort_key(&self.schema);
+        if state.segment(unit).is_some_and(|view| view.segment.meta().sorted_by.starts_with(&key)) {
+            writer.set_order(&key);
+        }
         for scanned in table.scan_unit(unit, &columns, STEP_ROWS)? {
             let (_, mut arrays, count) = scanned?.into_parts();
             let seqs = arrays.pop().ok_or_else(|| Error::internal("a scan without commit numbers"))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use outcrop_segment::{KeyRun, KeyRunBuilder, Segment, SegmentOptions, SegmentWriter};
 use outcrop_types::{ColumnId, Error, Result, TableSchema, UnitId};
 
@@ -50,6 +50,21 @@ impl OutputWriter {
         Ok(Self::new(unit, writer, schema, keys))
     }
 
+    /// Starts segment `unit` of a table, whose rows come once with all their columns: [`OutputWriter::write`].
+    ///
+    /// # Errors
+    /// `DiskFull`, `IoError`.
+    pub(crate) fn create_single(
+        node: &Node,
+        unit: UnitId,
+        schema: &Arc<TableSchema>,
+        keys: Option<&Arc<ShardKeys>>,
+    ) -> Result<Self> {
+        let (options, table) = (one_pass(schema), Arc::clone(schema));
+        let writer = SegmentWriter::create(&node.env, SEGMENT_DIR, node.log_id, unit, table, &options)?;
+        Ok(Self::new(unit, writer, schema, keys))
+    }
+
     /// Starts a segment whose rows are all of one commit, which has no number yet (W10).
     ///
     /// # Errors
@@ -60,11 +75,7 @@ impl OutputWriter {
         schema: &Arc<TableSchema>,
         keys: Option<&Arc<ShardKeys>>,
     ) -> Result<Self> {
-        let mut options = SegmentOptions::default();
-        // Its columns are all open at once.
-        let columns = schema.columns.len().max(1) as u64;
-        options.chunk_bytes = options.chunk_bytes.min((OPEN_BYTES_MAX / columns).max(CHUNK_BYTES_MIN));
-        let table = Arc::clone(schema);
+        let (options, table) = (one_pass(schema), Arc::clone(schema));
         let writer = SegmentWriter::create_staged(&node.env, SEGMENT_DIR, node.log_id, unit, table, &options)?;
         Ok(Self::new(unit, writer, schema, keys))
     }
@@ -144,6 +155,15 @@ impl OutputWriter {
         self.writer.rows()
     }
 
+    /// Adds whole rows with the commits that inserted them and their keys, none for a table without key index.
+    ///
+    /// # Errors
+    /// Those of [`SegmentWriter::write`]; `InternalError` when there is not a key for each row.
+    pub(crate) fn write(&mut self, rows: &RecordBatch, seqs: &UInt64Array, keys: &[KeyHash]) -> Result<()> {
+        self.add_keys(rows, keys)?;
+        self.writer.write(rows, seqs)
+    }
+
     /// Adds whole rows and their keys, none for a table without key index, to a segment of one commit.
     ///
     /// # Errors
@@ -181,6 +201,14 @@ impl OutputWriter {
         let segment = Segment::open(&node.env, SEGMENT_DIR, Arc::new(meta), &node.cache)?;
         Ok(Output { segment, meta_crc, run })
     }
+}
+
+/// How a segment is laid out whose columns are all open at once.
+fn one_pass(schema: &TableSchema) -> SegmentOptions {
+    let mut options = SegmentOptions::default();
+    let columns = schema.columns.len().max(1) as u64;
+    options.chunk_bytes = options.chunk_bytes.min((OPEN_BYTES_MAX / columns).max(CHUNK_BYTES_MIN));
+    options
 }
 
 /// The columns of a table, by position, in groups that are written one after the other. Those of the key are in the first.

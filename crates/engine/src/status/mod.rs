@@ -55,6 +55,8 @@ pub struct EngineStatus {
     pub compacted_rows: u64,
     /// About the bytes that they wrote.
     pub compacted_bytes: u64,
+    /// Rows that retention deleted since start.
+    pub expired_rows: u64,
     /// Bytes in segments that are worth a rewrite: how far compaction is behind.
     pub compaction_debt_bytes: u64,
     /// Why writes are delayed, if they are (W8).

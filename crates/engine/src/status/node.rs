@@ -27,6 +27,7 @@ impl Node {
             compactions: count(&counters.compactions),
             compacted_rows: count(&counters.compacted_rows),
             compacted_bytes: count(&counters.compacted_bytes),
+            expired_rows: count(&counters.expired_rows),
             stall_reason: self.pressure.reason(self.options.memtable_bytes_max),
             stalls: stall_time.counts.iter().sum(),
             stall_time,
@@ -39,7 +40,7 @@ impl Node {
         };
         let limits = Limits::background(&self.options);
         for (id, table) in version.tables.iter() {
-            let debts = table.shards.iter().map(|shard| debt(&sizes(shard), &limits));
+            let debts = table.shards.iter().map(|shard| debt(&sizes(shard, &table.schema), &limits));
             status.compaction_debt_bytes += debts.sum::<u64>();
             status.add(snapshot.table(*id).map(|table| table.status()));
         }

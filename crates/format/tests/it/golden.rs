@@ -58,6 +58,8 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     sorted_meta().encode(&mut sorted_meta_file);
     let mut expire_file = Vec::new();
     expire_record().encode(&mut expire_file);
+    let mut expire_deletes_file = Vec::new();
+    expire_deletes_record().encode(&mut expire_deletes_file);
     let mut manifest_with_runs = Vec::new();
     key_manifest().encode(&mut manifest_with_runs);
     let mut manifest_with_feeds = Vec::new();
@@ -76,6 +78,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("schema-key-secret.bin", key_schema_file),
         ("schema-options.bin", options_schema_file),
         ("record-expire.bin", expire_file),
+        ("record-expire-deletes.bin", expire_deletes_file),
         ("segment-meta-order.bin", sorted_meta_file),
         ("manifest.bin", manifest_file),
         ("record.bin", record),
@@ -125,6 +128,7 @@ fn b5_every_format_is_read_as_ever() {
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-options.bin"))), Ok(options_schema()));
     assert_eq!(SegmentMeta::decode(&read("segment-meta-order.bin")), Ok(sorted_meta()));
     assert_eq!(CommitRecord::decode(&read("record-expire.bin")), Ok(expire_record()));
+    assert_eq!(CommitRecord::decode(&read("record-expire-deletes.bin")), Ok(expire_deletes_record()));
     for (name, width) in [("key-run-half.bin", KeyWidth::Half), ("key-run-whole.bin", KeyWidth::Whole)] {
         check_key_run(&read(name), width);
     }
@@ -208,6 +212,7 @@ fn expire_record() -> CommitRecord {
         table: TableId::new(300),
         shard: ShardId::new(0),
         units: vec![UnitId::new(7), UnitId::new(1_000_000)],
+        deletes: Vec::new(),
     };
     CommitRecord {
         seq: CommitSeq::new(77),
@@ -383,6 +388,15 @@ fn segment_meta() -> SegmentMeta {
         ],
         sorted_by: Vec::new(),
     }
+}
+
+/// The same with rows that were dead before.
+fn expire_deletes_record() -> CommitRecord {
+    let mut record = expire_record();
+    if let Some(Change::Expire(expire)) = record.changes.first_mut() {
+        expire.deletes = vec![deletes(), Vec::new()];
+    }
+    record
 }
 
 /// Metadata with the section that came with sort keys.

@@ -7,7 +7,7 @@ fn address(unit: u64, row: u32) -> RowAddress {
 fn map(rows: u32, dead: &[u32], output: u64) -> RowMap {
     let mut deletes = DeleteVector::new(rows);
     deletes.delete(&dead.iter().map(|row| RowOrdinal::new(*row)).collect::<Vec<_>>());
-    RowMap::in_order(deletes, Arc::from([(UnitId::new(output), 0)]), 0)
+    RowMap::in_one(deletes, UnitId::new(output))
 }
 
 #[test]
