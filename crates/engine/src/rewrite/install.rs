@@ -135,7 +135,7 @@ fn replace_units(node: &Arc<Node>, seen: &TableState, state: &ShardState, step: 
 fn dead_since_pin(state: &ShardState, inputs: &[Input]) -> Option<Vec<RowAddress>> {
     let mut moved = Vec::new();
     for Input { unit, map } in inputs {
-        moved.extend(state.deletes(*unit)?.difference(map.pinned()).filter_map(|row| map.address(row)));
+        moved.extend(map.addresses(state.deletes(*unit)?.difference(map.pinned())));
     }
     Some(moved)
 }
