@@ -1,4 +1,5 @@
-//! Verification of a data directory while no server has it: what `outcrop check` prints.
+//! Verification of a data directory while no server has it: what `outcrop check` prints. And of one table while it is used:
+//! [`crate::Engine::verify`].
 //!
 //! Everything is read: identity, manifests, log, and every page of every segment and key run. The log is replayed in memory,
 //! as a start would. Then every live row must be what the key index finds for its key, and the index must find nothing else:
@@ -13,9 +14,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
 use outcrop_env::Env;
 use outcrop_format::{Manifest, SegmentMeta};
-use outcrop_log::verify;
+use outcrop_log::verify as verify_log;
 use outcrop_segment::{KeyRun, PageCache, Segment, key_run_file_name};
-use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, RowOrdinal, TableSchema, UnitId};
+use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, RowOrdinal, TableId, TableSchema, UnitId};
 
 use crate::ScanColumn;
 use crate::commit::only_shard;
@@ -23,7 +24,7 @@ use crate::key_index::ShardKeys;
 use crate::manifest::{StoredManifest, list_manifests};
 use crate::node::{LOG_DIR, SEGMENT_DIR};
 use crate::recovery::{Claimed, Identity, Replayed, choose, find_leftovers, lock, replay};
-use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, TableState};
+use crate::snapshot::{LiveVersions, ShardState, Snapshot, TableSnapshot, TableState};
 
 /// What a data directory holds, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +138,7 @@ impl CheckReport {
     }
 
     fn check_log(&mut self, env: &Env) -> Result<()> {
-        let log = verify(env, LOG_DIR, self.log_id)?;
+        let log = verify_log(env, LOG_DIR, self.log_id)?;
         self.records = log.records;
         self.commit_seq = log.last_seq;
         self.problems.extend(log.problems.into_iter().map(|problem| CheckProblem {
@@ -231,11 +232,66 @@ impl CheckReport {
             let file = key_run_file_name(self.log_id, segment.unit());
             self.add(format!("{SEGMENT_DIR}/{file}"), what);
         }
+        for generation in state.generations() {
+            snapshot.index_generation(generation.unit)?;
+        }
         if let Some(wrong) = first_disagreement(&table.schema, &state, &snapshot)? {
             self.add(format!("table {}", table.schema.name), wrong);
         }
         Ok(())
     }
+}
+
+/// What a table holds at one commit, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableReport {
+    /// The commit.
+    pub commit_seq: CommitSeq,
+    /// Rows alive.
+    pub rows: u64,
+    /// Segments, each read and checked as a whole.
+    pub segments: u64,
+    /// Everything that is wrong; empty for a sound table.
+    pub problems: Vec<CheckProblem>,
+}
+
+/// Verifies a table of a snapshot: every page of its segments and key runs; that every live row is what the key index finds
+/// for its key; that it finds nothing else. `None` when the snapshot does not have the table.
+///
+/// # Errors
+/// Only what keeps it from looking: `IoError`, `InsufficientResources`.
+pub(crate) fn verify(snapshot: &Snapshot, table: TableId) -> Result<Option<TableReport>> {
+    let (Some(view), Some(found)) = (snapshot.table(table), snapshot.version().tables.get(&table)) else {
+        return Ok(None);
+    };
+    let state = only_shard(found)?;
+    let mut checks = Vec::new();
+    for segment in state.segments() {
+        checks.push((format!("segment {}", segment.segment.unit()), segment.segment.verify()));
+    }
+    for run in state.runs() {
+        checks.push((format!("key run {}", run.unit()), check_run(run, &state)));
+    }
+    let place = format!("table {}", view.schema().name);
+    let keys = match first_disagreement(view.schema(), &state, &view) {
+        Ok(Some(wrong)) => Err(Error::new(Condition::DataCorrupted, wrong)),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    checks.push((place, keys));
+    let mut problems = Vec::new();
+    for (place, outcome) in checks {
+        match outcome {
+            Ok(()) => {}
+            Err(error) if is_damage(&error) => {
+                problems.push(CheckProblem { place, offset: None, what: error.message().to_owned() });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let segments = state.segments().count() as u64;
+    Ok(Some(TableReport { commit_seq: snapshot.commit_seq(), rows: state.live_rows(), segments, problems }))
 }
 
 /// What the manifests name.
@@ -260,9 +316,6 @@ fn check_run(run: &KeyRun, state: &ShardState) -> Result<()> {
 /// The first live row that is not what the key index finds for its key, in words.
 fn first_disagreement(schema: &TableSchema, state: &ShardState, snapshot: &TableSnapshot) -> Result<Option<String>> {
     let Some(keys) = state.keys() else { return Ok(None) };
-    for generation in state.generations() {
-        snapshot.index_generation(generation.unit)?;
-    }
     let mut rows = 0_u64;
     let uncovered: BTreeSet<UnitId> = state.uncovered().map(|segment| segment.unit()).collect();
     let columns = key_scan(schema);

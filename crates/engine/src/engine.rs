@@ -9,7 +9,8 @@ use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId, TableNa
 use parking_lot::Mutex;
 
 use crate::catalog::undefined_table;
-use crate::commit::{CommitHandle, LogWorker, only_shard};
+use crate::check::TableReport;
+use crate::commit::{CommitHandle, LogWorker};
 use crate::compaction::CompactionWorker;
 use crate::feed::{Feed, FeedCursor, FeedTables};
 use crate::flush::{FlushWorker, seal, sealed_generations, still_there};
@@ -148,7 +149,7 @@ impl Engine {
         let node = self.node();
         node.tail.lock().check_open()?;
         let found = snapshot.version().tables.get(&table).ok_or_else(|| undefined_table(table))?;
-        let schema = Arc::clone(&found.schema);
+        let schema = &found.schema;
         if schema.options.append_only && matches!(mode, WriteMode::Change(_)) {
             return Err(Error::new(
                 Condition::FeatureNotSupported,
@@ -156,14 +157,7 @@ impl Engine {
             )
             .with_hint("Rows of an append-only table cannot be updated or deleted; TRUNCATE removes all of them."));
         }
-        let target = Target {
-            node: Arc::clone(node),
-            shard: node.shard(table).map_err(|_gone| undefined_table(&schema.name))?,
-            arrow: schema.to_arrow(),
-            keys: only_shard(found)?.keys().map(Arc::clone),
-            table: TableSnapshot::new(snapshot.version(), table).ok_or_else(|| undefined_table(&schema.name))?,
-            schema,
-        };
+        let target = Target::new(node, snapshot, table)?;
         Ok(TableWrite::new(target, mode))
     }
 
@@ -216,7 +210,36 @@ impl Engine {
     /// # Errors
     /// `DiskFull`, after which nothing is lost and a later call may succeed; `Poisoned`; `AdminShutdown`.
     pub fn compact(&self) -> Result<()> {
+        self.compact_tables(None)
+    }
+
+    /// As [`Engine::compact`], for one table.
+    ///
+    /// # Errors
+    /// As [`Engine::compact`].
+    pub fn compact_table(&self, table: TableId) -> Result<()> {
+        self.compact_tables(Some(table))
+    }
+
+    /// How many segments a table has.
+    pub fn segments_of(&self, table: TableId) -> usize {
+        let version = self.node().published.load();
+        let shards = version.tables.get(&table).into_iter().flat_map(|table| &table.shards);
+        shards.map(|shard| shard.segments().count()).sum()
+    }
+
+    /// Reads all of a table as it is now and checks it, with its key index. Blocks the calling thread; writers and readers go
+    /// on. `None` when there is no such table.
+    ///
+    /// # Errors
+    /// `IoError`, `InsufficientResources`. Damage is in the report.
+    pub fn verify(&self, table: TableId) -> Result<Option<TableReport>> {
+        crate::check::verify(&self.snapshot(), table)
+    }
+
+    fn compact_tables(&self, table: Option<TableId>) -> Result<()> {
         let node = self.node();
+        node.compaction_tables.lock().add(table);
         let failures = node.compactions.failures();
         let number = node.compactions.want();
         node.compaction_signal.notify();

@@ -9,7 +9,8 @@
 //! Snapshot (one Arc<Version>) ─▶ TableSnapshot ─▶ morsels ─▶ data AND mask ─▶ RecordBatch
 //! sealed generation ─▶ flush: segment from the rows alive at a pin ─▶ install record ─▶ manifest checkpoint ─▶ log truncated
 //! cursor ─▶ Feed: durable records ─▶ new rows, old rows by address ─▶ events of each commit
-//! small or half-dead segments ─▶ compaction: one segment from their rows alive at a pin ─▶ install record ─▶ files removed
+//! small, half-dead or overlapping segments ─▶ compaction: segments from their rows alive at a pin ─▶ install record ─▶ files removed
+//! rows beyond their table's retention ─▶ delete and expire records
 //! ```
 //!
 //! # Invariants
@@ -26,6 +27,9 @@
 //! # Start reading at
 //! [`Engine`], then [`Snapshot`], then [`TableWrite`].
 
+#[cfg(test)]
+#[path = "../tests/it/support/allocations.rs"]
+mod allocations;
 pub mod catalog;
 pub mod check;
 mod commit;
@@ -47,7 +51,7 @@ pub mod status;
 pub mod write;
 
 pub use catalog::{AlterAction, Catalog, Ddl, NewColumn, NewTable};
-pub use check::{CheckProblem, CheckReport};
+pub use check::{CheckProblem, CheckReport, TableReport};
 pub use engine::Engine;
 pub use feed::{Feed, FeedCommit, FeedCursor, FeedEvent, FeedTables};
 pub use options::EngineOptions;

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::EngineOptions;
 use crate::catalog::undefined_table;
 use crate::commit::{Answer, CommitHandle, LogRequests, Pressure, Shard, Tail, Ticket};
-use crate::compaction::History;
+use crate::compaction::{AskedTables, History};
 use crate::flush::Requests;
 use crate::snapshot::{LiveVersions, ShardState, Snapshot, Version};
 use crate::status::Histogram;
@@ -45,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) compactions: Requests,
     /// What it did.
     pub(crate) compaction_history: History,
+    /// What they were asked for.
+    pub(crate) compaction_tables: Mutex<AskedTables>,
     /// The newest install.
     pub(crate) installed: AtomicU64,
     pub(crate) counters: Counters,
@@ -92,6 +94,7 @@ pub(crate) struct Counters {
     pub(crate) compactions: AtomicU64,
     pub(crate) compacted_rows: AtomicU64,
     pub(crate) compacted_bytes: AtomicU64,
+    pub(crate) expired_rows: AtomicU64,
     /// Log that recovery would read.
     pub(crate) log_bytes: AtomicU64,
     /// Log before that, kept for feeds.
@@ -112,6 +115,7 @@ impl Counters {
             compactions: AtomicU64::new(0),
             compacted_rows: AtomicU64::new(0),
             compacted_bytes: AtomicU64::new(0),
+            expired_rows: AtomicU64::new(0),
             log_bytes: AtomicU64::new(0),
             feed_log_bytes: AtomicU64::new(0),
             commit_time: Histogram::of_durations(),

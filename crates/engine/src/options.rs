@@ -36,6 +36,11 @@ pub struct EngineOptions {
     pub snapshot_age_max: Duration,
     /// Log and files that a feed cursor may keep for itself before it is ended. Default 4 GiB.
     pub feed_retain_bytes: u64,
+    /// Memory for the order of rows while a table with a sort key is flushed or compacted; other tables need none. What is too
+    /// large for it keeps its order. Default 256 MiB.
+    pub compaction_memory_bytes: u64,
+    /// How often rows are looked for that their table's retention lets go. Default 1 min.
+    pub retention_interval: Duration,
     /// Whether segments are compacted without being asked. Default true.
     pub compaction_in_background: bool,
 }
@@ -57,6 +62,8 @@ impl Default for EngineOptions {
             compaction_dead_percent: 30,
             snapshot_age_max: Duration::from_secs(600),
             feed_retain_bytes: 4 << 30,
+            compaction_memory_bytes: 256 << 20,
+            retention_interval: Duration::from_secs(60),
             compaction_in_background: true,
         }
     }

@@ -8,6 +8,7 @@
 //! | 2 column, one each | id, type, null count, min, max |
 //! | 3 file, one each | name, kind (0 data, 1 index + kind number), version, length, pages (count, CRC32C each), column ids |
 //! | 4 zones, one per column, may be skipped | column id, zone count, zones |
+//! | 5 order, if rows are sorted, may be skipped | column count, column ids |
 //!
 //! A bound is a presence byte and a value. A zone is a flag byte (1 has min, 2 has max), the null count, then min and max;
 //! a bound that is a whole number or a time is written as its difference from the bound written before it in the column.
@@ -33,6 +34,7 @@ const SEGMENT: u16 = 1;
 const COLUMN: u16 = 2;
 const FILE: u16 = 3;
 const ZONES: u16 = 4;
+const ORDER: u16 = 5;
 
 const FILE_DATA: u8 = 0;
 const FILE_INDEX: u8 = 1;
@@ -69,6 +71,8 @@ pub struct SegmentMeta {
     pub files: Vec<MetaFile>,
     /// Zone maps, for columns that have them.
     pub zones: Vec<ColumnZones>,
+    /// The columns by which its rows were sorted when it was written; empty if they were not.
+    pub sorted_by: Vec<ColumnId>,
 }
 
 /// A column of a segment.
@@ -154,6 +158,12 @@ impl SegmentMeta {
             for zones in &self.zones {
                 out.put_section(ZONES, WhenUnknown::Skip, |out| zones.encode(out));
             }
+            if !self.sorted_by.is_empty() {
+                out.put_section(ORDER, WhenUnknown::Skip, |out| {
+                    out.put_count(self.sorted_by.len());
+                    self.sorted_by.iter().for_each(|column| out.put_varint(u64::from(column.get())));
+                });
+            }
         });
     }
 
@@ -166,6 +176,7 @@ impl SegmentMeta {
         let (header, mut body) = envelope::open(&META_KIND, bytes)?;
         let mut segment = None;
         let (mut columns, mut files, mut zones) = (Vec::new(), Vec::new(), Vec::new());
+        let mut order = None;
         while let Some(mut section) = body.section()? {
             match section.tag {
                 SEGMENT => {
@@ -175,6 +186,10 @@ impl SegmentMeta {
                 COLUMN => columns.push(MetaColumn::decode(&mut section.payload)?),
                 FILE => files.push(MetaFile::decode(&mut section.payload)?),
                 ZONES => zones.push(ColumnZones::decode(&mut section.payload)?),
+                ORDER => {
+                    let value = decode_order(&mut section.payload)?;
+                    section.set(&mut order, SEGMENT_META, value)?;
+                }
                 _ => section.unknown(SEGMENT_META)?,
             }
         }
@@ -183,7 +198,7 @@ impl SegmentMeta {
         if zones.iter().any(|of_column: &ColumnZones| of_column.zones.len() != blocks) {
             return Err(body.error(DecodeProblem::Inconsistent("zones do not cover the rows")));
         }
-        Ok(Self { columns, files, zones, ..segment })
+        Ok(Self { columns, files, zones, sorted_by: order.unwrap_or_default(), ..segment })
     }
 
     /// How many blocks the rows make.
@@ -226,6 +241,7 @@ impl SegmentMeta {
             columns: Vec::new(),
             files: Vec::new(),
             zones: Vec::new(),
+            sorted_by: Vec::new(),
         };
         if segment.block_rows == 0 {
             return Err(bytes.error(DecodeProblem::Inconsistent("blocks without rows")));
@@ -269,6 +285,14 @@ fn decode_bound(bytes: &mut Decoder<'_>) -> Result<Option<Value>, DecodeError> {
         1 => decode_value(bytes).map(Some),
         found => Err(DecodeError::new(at, DecodeProblem::Tag { what: "bound", found })),
     }
+}
+
+fn decode_order(bytes: &mut Decoder<'_>) -> Result<Vec<ColumnId>, DecodeError> {
+    let columns = (0..bytes.count("columns of an order", 1)?)
+        .map(|_| bytes.varint_u32("column id").map(ColumnId::new))
+        .collect::<Result<_, _>>()?;
+    bytes.extensions("order")?;
+    Ok(columns)
 }
 
 impl MetaFile {

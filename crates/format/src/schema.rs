@@ -6,13 +6,15 @@
 //! | 2 column, one each | id, name, type, collation, nullable, initial default, write default (presence byte, text) |
 //! | 3 key, one each | id, name, column count, column ids; section 1, if it is not zero: secret (16 bytes) |
 //! | 4 options | bit 0: append only |
+//! | 5 sort key, if there is one | column count, column ids |
+//! | 6 retention, if there is one | column id, period in µs |
 //! | 8 columns that are gone, if there are any | id below which no column is new |
 //! | 9 comment, one each, may be skipped | 0 or 1 + column id (the table, or a column), text |
 
 use outcrop_types::schema::COLUMNS_MAX;
 use outcrop_types::{
-    Column, ColumnId, Comments, IndexId, KeyIndex, KeySecret, SchemaVersion, TableId, TableName, TableOptions,
-    TableSchema,
+    Column, ColumnId, Comments, IndexId, KeyIndex, KeySecret, Retention, SchemaVersion, TableId, TableName,
+    TableOptions, TableSchema,
 };
 
 use crate::cursor::{Decoder, Encoder};
@@ -24,6 +26,8 @@ const IDENTITY: u16 = 1;
 const COLUMN: u16 = 2;
 const KEY: u16 = 3;
 const OPTIONS: u16 = 4;
+const SORT_KEY: u16 = 5;
+const RETENTION: u16 = 6;
 
 const GONE: u16 = 8;
 const COMMENT: u16 = 9;
@@ -59,10 +63,22 @@ pub fn encode_table_schema(schema: &TableSchema, out: &mut Encoder<'_>) {
             out.put_text(text);
         });
     }
+    let TableOptions { append_only, sort_key, retention } = &schema.options;
+    if !sort_key.is_empty() {
+        out.put_section(SORT_KEY, WhenUnknown::Refuse, |out| {
+            out.put_count(sort_key.len());
+            sort_key.iter().for_each(|column| out.put_varint(u64::from(column.get())));
+        });
+    }
+    if let Some(Retention { column, period_us }) = retention {
+        out.put_section(RETENTION, WhenUnknown::Refuse, |out| {
+            out.put_varint(u64::from(column.get()));
+            out.put_varint(period_us.unsigned_abs());
+        });
+    }
     // The last section is always there: a schema that is cut off is never taken for whole.
-    let TableOptions { append_only } = schema.options;
     out.put_section(OPTIONS, WhenUnknown::Refuse, |out| {
-        out.put_varint(if append_only { OPTION_APPEND_ONLY } else { 0 });
+        out.put_varint(if *append_only { OPTION_APPEND_ONLY } else { 0 });
     });
 }
 
@@ -72,6 +88,7 @@ pub fn encode_table_schema(schema: &TableSchema, out: &mut Encoder<'_>) {
 /// Any [`DecodeProblem`] of its parts; `RepeatedColumn`; `Inconsistent` for a key over a column that is not there.
 pub fn decode_table_schema(bytes: &mut Decoder<'_>) -> Result<TableSchema, DecodeError> {
     let (mut identity, mut options, mut next_column) = (None, None, None);
+    let (mut sort_key, mut retention) = (None, None);
     let (mut columns, mut keys, mut comments) = (Vec::new(), Vec::new(), Comments::default());
     while let Some(mut section) = bytes.section()? {
         match section.tag {
@@ -91,11 +108,20 @@ pub fn decode_table_schema(bytes: &mut Decoder<'_>) -> Result<TableSchema, Decod
                 section.set(&mut next_column, TABLE_SCHEMA, value)?;
             }
             COMMENT => decode_comment(&mut section.payload, &mut comments)?,
+            SORT_KEY => {
+                let value = decode_sort_key(&mut section.payload)?;
+                section.set(&mut sort_key, TABLE_SCHEMA, value)?;
+            }
+            RETENTION => {
+                let value = decode_retention(&mut section.payload)?;
+                section.set(&mut retention, TABLE_SCHEMA, value)?;
+            }
             _ => section.unknown(TABLE_SCHEMA)?,
         }
     }
     let (id, version, name) = bytes.required(identity, TABLE_SCHEMA, IDENTITY)?;
-    let options = bytes.required(options, TABLE_SCHEMA, OPTIONS)?;
+    let append_only = bytes.required(options, TABLE_SCHEMA, OPTIONS)?;
+    let options = TableOptions { append_only, sort_key: sort_key.unwrap_or_default(), retention };
     let next_column = next_column.unwrap_or_default();
     let schema = TableSchema { id, version, name, columns, keys, options, next_column, comments };
     check(&schema).map_err(|what| bytes.error(what))?;
@@ -119,6 +145,11 @@ fn check(schema: &TableSchema) -> Result<(), DecodeProblem> {
     let has_all = schema.keys.iter().flat_map(|key| &key.columns).all(|column| ids.binary_search(column).is_ok());
     if !has_all {
         return Err(DecodeProblem::Inconsistent("key over a column that the table does not have"));
+    }
+    let TableOptions { append_only: _, sort_key, retention } = &schema.options;
+    let mut of_options = sort_key.iter().chain(retention.as_ref().map(|retention| &retention.column));
+    if !of_options.all(|column| ids.binary_search(column).is_ok()) {
+        return Err(DecodeProblem::Inconsistent("option over a column that the table does not have"));
     }
     Ok(())
 }
@@ -189,14 +220,34 @@ fn decode_key(bytes: &mut Decoder<'_>) -> Result<KeyIndex, DecodeError> {
     Ok(KeyIndex { id, name, columns, secret: secret.unwrap_or_default() })
 }
 
-fn decode_options(bytes: &mut Decoder<'_>) -> Result<TableOptions, DecodeError> {
+/// Whether the table is append-only.
+fn decode_options(bytes: &mut Decoder<'_>) -> Result<bool, DecodeError> {
     let at = bytes.offset();
     let bits = bytes.varint()?;
     if bits & !OPTIONS_KNOWN != 0 {
         return Err(DecodeError::new(at, DecodeProblem::Features(bits & !OPTIONS_KNOWN)));
     }
     bytes.extensions("table options")?;
-    Ok(TableOptions { append_only: bits & OPTION_APPEND_ONLY != 0 })
+    Ok(bits & OPTION_APPEND_ONLY != 0)
+}
+
+fn decode_sort_key(bytes: &mut Decoder<'_>) -> Result<Vec<ColumnId>, DecodeError> {
+    let columns = (0..bytes.count("sort key columns", 1)?)
+        .map(|_| bytes.varint_u32("column id").map(ColumnId::new))
+        .collect::<Result<_, _>>()?;
+    bytes.extensions("sort key")?;
+    Ok(columns)
+}
+
+fn decode_retention(bytes: &mut Decoder<'_>) -> Result<Retention, DecodeError> {
+    let column = ColumnId::new(bytes.varint_u32("column id")?);
+    let at = bytes.offset();
+    let found = bytes.varint()?;
+    let max = i64::MAX.unsigned_abs();
+    let period_us = i64::try_from(found)
+        .map_err(|_too_large| DecodeError::new(at, DecodeProblem::Limit { what: "retention", found, max }))?;
+    bytes.extensions("retention")?;
+    Ok(Retention { column, period_us })
 }
 
 fn decode_comment(bytes: &mut Decoder<'_>, comments: &mut Comments) -> Result<(), DecodeError> {

@@ -35,6 +35,7 @@ mod columns;
 pub mod deletes;
 mod failure;
 mod files;
+mod group;
 pub mod keys;
 mod meta;
 mod pages;
@@ -45,7 +46,9 @@ pub mod writer;
 
 pub use deletes::DeleteVector;
 pub use keys::{KeyRun, KeyRunBuilder, KeyRunCandidate, KeyRunMerge, KeyRunPlace};
-pub use meta::{LiveFiles, data_file_name, key_run_file_name, meta_checksum, meta_file_name, orphans, read_meta};
+pub use meta::{
+    LiveFiles, data_file_name, data_file_name_of, key_run_file_name, meta_checksum, meta_file_name, orphans, read_meta,
+};
 pub use pages::{PageCache, PageCacheStats};
 pub use segment::{ScanBatch, ScanColumn, Segment};
 pub use writer::{SEGMENT_ROWS_MAX, SegmentOptions, SegmentWriter};

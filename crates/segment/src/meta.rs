@@ -21,6 +21,14 @@ pub fn data_file_name(log: LogId, unit: UnitId) -> String {
     format!("{log}-{}.{DATA_SUFFIX}", unit.get())
 }
 
+/// Name of data file `number` of a segment that has several: they are counted from 0.
+pub fn data_file_name_of(log: LogId, unit: UnitId, number: usize) -> String {
+    match number {
+        0 => data_file_name(log, unit),
+        _ => format!("{log}-{}.{number}.{DATA_SUFFIX}", unit.get()),
+    }
+}
+
 /// Name of a segment's meta file in its directory (F1).
 pub fn meta_file_name(log: LogId, unit: UnitId) -> String {
     format!("{log}-{}.{META_SUFFIX}", unit.get())
@@ -163,6 +171,11 @@ fn parse(base: &str) -> Option<SegmentFile> {
         return None;
     }
     let (log, unit) = stem.split_once('-')?;
+    let unit = match unit.split_once('.') {
+        Some((unit, number)) if suffix == DATA_SUFFIX && number.parse::<u32>().is_ok() => unit,
+        Some(_) => return None,
+        None => unit,
+    };
     let (log, unit) = (log.parse().ok()?, UnitId::new(unit.parse().ok()?));
     Some(match suffix {
         _ if temporary => SegmentFile::Temporary,

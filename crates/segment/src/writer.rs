@@ -1,17 +1,18 @@
 //! Writing a segment.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt64Array};
-use outcrop_env::{Env, FileName};
+use outcrop_env::Env;
 use outcrop_format::SegmentMeta;
-use outcrop_format::meta::{BLOCK_ROWS, ColumnZones, MetaColumn, MetaFile, MetaFileKind};
-use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableSchema, UnitId};
+use outcrop_format::meta::{BLOCK_ROWS, ColumnZones, MetaColumn, Zone};
+use outcrop_types::{ColumnId, CommitSeq, Condition, Error, LogId, Result, TableSchema, UnitId};
 
-use crate::columns::{ColumnWriter, Layout};
-use crate::failure::io_error;
-use crate::meta::{DATA_VERSION, TemporaryFile, data_file_name, file_name, temporary_name, write_meta};
-use crate::predicate::{ZoneBuilder, merge_zones};
+use crate::columns::Layout;
+use crate::group::{GroupWriter, WrittenGroup};
+use crate::meta::{data_file_name, data_file_name_of, file_name, write_meta};
+use crate::predicate::merge_zones;
 
 /// Most rows of a segment: row numbers fit 24 bits in indexes.
 pub const SEGMENT_ROWS_MAX: u32 = 1 << 24;
@@ -32,6 +33,12 @@ impl Default for SegmentOptions {
     }
 }
 
+impl SegmentOptions {
+    fn layout(&self) -> Layout {
+        Layout { block_rows: self.block_rows, chunk_bytes: self.chunk_bytes }
+    }
+}
+
 /// Where the commit numbers of rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowSeqs {
@@ -42,7 +49,8 @@ pub(crate) enum RowSeqs {
 }
 
 /// Writes one segment: batches in row order, then [`SegmentWriter::finish`]. It streams: beyond the chunks that are being
-/// filled and compressed nothing stays in memory. A writer that is dropped unfinished removes its file.
+/// filled and compressed, and zone maps, nothing stays in memory. A writer that is dropped unfinished removes the file that it is
+/// writing.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -76,18 +84,20 @@ pub(crate) enum RowSeqs {
 pub struct SegmentWriter {
     env: Env,
     dir: String,
-    name: FileName,
-    temporary: TemporaryFile,
     log_id: LogId,
     unit: UnitId,
     schema: Arc<TableSchema>,
-    block_rows: u32,
-    columns: ColumnWriter,
-    zones: ZoneBuilder,
+    options: SegmentOptions,
+    /// The file that is being written.
+    group: GroupWriter,
+    /// Columns of the files that follow.
+    groups: VecDeque<Vec<usize>>,
+    written: Vec<WrittenGroup>,
     rows: u32,
     row_seqs: RowSeqs,
     /// Least and greatest `CommitSeq` so far.
     seqs: Option<(u64, u64)>,
+    sorted_by: Vec<ColumnId>,
 }
 
 impl SegmentWriter {
@@ -103,7 +113,29 @@ impl SegmentWriter {
         schema: Arc<TableSchema>,
         options: &SegmentOptions,
     ) -> Result<Self> {
-        Self::create_with(env, dir, log_id, unit, schema, options, RowSeqs::Stored)
+        let groups = VecDeque::from([(0..schema.columns.len()).collect()]);
+        Self::create_with(env, dir, (log_id, unit), schema, options, RowSeqs::Stored, groups)
+    }
+
+    /// Starts a segment of several data files: all rows pass once for each group of columns, in the same order, so that only
+    /// the columns of one group are in memory. A group is a list of positions in the schema; each column is in one group.
+    ///
+    /// # Errors
+    /// As [`SegmentWriter::create`].
+    pub fn create_grouped(
+        env: &Env,
+        dir: &str,
+        (log_id, unit): (LogId, UnitId),
+        schema: Arc<TableSchema>,
+        options: &SegmentOptions,
+        groups: Vec<Vec<usize>>,
+    ) -> Result<Self> {
+        let mut covered: Vec<usize> = groups.iter().flatten().copied().collect();
+        covered.sort_unstable();
+        if !covered.into_iter().eq(0..schema.columns.len()) {
+            return Err(Error::internal(format!("groups that are not the columns of table {}", schema.name)));
+        }
+        Self::create_with(env, dir, (log_id, unit), schema, options, RowSeqs::Stored, groups.into())
     }
 
     /// Starts a segment whose rows are all of one commit, which has no number yet (W10). None is stored: metadata with
@@ -119,52 +151,59 @@ impl SegmentWriter {
         schema: Arc<TableSchema>,
         options: &SegmentOptions,
     ) -> Result<Self> {
-        Self::create_with(env, dir, log_id, unit, schema, options, RowSeqs::OfOneCommit)
+        let groups = VecDeque::from([(0..schema.columns.len()).collect()]);
+        Self::create_with(env, dir, (log_id, unit), schema, options, RowSeqs::OfOneCommit, groups)
     }
 
     fn create_with(
         env: &Env,
         dir: &str,
-        log_id: LogId,
-        unit: UnitId,
+        (log_id, unit): (LogId, UnitId),
         schema: Arc<TableSchema>,
         options: &SegmentOptions,
         row_seqs: RowSeqs,
+        mut groups: VecDeque<Vec<usize>>,
     ) -> Result<Self> {
+        let options = SegmentOptions { block_rows: options.block_rows.max(1), ..*options };
         let name = file_name(dir, &data_file_name(log_id, unit))?;
-        let path = env.disk.describe(&name);
-        let block_rows = options.block_rows.max(1);
-        let temporary =
-            TemporaryFile::create(env, temporary_name(&name)?).map_err(|error| io_error("create", &path, error))?;
-        let layout = Layout { block_rows, chunk_bytes: options.chunk_bytes };
-        let columns = ColumnWriter::new(Arc::clone(temporary.file()), path, &schema.columns, row_seqs, layout)?;
-        let types = schema.columns.iter().map(|column| column.data_type.clone());
-        let zones = ZoneBuilder::new(types, block_rows);
-        let (env, dir) = (env.clone(), dir.to_owned());
+        let first = groups.pop_front().unwrap_or_default();
+        let group = GroupWriter::create(env, name, &schema, first, row_seqs, options.layout())?;
         Ok(Self {
-            env,
-            dir,
-            name,
-            temporary,
+            env: env.clone(),
+            dir: dir.to_owned(),
             log_id,
             unit,
             schema,
-            block_rows,
-            columns,
-            zones,
+            options,
+            group,
+            groups,
+            written: Vec::new(),
             rows: 0,
             row_seqs,
             seqs: None,
+            sorted_by: Vec::new(),
         })
     }
 
-    /// Adds rows: a batch of the table's Arrow schema, and the insert `CommitSeq` of each row.
+    /// Says that the rows come in the order of these columns.
+    pub fn set_order(&mut self, columns: &[ColumnId]) {
+        self.sorted_by = columns.to_vec();
+    }
+
+    /// The columns of the group that is being written, by their position in the schema.
+    pub fn group(&self) -> &[usize] {
+        self.group.positions()
+    }
+
+    /// Adds rows: a batch of the columns of the first group (all columns of the table, if there are no groups), and the insert
+    /// `CommitSeq` of each row.
     ///
     /// # Errors
     /// `DiskFull` or `IoError` when the file cannot be written; `ProgramLimitExceeded` beyond [`SEGMENT_ROWS_MAX`] rows;
     /// `InternalError` for a batch of another shape, or in a staged segment. It cannot be continued after an error.
     pub fn write(&mut self, batch: &RecordBatch, seqs: &UInt64Array) -> Result<()> {
-        if self.row_seqs != RowSeqs::Stored || batch.num_rows() != seqs.len() || seqs.null_count() != 0 {
+        let misplaced = self.row_seqs != RowSeqs::Stored || !self.written.is_empty();
+        if misplaced || batch.num_rows() != seqs.len() || seqs.null_count() != 0 {
             return Err(self.wrong_shape());
         }
         for &seq in seqs.values() {
@@ -185,22 +224,50 @@ impl SegmentWriter {
         self.append(batch, None)
     }
 
+    /// Adds the columns of a later group for rows that the first group has.
+    ///
+    /// # Errors
+    /// As [`SegmentWriter::write`]; `InternalError` in the first group.
+    pub fn write_group(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.written.is_empty() {
+            return Err(self.wrong_shape());
+        }
+        self.append(batch, None)
+    }
+
+    /// Completes the file of a group and begins that of the next; false after the last one.
+    ///
+    /// # Errors
+    /// `DiskFull`, `IoError`; `InternalError` when the group has not the rows of the first one.
+    pub fn next_group(&mut self) -> Result<bool> {
+        self.check_rows()?;
+        let Some(positions) = self.groups.pop_front() else { return Ok(false) };
+        let number = self.written.len() + 1;
+        let name = file_name(&self.dir, &data_file_name_of(self.log_id, self.unit, number))?;
+        let layout = self.options.layout();
+        let next = GroupWriter::create(&self.env, name, &self.schema, positions, RowSeqs::OfOneCommit, layout)?;
+        let done = std::mem::replace(&mut self.group, next);
+        self.written.push(done.finish(&self.schema)?);
+        Ok(true)
+    }
+
     fn append(&mut self, batch: &RecordBatch, seqs: Option<ArrayRef>) -> Result<()> {
         self.check_shape(batch)?;
         if batch.num_rows() == 0 {
             return Ok(());
         }
         let added = u32::try_from(batch.num_rows()).ok();
-        let total = added.and_then(|added| self.rows.checked_add(added)).filter(|&total| total <= SEGMENT_ROWS_MAX);
-        let (Some(added), Some(total)) = (added, total) else {
+        let total = added.and_then(|added| self.group.rows.checked_add(added));
+        let (Some(added), Some(total)) = (added, total.filter(|&total| total <= SEGMENT_ROWS_MAX)) else {
             return Err(Error::new(
                 Condition::ProgramLimitExceeded,
                 format!("a segment has at most {SEGMENT_ROWS_MAX} rows"),
             ));
         };
-        self.zones.append(batch.columns(), added);
-        self.columns.write(batch.columns(), seqs, batch.num_rows())?;
-        self.rows = total;
+        self.group.write(batch.columns(), seqs, added)?;
+        if self.written.is_empty() {
+            self.rows = total;
+        }
         Ok(())
     }
 
@@ -209,24 +276,33 @@ impl SegmentWriter {
         self.rows
     }
 
-    /// Bytes of the file so far, and those that wait to be compressed: near the final size or above it.
+    /// Bytes of the files so far, and those that wait to be compressed: near the final size or above it.
     pub fn bytes(&self) -> u64 {
-        self.columns.bytes()
+        self.written.iter().map(|group| group.file.length).sum::<u64>() + self.group.bytes()
     }
 
-    /// Completes the segment: data file, then meta file, each written under another name, synced and renamed (S5). After
+    /// Completes the segment: data files, then the meta file, each written under another name, synced and renamed (S5). After
     /// this the segment is durable; it belongs to the table when an install record names it.
     ///
     /// # Errors
     /// `DiskFull`, `IoError`: the segment does not exist. After a failed sync the caller poisons the node (W9).
+    /// `InternalError` when a group is missing or has not the rows of the first one.
     pub fn finish(self) -> Result<SegmentMeta> {
-        let path = self.env.disk.describe(&self.name);
-        let written = self.columns.finish()?;
-        self.temporary.publish(&self.name).map_err(|error| io_error("publish", &path, error))?;
-        let zones = self.zones.finish();
-        let (rows, block_rows) = (self.rows, self.block_rows);
-        let rows_of = |block: usize| block_length(block, rows, block_rows);
-        let columns = self.schema.columns.iter().zip(&zones).map(|(column, zones)| {
+        self.check_rows()?;
+        if !self.groups.is_empty() {
+            return Err(Error::internal(format!("{} groups of {} were not written", self.groups.len(), self.unit)));
+        }
+        let Self { env, dir, schema, rows, options, mut written, .. } = self;
+        written.push(self.group.finish(&schema)?);
+        let rows_of = |block: usize| block_length(block, rows, options.block_rows);
+        let mut files = Vec::with_capacity(written.len());
+        let mut zones = Vec::with_capacity(schema.columns.len());
+        for group in written {
+            files.push(group.file);
+            zones.extend(group.zones);
+        }
+        zones.sort_unstable_by_key(|(position, _)| *position);
+        let columns = schema.columns.iter().zip(&zones).map(|(column, (_, zones))| {
             let whole = merge_zones(zones, rows_of);
             MetaColumn {
                 id: column.id,
@@ -240,40 +316,46 @@ impl SegmentWriter {
         let meta = SegmentMeta {
             log_id: self.log_id,
             unit: self.unit,
-            table: self.schema.id,
+            table: schema.id,
             rows,
             min_seq: CommitSeq::new(min_seq),
             max_seq: CommitSeq::new(max_seq),
-            schema_version: self.schema.version,
-            created_wall_us: self.env.clock.wall_us(),
-            block_rows,
+            schema_version: schema.version,
+            created_wall_us: env.clock.wall_us(),
+            block_rows: options.block_rows,
             columns: columns.collect(),
-            files: vec![MetaFile {
-                name: self.name.base().to_owned(),
-                kind: MetaFileKind::Data { version: DATA_VERSION },
-                length: written.length,
-                page_crc32c: written.page_checksums,
-                columns: self.schema.columns.iter().map(|column| column.id).collect(),
-            }],
-            zones: self.schema.columns.iter().map(|column| column.id).zip(zones).map(zones_of).collect(),
+            files,
+            zones: schema.columns.iter().map(|column| column.id).zip(zones).map(zones_of).collect(),
+            sorted_by: self.sorted_by,
         };
-        let outcome = write_meta(&self.env, &self.dir, &meta);
-        if outcome.is_err() && self.env.disk.remove(&self.name).is_err() {
-            tracing::debug!(file = %self.name, "data file without meta file stays");
+        let outcome = write_meta(&env, &dir, &meta);
+        if outcome.is_err() {
+            remove_data_files(&env, &dir, &meta);
         }
         outcome.map(|()| meta)
     }
 
-    /// Gives the segment up and removes its file.
+    /// Gives the segment up. Files of groups that are complete stay until its owner removes them.
     pub fn abort(self) {}
 
     fn check_shape(&self, batch: &RecordBatch) -> Result<()> {
-        let expected = &self.schema.columns;
+        let expected = self.group.positions();
         let fits = batch.num_columns() == expected.len()
-            && expected.iter().zip(batch.columns()).all(|(column, array)| {
-                *array.data_type() == column.data_type.to_arrow() && (column.nullable || array.null_count() == 0)
+            && expected.iter().zip(batch.columns()).all(|(position, array)| {
+                self.schema.columns.get(*position).is_some_and(|column| {
+                    *array.data_type() == column.data_type.to_arrow() && (column.nullable || array.null_count() == 0)
+                })
             });
         if fits { Ok(()) } else { Err(self.wrong_shape()) }
+    }
+
+    /// Every file of a segment has all its rows.
+    fn check_rows(&self) -> Result<()> {
+        if self.group.rows == self.rows {
+            return Ok(());
+        }
+        let (found, rows) = (self.group.rows, self.rows);
+        Err(Error::internal(format!("a group of columns of {} has {found} of {rows} rows", self.unit)))
     }
 
     fn wrong_shape(&self) -> Error {
@@ -281,7 +363,16 @@ impl SegmentWriter {
     }
 }
 
-fn zones_of((column, zones): (outcrop_types::ColumnId, Vec<outcrop_format::meta::Zone>)) -> ColumnZones {
+/// Data files without meta file mean nothing.
+fn remove_data_files(env: &Env, dir: &str, meta: &SegmentMeta) {
+    for file in &meta.files {
+        if file_name(dir, &file.name).is_ok_and(|name| env.disk.remove(&name).is_err()) {
+            tracing::debug!(file = file.name, "data file without meta file stays");
+        }
+    }
+}
+
+fn zones_of((column, (_, zones)): (ColumnId, (usize, Vec<Zone>))) -> ColumnZones {
     ColumnZones { column, zones }
 }
 

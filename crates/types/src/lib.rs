@@ -32,5 +32,5 @@ pub use ids::{
     ColumnId, CommitSeq, Epoch, IndexId, LogId, RowAddress, RowOrdinal, SchemaVersion, ShardId, Slot, TableId, UnitId,
 };
 pub use predicate::{Bounds, CompareOp, Predicate};
-pub use schema::{Column, Comments, KeyIndex, KeySecret, TableName, TableOptions, TableSchema};
+pub use schema::{Column, Comments, KeyIndex, KeySecret, Retention, TableName, TableOptions, TableSchema};
 pub use value::Value;

@@ -98,6 +98,57 @@ impl fmt::Debug for KeySecret {
 pub struct TableOptions {
     /// Keeps no key index; refuses UPDATE and DELETE.
     pub append_only: bool,
+    /// Rows of a segment are in the order of these columns, and compaction keeps segments apart by them. Empty: rows stay in
+    /// the order of their commits.
+    pub sort_key: Vec<ColumnId>,
+    /// When rows expire.
+    pub retention: Option<Retention>,
+}
+
+/// Rows are deleted when their time is longer ago than a period. A row without time stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The time of a row: a `timestamp` (taken for UTC), `timestamptz` or `date`.
+    pub column: ColumnId,
+    /// How long rows stay, in microseconds; not negative.
+    pub period_us: i64,
+}
+
+impl TableOptions {
+    /// Whether the table could not do what its options say without this column.
+    pub fn needs(&self, column: ColumnId) -> bool {
+        self.sort_key.contains(&column) || self.retention.is_some_and(|retention| retention.column == column)
+    }
+}
+
+impl Retention {
+    /// Rows of this time and older ones expire at `now_us`: the greatest such value of a column of this type. `None` if the
+    /// type has no such value.
+    pub fn limit(&self, data_type: &DataType, now_us: i64) -> Option<Value> {
+        let us = now_us.saturating_sub(self.period_us);
+        // The least and the greatest number stand for the infinities: neither is reached by waiting.
+        let us = us.clamp(i64::MIN + 1, i64::MAX - 1);
+        match data_type {
+            DataType::Timestamp => Some(Value::Timestamp(us)),
+            DataType::TimestampTz => Some(Value::TimestampTz(us)),
+            // A day expires when it has ended that long ago.
+            DataType::Date => i32::try_from(us.div_euclid(DAY_US) - 1).ok().map(Value::Date),
+            DataType::Bool
+            | DataType::Int2
+            | DataType::Int4
+            | DataType::Int8
+            | DataType::Float4
+            | DataType::Float8
+            | DataType::Numeric { .. }
+            | DataType::Text
+            | DataType::Varchar { .. }
+            | DataType::Bytea
+            | DataType::Time
+            | DataType::Uuid
+            | DataType::Jsonb
+            | DataType::Array(_) => None,
+        }
+    }
 }
 
 /// What `COMMENT ON` said of a table and of its columns.
@@ -181,3 +232,6 @@ impl TableSchema {
         ))
     }
 }
+
+/// Microseconds of a day.
+const DAY_US: i64 = 86_400_000_000;

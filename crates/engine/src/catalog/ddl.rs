@@ -26,7 +26,7 @@ pub struct NewTable {
     pub columns: Vec<NewColumn>,
     /// Constraint name and column names of the primary key.
     pub primary_key: Option<(String, Vec<String>)>,
-    /// Storage choices.
+    /// Storage choices. Columns of a new table are counted from 1 in the order of `columns`: these are the ids here.
     pub options: TableOptions,
 }
 

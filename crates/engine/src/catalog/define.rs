@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use outcrop_types::schema::{COLUMNS_MAX, NAME_BYTES_MAX};
 use outcrop_types::{
     Column, ColumnId, Comments, Condition, DataType, Error, IndexId, KeyIndex, KeySecret, Result, SchemaVersion,
-    TableId, TableSchema,
+    TableId, TableOptions, TableSchema,
 };
 
 use super::NewTable;
+use crate::rewrite::is_sortable;
 
 /// Makes the schema of a new table. Pure; whether the name is free is judged by [`super::plan`].
 pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
@@ -56,6 +57,7 @@ pub(crate) fn define_table(new: &NewTable, id: TableId) -> Result<TableSchema> {
         }
         None => Vec::new(),
     };
+    check_options(&new.options, &columns)?;
     Ok(TableSchema {
         id,
         version: SchemaVersion::new(1),
@@ -101,6 +103,42 @@ fn define_key(columns: &mut [Column], name: &str, key_columns: &[String]) -> Res
         ids.push(column.id);
     }
     Ok(KeyIndex { id: IndexId::new(1), name: name.to_owned(), columns: ids, secret: KeySecret::default() })
+}
+
+/// The sort key has an order, and the time that retention goes by is a time.
+pub(super) fn check_options(options: &TableOptions, columns: &[Column]) -> Result<()> {
+    let named = |id: ColumnId| {
+        let found = columns.iter().find(|column| column.id == id);
+        found.ok_or_else(|| Error::new(Condition::UndefinedColumn, "an option names a column that does not exist"))
+    };
+    for (position, id) in options.sort_key.iter().enumerate() {
+        let Column { name, data_type, .. } = named(*id)?;
+        if options.sort_key.iter().take(position).any(|other| other == id) {
+            return Err(Error::new(
+                Condition::DuplicateColumn,
+                format!("column \"{name}\" appears twice in the sort key"),
+            ));
+        }
+        if !is_sortable(data_type) {
+            return Err(Error::new(
+                Condition::FeatureNotSupported,
+                format!("column \"{name}\" of type {data_type} cannot be part of a sort key"),
+            ));
+        }
+    }
+    let Some(retention) = options.retention else { return Ok(()) };
+    let Column { name, data_type, .. } = named(retention.column)?;
+    if retention.limit(data_type, 0).is_none() {
+        return Err(Error::new(
+            Condition::InvalidTableDefinition,
+            format!("column \"{name}\" of type {data_type} cannot be the time_column"),
+        )
+        .with_hint("Retention goes by a timestamp, a timestamptz or a date."));
+    }
+    if retention.period_us < 0 {
+        return Err(Error::new(Condition::InvalidParameterValue, "retention cannot be negative"));
+    }
+    Ok(())
 }
 
 pub(crate) fn check_name(name: &str) -> Result<()> {

@@ -5,22 +5,43 @@ use std::sync::Arc;
 use outcrop_segment::DeleteVector;
 use outcrop_types::{CommitSeq, RowAddress, RowOrdinal, UnitId};
 
-/// From the rows of one unit to the rows of the segment that replaced it.
+/// From the rows of one unit to the rows of the segments that replaced it.
 ///
-/// An output holds the input's rows that were alive at the pin, in their order. So a row's new number is its rank among
-/// them, counted from where this input begins, and the map is the pinned delete vector itself.
+/// The rows of all inputs that were alive at the pin have *places*: they are counted through the outputs, from the first row
+/// of the first one. In an output without sort key they have the order of their inputs, so a row's place is its rank among
+/// the live ones, counted from where this input begins, and the map is the pinned delete vector itself. Otherwise the
+/// place of each rank is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct RowMap {
     /// Dead rows of the input at the pin.
     pinned: DeleteVector,
-    output: UnitId,
-    /// Row of the output that the first live row became.
-    first: u32,
+    /// The outputs, each with the place of its first row.
+    outputs: Arc<[(UnitId, u32)]>,
+    places: Places,
+}
+
+#[derive(Clone, Debug)]
+enum Places {
+    /// The place of the first live row; the others follow.
+    InOrder(u32),
+    /// The places of the live rows of all inputs, and the first one of this input.
+    Sorted(Arc<[u32]>, usize),
 }
 
 impl RowMap {
-    pub(crate) fn new(pinned: DeleteVector, output: UnitId, first: u32) -> Self {
-        Self { pinned, output, first }
+    /// For an input whose live rows stay in order, from place `first` on.
+    pub(crate) fn in_order(pinned: DeleteVector, outputs: Arc<[(UnitId, u32)]>, first: u32) -> Self {
+        Self { pinned, outputs, places: Places::InOrder(first) }
+    }
+
+    /// For an input whose live rows went to `places`, from the one at `first` on.
+    pub(crate) fn sorted(
+        pinned: DeleteVector,
+        outputs: Arc<[(UnitId, u32)]>,
+        places: Arc<[u32]>,
+        first: usize,
+    ) -> Self {
+        Self { pinned, outputs, places: Places::Sorted(places, first) }
     }
 
     /// The input's dead rows at the pin.
@@ -28,16 +49,27 @@ impl RowMap {
         &self.pinned
     }
 
-    /// The row's number in the output; `None` if it was dead at the pin.
-    pub(crate) fn row(&self, row: RowOrdinal) -> Option<RowOrdinal> {
+    /// Where a row went; `None` if it was dead at the pin.
+    pub(crate) fn address(&self, row: RowOrdinal) -> Option<RowAddress> {
         if row.get() >= self.pinned.rows() || self.pinned.is_deleted(row) {
             return None;
         }
-        Some(RowOrdinal::new(self.first + self.pinned.live_in(0..row.get())))
+        let rank = self.pinned.live_in(0..row.get());
+        let place = match &self.places {
+            Places::InOrder(first) => first + rank,
+            Places::Sorted(places, first) => *places.get(first + usize::try_from(rank).ok()?)?,
+        };
+        let output = self.outputs.partition_point(|(_, start)| *start <= place).checked_sub(1)?;
+        let (unit, start) = self.outputs.get(output)?;
+        Some(RowAddress::new(*unit, RowOrdinal::new(place - start)))
     }
 
-    fn address(&self, row: RowOrdinal) -> Option<RowAddress> {
-        Some(RowAddress::new(self.output, self.row(row)?))
+    /// Memory of the places.
+    fn bytes(&self) -> u64 {
+        match &self.places {
+            Places::InOrder(_) => 0,
+            Places::Sorted(..) => u64::from(self.pinned.live()) * 4,
+        }
     }
 }
 
@@ -65,6 +97,11 @@ impl Remaps {
     /// How many maps are kept.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Memory that they take beside what versions hold too.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.map.bytes()).sum()
     }
 
     /// Forgets maps that no version still held can need: `oldest` is the oldest one.

@@ -2,10 +2,12 @@
 
 use std::cmp::Reverse;
 
+use outcrop_format::meta::BLOCK_ROWS;
 use outcrop_segment::SEGMENT_ROWS_MAX;
 use outcrop_types::UnitId;
 
 use crate::EngineOptions;
+use crate::rewrite::sortable_rows;
 
 /// A segment, as far as plans care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,25 @@ pub(crate) struct SegmentSize {
     pub(crate) live: u32,
     /// Bytes of its files.
     pub(crate) bytes: u64,
+    /// Whether its rows have the order of the table's sort key; always, if there is none.
+    pub(crate) sorted: bool,
+    /// What its rows span of the first column of the sort key, if that is known.
+    pub(crate) range: Option<KeyRange>,
+}
+
+/// A range of values, by their ranks among the bounds of all segments of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyRange {
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+}
+
+impl KeyRange {
+    /// Whether there are values above `rank` in it, and none of them is below its first one: two ranges that only touch share
+    /// no rank in this sense, and a range of one value has none.
+    fn spans(&self, rank: u32) -> bool {
+        self.first <= rank && rank < self.last
+    }
 }
 
 impl SegmentSize {
@@ -52,6 +73,12 @@ pub(crate) struct Limits {
     pub(crate) dead_percent: u32,
     /// So many small segments of about one size are merged.
     pub(crate) small_segments: usize,
+    /// Rows that can be sorted at once.
+    pub(crate) sort_rows_max: u64,
+    /// So many segments may have rows of one value of the sort key.
+    pub(crate) overlap_max: usize,
+    /// Whether small segments count among them, which are merged with others of their size soon.
+    pub(crate) small_overlap: bool,
 }
 
 impl Limits {
@@ -62,17 +89,31 @@ impl Limits {
             rows_max: OUTPUT_ROWS_MAX,
             dead_percent: options.compaction_dead_percent,
             small_segments: SMALL_SEGMENTS,
+            sort_rows_max: sortable_rows(options.compaction_memory_bytes),
+            overlap_max: OVERLAP_MAX,
+            small_overlap: false,
         }
     }
 
     /// For those who ask for it: everything that can be better.
     pub(crate) fn asked(options: &EngineOptions) -> Self {
-        Self { dead_percent: 0, small_segments: 2, ..Self::background(options) }
+        Self { dead_percent: 0, small_segments: 2, overlap_max: 1, small_overlap: true, ..Self::background(options) }
+    }
+
+    /// For a table with a sort key.
+    pub(crate) fn sorting(self) -> Self {
+        Self { rows_max: sorted_rows_max(self.sort_rows_max), ..self }
     }
 }
 
-/// The next segments of a table to rewrite as one; `None` when nothing is worth it. Segments without live rows come first,
-/// because they only have to go; then the cheapest tier of small ones that is full; then those with most dead rows.
+/// Most live rows of an output that is sorted: two of them can be sorted together, and come apart.
+pub(crate) fn sorted_rows_max(sort_rows_max: u64) -> u32 {
+    u32::try_from(sort_rows_max / 2).unwrap_or(u32::MAX).clamp(1, OUTPUT_ROWS_MAX)
+}
+
+/// The next segments of a table to rewrite together; `None` when nothing is worth it. Segments without live rows come first,
+/// because they only have to go; then the cheapest tier of small ones that is full; then those with most dead rows; then one
+/// that is not in the order of the sort key; then those that overlap most.
 pub(crate) fn plan(segments: &[SegmentSize], limits: &Limits) -> Option<Vec<UnitId>> {
     let empty: Vec<UnitId> =
         segments.iter().filter(|segment| segment.live == 0).map(|segment| segment.unit).take(INPUTS_MAX).collect();
@@ -99,7 +140,42 @@ pub(crate) fn plan(segments: &[SegmentSize], limits: &Limits) -> Option<Vec<Unit
         (Reverse(u64::from(segment.rows - segment.live) * 1_000 / u64::from(segment.rows.max(1))), segment.unit)
     });
     let inputs = fitting(dead.into_iter(), limits);
-    (!inputs.is_empty()).then(|| in_order(inputs))
+    if !inputs.is_empty() {
+        return Some(in_order(inputs));
+    }
+    if let Some(unsorted) = segments.iter().find(|segment| is_worth_sorting(segment, limits)) {
+        return Some(vec![unsorted.unit]);
+    }
+    let inputs = overlapping(segments, limits);
+    (!inputs.is_empty()).then(|| in_order(inputs.into_iter().map(|segment| segment.unit).collect()))
+}
+
+/// Rows of one block are found by its zone map alike, whatever their order.
+fn is_worth_sorting(segment: &SegmentSize, limits: &Limits) -> bool {
+    !segment.sorted && segment.live > BLOCK_ROWS && u64::from(segment.live) <= limits.sort_rows_max
+}
+
+/// Where more segments than are allowed have rows of one value: the smallest of them that can be sorted together, two at least.
+/// What they make overlaps no more, and overlaps others as they did; so all of them come apart in the end.
+fn overlapping<'a>(segments: &'a [SegmentSize], limits: &Limits) -> Vec<&'a SegmentSize> {
+    let counts = |segment: &&SegmentSize| limits.small_overlap || !segment.is_small(limits);
+    let ranges: Vec<(&SegmentSize, KeyRange)> =
+        segments.iter().filter(counts).filter_map(|segment| Some((segment, segment.range?))).collect();
+    // The value that most segments have is the first one of some segment.
+    let at = |rank: u32| ranges.iter().filter(move |(_, range)| range.spans(rank)).map(|(segment, _)| *segment);
+    let deepest = ranges.iter().map(|(_, range)| range.first).max_by_key(|first| (at(*first).count(), Reverse(*first)));
+    let mut there: Vec<&SegmentSize> = deepest.map(|first| at(first).collect()).unwrap_or_default();
+    if there.len() <= limits.overlap_max {
+        return Vec::new();
+    }
+    there.sort_unstable_by_key(|segment| (segment.live_bytes(), segment.unit));
+    let mut rows = 0;
+    let fits = |segment: &&SegmentSize| {
+        rows += u64::from(segment.live);
+        rows <= limits.sort_rows_max
+    };
+    let inputs: Vec<&SegmentSize> = there.into_iter().take(INPUTS_MAX).take_while(fits).collect();
+    if inputs.len() < 2 { Vec::new() } else { inputs }
 }
 
 /// Bytes that the next rewrites would write: how far compaction is behind.
@@ -108,7 +184,9 @@ pub(crate) fn debt(segments: &[SegmentSize], limits: &Limits) -> u64 {
     let (count, bytes) = small.fold((0, 0), |(count, bytes), segment| (count + 1, bytes + segment.live_bytes()));
     let of_small = if count >= limits.small_segments { bytes } else { 0 };
     let large = segments.iter().filter(|segment| !segment.is_small(limits) && segment.is_dead_enough(limits));
-    of_small + large.map(SegmentSize::live_bytes).sum::<u64>()
+    let unsorted = segments.iter().filter(|segment| !segment.is_small(limits) && is_worth_sorting(segment, limits));
+    let overlapping = overlapping(segments, limits).into_iter();
+    of_small + large.chain(unsorted).chain(overlapping).map(SegmentSize::live_bytes).sum::<u64>()
 }
 
 /// As many of them as fit in one output.
@@ -138,6 +216,8 @@ const INPUTS_MAX: usize = 16;
 /// So many small segments of about one size are merged in the background: each row is written log4 times.
 const SMALL_SEGMENTS: usize = 4;
 const TIER_RATIO: u64 = 4;
+/// In the background: a look-up of one value reads so many segments at most.
+const OVERLAP_MAX: usize = 3;
 /// Segments below this are of one tier.
 const TIER_BYTES_MIN: u64 = 1 << 20;
 /// Most live rows of an output; an input may have more. Their keys are in memory until the output is complete.

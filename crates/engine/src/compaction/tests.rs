@@ -2,14 +2,22 @@ use outcrop_env::{Env, Sim};
 use outcrop_testkit::{Row, batch_of, rows_of};
 use outcrop_types::{DataType, RowAddress, TableId, TableName, TableOptions, UnitId, Value};
 
-use super::plan::{Limits, SegmentSize, debt, plan};
+use super::plan::{KeyRange, Limits, SegmentSize, debt, plan};
 use crate::rewrite::{JobStep, RewriteJob};
 use crate::{CommitHandle, Ddl, Engine, EngineOptions, NewColumn, NewTable, ScanColumn, WriteMode};
 
-const LIMITS: Limits = Limits { target_bytes: 256 << 20, rows_max: 4 << 20, dead_percent: 30, small_segments: 4 };
+const LIMITS: Limits = Limits {
+    target_bytes: 256 << 20,
+    rows_max: 4 << 20,
+    dead_percent: 30,
+    small_segments: 4,
+    sort_rows_max: 4 << 20,
+    overlap_max: 3,
+    small_overlap: false,
+};
 
 fn segment(unit: u64, live: u32, dead: u32, bytes: u64) -> SegmentSize {
-    SegmentSize { unit: UnitId::new(unit), rows: live + dead, live, bytes }
+    SegmentSize { unit: UnitId::new(unit), rows: live + dead, live, bytes, sorted: true, range: None }
 }
 
 fn units(numbers: &[u64]) -> Option<Vec<UnitId>> {
@@ -201,4 +209,42 @@ fn a_job_whose_table_is_emptied_meanwhile_ends_quietly() {
     engine.close().unwrap();
     drop(engine);
     assert_eq!(crate::check::check(&sim.env()).unwrap().leftovers, [""; 0]);
+}
+
+/// A full segment of a million rows with a range of the sort key.
+fn spread(unit: u64, first: u32, last: u32) -> SegmentSize {
+    SegmentSize { range: Some(KeyRange { first, last }), ..segment(unit, 1_000_000, 0, 200 * MIB) }
+}
+
+#[test]
+fn segments_that_overlap_too_much_are_rewritten_together() {
+    let three = [spread(1, 0, 10), spread(2, 0, 10), spread(3, 5, 20)];
+    assert_eq!((plan(&three, &LIMITS), debt(&three, &LIMITS)), (None, 0));
+    let asked = Limits { overlap_max: 1, ..LIMITS };
+    assert_eq!(plan(&three, &asked), units(&[1, 2, 3]));
+    let four = [three[0], three[1], three[2], spread(4, 9, 12)];
+    assert_eq!((plan(&four, &LIMITS), debt(&four, &LIMITS)), (units(&[1, 2, 3, 4]), 800 * MIB));
+    // As many as can be sorted at once, the smallest first; one alone cannot come apart.
+    let smaller = SegmentSize { live: 900_000, ..four[3] };
+    let four = [three[0], three[1], three[2], smaller];
+    assert_eq!(plan(&four, &Limits { sort_rows_max: 2_000_000, ..LIMITS }), units(&[1, 4]));
+    assert_eq!(plan(&four, &Limits { sort_rows_max: 1_500_000, ..LIMITS }), None);
+    // Those that only touch, or have one value, do not overlap.
+    let apart = [spread(1, 0, 5), spread(2, 5, 5), spread(3, 5, 9), spread(4, 9, 9), spread(5, 9, 12)];
+    assert_eq!(plan(&apart, &asked), None);
+    // Small ones are merged with others of their size, unless somebody asks.
+    let small = |unit| SegmentSize { range: Some(KeyRange { first: 0, last: 9 }), ..segment(unit, 1_000, 0, MIB) };
+    let few = [small(1), small(2), small(3)];
+    let strict = Limits { overlap_max: 2, ..LIMITS };
+    assert_eq!(plan(&few, &strict), None);
+    assert_eq!(plan(&few, &Limits { small_overlap: true, ..strict }), units(&[1, 2, 3]));
+}
+
+#[test]
+fn segments_that_are_not_in_order_are_rewritten_alone() {
+    let unsorted = |rows, bytes| SegmentSize { sorted: false, ..segment(7, rows, 0, bytes) };
+    assert_eq!(plan(&[segment(1, 1_000_000, 0, 200 * MIB), unsorted(1_000_000, 200 * MIB)], &LIMITS), units(&[7]));
+    assert_eq!(debt(&[unsorted(1_000_000, 200 * MIB)], &LIMITS), 200 * MIB);
+    assert_eq!(plan(&[unsorted(8_192, MIB)], &LIMITS), None, "one block has one zone");
+    assert_eq!(plan(&[unsorted(5 << 20, 200 * MIB)], &LIMITS), None, "more than can be sorted");
 }

@@ -8,19 +8,22 @@ use std::time::Duration;
 use outcrop_env::{Step, Worker};
 use outcrop_types::{CommitSeq, Condition, Error, Result, TableId, UnitId};
 
+use super::AskedTables;
 use super::history::JobNumber;
 use super::plan::{Limits, SegmentSize, debt, plan};
+use super::retention::Retention;
+use super::sizes::sizes;
 use crate::commit::only_shard;
 use crate::node::Node;
 use crate::rewrite::{Installed, JobStep, RewriteJob, is_harmless};
-use crate::snapshot::ShardState;
 use crate::status::{CompactionOutcome, CompactionStatus};
 
-/// Rewrites segments, one job at a time.
+/// Rewrites segments, one job at a time, and between two jobs deletes what is too old.
 pub(crate) struct CompactionWorker {
     node: Arc<Node>,
     job: Option<Job>,
-    /// Commit of an install that is not published yet: the next plan is made with it.
+    retention: Retention,
+    /// A commit of this worker that is not published yet: the next plan is made with it.
     installing: Option<CommitSeq>,
     /// The request that is being worked on, and how many more jobs it may have: rows die all the time.
     request: (u64, u64),
@@ -41,7 +44,8 @@ struct Job {
 
 impl CompactionWorker {
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node, job: None, installing: None, request: (0, 0), damaged: HashSet::new(), retry_at: None }
+        let retention = Retention::new(&node);
+        Self { node, job: None, retention, installing: None, request: (0, 0), damaged: HashSet::new(), retry_at: None }
     }
 
     fn try_step(&mut self) -> Result<Step> {
@@ -69,49 +73,60 @@ impl CompactionWorker {
         if self.installing.is_some_and(|seq| self.node.published_seq() < seq) {
             return Ok(Step::Wait);
         }
-        self.installing = None;
+        self.installing = self.retention.step(&self.node)?;
+        if self.installing.is_some() || self.retention.is_at_work() {
+            return Ok(Step::Again);
+        }
         let wanted = self.node.compactions.wanted();
         let asked = wanted > self.node.compactions.done() && self.may_go_on(wanted);
         if asked || self.node.options.compaction_in_background {
-            let options = &self.node.options;
-            let limits = if asked { Limits::asked(options) } else { Limits::background(options) };
-            self.job = self.next_job(&limits)?;
+            self.job = self.next_job(asked)?;
             if self.job.is_some() {
                 return Ok(Step::Again);
             }
         }
         if wanted > self.node.compactions.done() {
+            let mut tables = self.node.compaction_tables.lock();
+            // Tables are added before their request is counted.
+            if self.node.compactions.wanted() == wanted {
+                *tables = AskedTables::default();
+            }
+            drop(tables);
             self.node.compactions.finish(wanted);
             self.node.progress.notify();
         }
-        Ok(Step::WaitAtMost(IDLE_POLL))
+        Ok(Step::WaitAtMost(IDLE_POLL.min(self.retention.due_in(&self.node))))
     }
 
-    /// Takes one of the jobs that a request may have; a new request may have as many as there are segments.
+    /// Takes one of the jobs that a request may have: what there is can be merged, and come apart, in so many.
     fn may_go_on(&mut self, request: u64) -> bool {
         if self.request.0 != request {
             let version = self.node.published.load();
             let shards = version.tables.values().flat_map(|table| &table.shards);
             let segments = shards.map(|shard| shard.segments().count() as u64).sum::<u64>();
-            self.request = (request, segments + 1);
+            let rounds = u64::from(segments.max(1).ilog2()) + 2;
+            self.request = (request, segments * rounds + 1);
         }
         let left = self.request.1;
         self.request.1 = left.saturating_sub(1);
         left > 0
     }
 
-    /// The job of the table that is most behind.
-    fn next_job(&self, limits: &Limits) -> Result<Option<Job>> {
+    /// The job of the table that is most behind, among those that somebody asked for.
+    fn next_job(&self, asked: bool) -> Result<Option<Job>> {
+        let options = &self.node.options;
+        let limits = if asked { Limits::asked(options) } else { Limits::background(options) };
         let pin = self.node.snapshot();
         let mut best: Option<(u64, TableId, Vec<SegmentSize>, Vec<UnitId>)> = None;
         for (table, state) in pin.version().tables.iter() {
-            if self.has_many_remaps(*table) {
+            if (asked && !self.node.compaction_tables.lock().contains(*table)) || self.has_many_remaps(*table) {
                 continue;
             }
-            let mut segments = sizes(&*only_shard(state)?);
+            let limits = if state.schema.options.sort_key.is_empty() { limits } else { limits.sorting() };
+            let mut segments = sizes(&*only_shard(state)?, &state.schema);
             segments.retain(|segment| !self.damaged.contains(&segment.unit));
-            let Some(inputs) = plan(&segments, limits) else { continue };
-            let debt = debt(&segments, limits);
+            let Some(inputs) = plan(&segments, &limits) else { continue };
+            let debt = debt(&segments, &limits);
             if best.as_ref().is_none_or(|(most, ..)| debt > *most) {
                 best = Some((debt, *table, segments, inputs));
             }
@@ -145,7 +160,7 @@ impl CompactionWorker {
         let Ok(shard) = self.node.shard(table) else { return true };
         let mut turn = shard.turn();
         turn.remaps.trim(self.node.live.oldest_seq());
-        turn.remaps.len() > REMAPS_MAX
+        turn.remaps.len() > REMAPS_MAX || turn.remaps.bytes() > REMAP_BYTES_MAX
     }
 
     fn installed(&mut self, Installed { seq, handle }: Installed) {
@@ -216,19 +231,10 @@ impl Worker for CompactionWorker {
     }
 }
 
-/// The segments of a shard.
-pub(crate) fn sizes(state: &ShardState) -> Vec<SegmentSize> {
-    let size = |view: crate::snapshot::SegmentView<'_>| SegmentSize {
-        unit: view.segment.unit(),
-        rows: view.segment.rows(),
-        live: view.deletes.live(),
-        bytes: view.segment.bytes(),
-    };
-    state.segments().map(size).collect()
-}
-
 /// Live remaps of a shard beyond which its segments stay as they are.
 const REMAPS_MAX: usize = 256;
+/// Memory of the maps of sorted rows, likewise.
+const REMAP_BYTES_MAX: u64 = 128 << 20;
 /// How long a job rests between two steps while writers are delayed.
 const PRESSURE_PAUSE: Duration = Duration::from_millis(5);
 /// How often an idle worker looks, beside being told of flushes.

@@ -51,7 +51,7 @@ impl GenerationRows {
                 Change::Ddl(DdlChange::DropTable { table } | DdlChange::Truncate { table }) => {
                     self.generations.retain(|_, generation| generation.table != *table);
                 }
-                Change::Rows(_) | Change::Staged(_) | Change::Feed(_) => {}
+                Change::Rows(_) | Change::Staged(_) | Change::Expire(_) | Change::Feed(_) => {}
                 Change::Ddl(DdlChange::CreateSchema { .. } | DdlChange::DropSchema { .. } | DdlChange::PutTable(_)) => {
                 }
             }

@@ -19,6 +19,7 @@ mod cursors;
 mod follow;
 mod generation_rows;
 mod limits;
+mod live_rows;
 mod old_rows;
 mod row_events;
 mod staged_events;

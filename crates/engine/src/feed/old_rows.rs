@@ -163,7 +163,12 @@ impl OldRows {
             Change::Rows(change) if change.generation == unit && change.first_row.get() == wanted.first_row => {
                 Some(change)
             }
-            Change::Rows(_) | Change::Ddl(_) | Change::Install(_) | Change::Staged(_) | Change::Feed(_) => None,
+            Change::Rows(_)
+            | Change::Ddl(_)
+            | Change::Install(_)
+            | Change::Staged(_)
+            | Change::Expire(_)
+            | Change::Feed(_) => None,
         };
         record.changes.into_iter().find_map(brings).ok_or_else(|| lost(wanted))
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use outcrop_env::FileName;
-use outcrop_segment::{data_file_name, key_run_file_name, meta_file_name};
+use outcrop_segment::{data_file_name_of, key_run_file_name, meta_file_name};
 use outcrop_types::{CommitSeq, UnitId};
 
 use super::checkpoints::Kept;
-use crate::files::{file_name, remove_if_there};
+use crate::files::file_name;
 use crate::node::{Node, RetiredRun, RetiredSegment, SEGMENT_DIR};
 
 /// Removes retired segments, key runs and victims files that recovery from `oldest`, the older of the kept manifests, does not need.
@@ -27,7 +27,7 @@ pub(super) fn retire(node: &Node, oldest: &Kept) {
     gone.iter().for_each(|entry| {
         // The meta file first: without it the data file means nothing.
         remove(node, file_name(SEGMENT_DIR, &meta_file_name(node.log_id, entry.unit)));
-        remove(node, file_name(SEGMENT_DIR, &data_file_name(node.log_id, entry.unit)));
+        remove_data_files(node, entry.unit);
     });
     let gone: Vec<RetiredRun> = {
         let mut retired = node.retired_runs.lock();
@@ -65,7 +65,7 @@ pub(super) fn retired(node: &Node, checkpoint: CommitSeq) -> (bool, bool) {
 /// start removes.
 pub(crate) fn remove_segment_files(node: &Node, unit: UnitId) {
     remove(node, file_name(SEGMENT_DIR, &meta_file_name(node.log_id, unit)));
-    remove(node, file_name(SEGMENT_DIR, &data_file_name(node.log_id, unit)));
+    remove_data_files(node, unit);
     remove(node, file_name(SEGMENT_DIR, &key_run_file_name(node.log_id, unit)));
 }
 
@@ -74,13 +74,29 @@ pub(crate) fn remove_staged_file(node: &Node, name: &str) {
     remove(node, file_name("", name));
 }
 
+/// Removes the data files of a segment, which are counted from 0 without gaps. What a failure leaves is an orphan.
+fn remove_data_files(node: &Node, unit: UnitId) {
+    let name = |number| file_name(SEGMENT_DIR, &data_file_name_of(node.log_id, unit, number));
+    let mut number = 0;
+    while is_removed(node, name(number)) {
+        number += 1;
+    }
+}
+
 fn remove(node: &Node, name: outcrop_types::Result<FileName>) {
-    let outcome = name.map(|name| (remove_if_there(&node.env, &name), name));
+    is_removed(node, name);
+}
+
+/// Removes a file; whether it was there.
+fn is_removed(node: &Node, name: outcrop_types::Result<FileName>) -> bool {
+    let outcome = name.map(|name| (node.env.disk.remove(&name), name));
     match outcome {
-        Ok((Ok(()), _)) => {}
+        Ok((Ok(()), _)) => return true,
+        Ok((Err(error), _)) if error.kind() == std::io::ErrorKind::NotFound => {}
         Ok((Err(error), name)) => tracing::debug!(file = %name, %error, "a retired file stays"),
         Err(error) => tracing::debug!(%error, "a retired file has no name"),
     }
+    false
 }
 
 /// Lets the key indexes drop entries of units that only old readers needed.

@@ -366,6 +366,7 @@ fn build_node(
         flushes: Requests::default(),
         compactions: Requests::default(),
         compaction_history: History::default(),
+        compaction_tables: Mutex::default(),
         installed: AtomicU64::new(0),
         counters: Counters::new(),
         retired: Mutex::new(retired),

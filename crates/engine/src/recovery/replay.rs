@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use outcrop_env::Env;
 use outcrop_format::manifest::{Manifest, ManifestRun, ManifestSegment, ManifestShard};
-use outcrop_format::record::{Change, DdlChange, Install, InstalledSegment, RowChange, StagedCommit, Victims};
+use outcrop_format::record::{Change, DdlChange, Expire, Install, InstalledSegment, RowChange, StagedCommit, Victims};
 use outcrop_format::{CommitRecord, SegmentMeta, decode_batch};
 use outcrop_segment::{DeleteVector, KeyRun, PageCache, Segment, key_run_file_name, meta_checksum, read_meta};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, TableId, TableSchema, UnitId};
@@ -144,8 +144,9 @@ impl<'a> Replay<'a> {
                 Change::Staged(change) => self.staged(seq, &change, after)?,
                 Change::Ddl(change) if after => self.ddl(seq, change)?,
                 Change::Install(change) if after => self.install(seq, &change)?,
+                Change::Expire(change) if after => self.expire(seq, &change)?,
                 Change::Feed(change) if after => self.feeds.apply(seq, &change),
-                Change::Ddl(_) | Change::Install(_) | Change::Feed(_) => {}
+                Change::Ddl(_) | Change::Install(_) | Change::Expire(_) | Change::Feed(_) => {}
             }
         }
         Ok(())
@@ -323,6 +324,13 @@ impl<'a> Replay<'a> {
         table.state.install(&change.inputs, outputs).map_err(|error| self.broken(seq, error.message().to_owned()))
     }
 
+    fn expire(&mut self, seq: CommitSeq, change: &Expire) -> Result<()> {
+        let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, true) };
+        self.feeds.note_expired(seq, change.table, &table.state, &change.units);
+        let outcome = table.state.install(&change.units, Vec::new());
+        outcome.map_err(|error| self.broken(seq, error.message().to_owned()))
+    }
+
     fn ddl(&mut self, seq: CommitSeq, change: DdlChange) -> Result<()> {
         match change {
             DdlChange::CreateSchema { name } => self.catalog.put_schema(&name),
@@ -408,7 +416,7 @@ impl<'a> Replay<'a> {
                 }
             }
             Change::Install(change) => self.note_with_runs(change.outputs.iter().map(|output| output.unit)),
-            Change::Rows(_) | Change::Ddl(_) | Change::Feed(_) => {}
+            Change::Rows(_) | Change::Ddl(_) | Change::Expire(_) | Change::Feed(_) => {}
         }
     }
 

@@ -1,17 +1,17 @@
-//! Putting a segment in the place of the units it was made from.
+//! Putting segments in the place of the units they were made from.
 
 use std::sync::Arc;
 
-use outcrop_format::record::{Change, Install, InstalledSegment};
-use outcrop_log::SpaceClass;
+use outcrop_format::record::{Change, Expire, Install, InstalledSegment};
+use outcrop_log::{Permit, SpaceClass};
 use outcrop_segment::DeleteVector;
-use outcrop_types::{CommitSeq, Result, RowOrdinal, ShardId, TableId, UnitId};
+use outcrop_types::{CommitSeq, Result, RowAddress, RowOrdinal, ShardId, TableId, UnitId};
 
 use super::output::Output;
 use crate::commit::{Answer, CommitHandle, RowMap, Sequenced, Ticket, only_shard, with_shard};
 use crate::feed::Feeds;
 use crate::node::{Node, RetiredSegment};
-use crate::snapshot::{NewSegment, ShardState};
+use crate::snapshot::{NewSegment, ShardState, TableState};
 use crate::write::Commit;
 
 /// An install that has its place in the log.
@@ -27,16 +27,16 @@ pub(crate) struct Input {
     pub(crate) map: RowMap,
 }
 
-/// Installs the output of a job in a turn: its delete vector is the difference of its inputs' since the pin, which includes
-/// every record before this one, synced or not (W3): O(deletes), not O(rows). `None` when an input is gone.
+/// Installs the outputs of a job in a turn: their delete vectors are the difference of its inputs' since the pin, which
+/// includes every record before this one, synced or not (W3): O(deletes), not O(rows). `None` when an input is gone.
 pub(crate) fn install(
     node: &Arc<Node>,
     table: TableId,
     inputs: &[Input],
-    output: Option<Output>,
+    outputs: Vec<Output>,
 ) -> Result<Option<Installed>> {
-    let rows = output.as_ref().map_or(0, |output| output.segment.rows());
-    let permit = node.admit(deletes_bytes_max(rows) + inputs.len() as u64 * UNIT_BYTES, SpaceClass::Reserve)?;
+    let deletes_max: u64 = outputs.iter().map(|output| deletes_bytes_max(output.segment.rows())).sum();
+    let permit = node.admit(deletes_max + inputs.len() as u64 * UNIT_BYTES, SpaceClass::Reserve)?;
     let Ok(shard) = node.shard(table) else { return Ok(None) };
     let mut turn = shard.turn();
     let Some(seen) = node.tail.lock().table(table).map(Arc::clone) else { return Ok(None) };
@@ -44,39 +44,81 @@ pub(crate) fn install(
     let Some(moved) = dead_since_pin(&state, inputs) else { return Ok(None) };
 
     let units: Vec<UnitId> = inputs.iter().map(|input| input.unit).collect();
-    let mut output_deletes = DeleteVector::new(rows);
-    output_deletes.delete(&moved);
-    let mut next = ShardState::clone(&state);
     let mut record = Install { table, shard: ShardId::new(0), inputs: units.clone(), outputs: Vec::new() };
-    let mut outputs = Vec::new();
-    if let Some(Output { segment, meta_crc, run }) = output {
-        let deletes = if moved.is_empty() { Vec::new() } else { output_deletes.encode() };
-        record.outputs.push(InstalledSegment { unit: segment.unit(), rows, meta_crc, deletes });
-        outputs.push(NewSegment { segment, deletes: output_deletes, run });
+    let mut segments = Vec::with_capacity(outputs.len());
+    for Output { segment, meta_crc, run } in outputs {
+        let (unit, rows) = (segment.unit(), segment.rows());
+        let mut deletes = DeleteVector::new(rows);
+        let dead = moved.iter().filter(|address| address.unit == unit).map(|address| address.row);
+        deletes.delete(&dead.collect::<Vec<RowOrdinal>>());
+        let encoded = if deletes.deleted() == 0 { Vec::new() } else { deletes.encode() };
+        record.outputs.push(InstalledSegment { unit, rows, meta_crc, deletes: encoded });
+        segments.push(NewSegment { segment, deletes, run });
     }
-    next.install(&units, outputs)?;
+    let replaced = !segments.is_empty();
+    let step = Replacement { units, segments, change: Change::Install(record), permit };
+    let installed = replace_units(node, &seen, &state, step)?;
+    if replaced {
+        inputs.iter().for_each(|input| turn.remaps.add(input.unit, installed.seq, input.map.clone()));
+    }
+    drop(turn);
+    Ok(Some(installed))
+}
+
+/// Retention: takes segments out with all their rows, in a turn. What is not there any more stays out; `None` when nothing is
+/// left to do.
+pub(crate) fn expire(node: &Arc<Node>, table: TableId, units: &[UnitId]) -> Result<Option<Installed>> {
+    let permit = node.admit(units.len() as u64 * UNIT_BYTES, SpaceClass::Reserve)?;
+    let Ok(shard) = node.shard(table) else { return Ok(None) };
+    let turn = shard.turn();
+    let Some(seen) = node.tail.lock().table(table).map(Arc::clone) else { return Ok(None) };
+    let state = only_shard(&seen)?;
+    let units: Vec<UnitId> = units.iter().copied().filter(|unit| state.segment(*unit).is_some()).collect();
+    if units.is_empty() {
+        return Ok(None);
+    }
+    let change = Change::Expire(Expire { table, shard: ShardId::new(0), units: units.clone() });
+    let installed = replace_units(node, &seen, &state, Replacement { units, segments: Vec::new(), change, permit })?;
+    drop(turn);
+    Ok(Some(installed))
+}
+
+/// Units that leave, what takes their place, and how the log says so.
+struct Replacement {
+    units: Vec<UnitId>,
+    segments: Vec<NewSegment>,
+    change: Change,
+    permit: Permit,
+}
+
+/// Puts segments in the place of units and sequences that. The caller holds the turn of the shard, whose tail is `state`.
+fn replace_units(node: &Arc<Node>, seen: &TableState, state: &ShardState, step: Replacement) -> Result<Installed> {
+    let Replacement { units, segments, change, permit } = step;
+    let mut next = ShardState::clone(state);
+    next.install(&units, segments)?;
     let (before, after) = (state.memtable_bytes(), next.memtable_bytes());
 
     let mut tail = node.tail.lock();
     tail.check_durable()?;
     let seq = tail.next_seq()?;
-    node.retire_runs(&state, &next, seq);
+    node.retire_runs(state, &next, seq);
     let mut version = with_shard(tail.version(), &seen.schema, next, seq);
-    if version.feeds.is_followed(table) {
+    if version.feeds.is_followed(seen.schema.id) {
         let mut feeds = Feeds::clone(&version.feeds);
-        feeds.note_units(seq, table, &state, &units);
+        if matches!(change, Change::Expire(_)) {
+            feeds.note_expired(seq, seen.schema.id, state, &units);
+        } else {
+            feeds.note_units(seq, seen.schema.id, state, &units);
+        }
         version.feeds = Arc::new(feeds);
     }
-    tail.push(Sequenced { version, changes: vec![Change::Install(record)], permit }, &*node.env.clock);
+    tail.push(Sequenced { version, changes: vec![change], permit }, &*node.env.clock);
     let ticket = Ticket::new();
     tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
     drop(tail);
-    if rows > 0 {
-        inputs.iter().for_each(|input| turn.remaps.add(input.unit, seq, input.map.clone()));
-    }
     node.pressure.resize(before, after);
-    let segments = units.iter().filter_map(|unit| state.segment(*unit)).map(|view| view.segment);
-    node.retired.lock().extend(segments.map(|segment| RetiredSegment {
+    let gone = units.iter().filter_map(|unit| state.segment(*unit)).map(|view| view.segment);
+    node.retired.lock().extend(gone.map(|segment| RetiredSegment {
         at: seq,
         unit: segment.unit(),
         segment: Arc::downgrade(segment),
@@ -84,17 +126,16 @@ pub(crate) fn install(
     if let Some(keys) = state.keys() {
         keys.retire(&units, seq);
     }
-    drop(turn);
     node.log_signal.notify();
     node.merge_signal.notify();
-    Ok(Some(Installed { seq, handle: CommitHandle::new(&ticket, &node.env.tasks) }))
+    Ok(Installed { seq, handle: CommitHandle::new(&ticket, &node.env.tasks) })
 }
 
-/// The rows of the output that died in its inputs since the pin; `None` when an input is gone.
-fn dead_since_pin(state: &ShardState, inputs: &[Input]) -> Option<Vec<RowOrdinal>> {
+/// The rows of the outputs that died in their inputs since the pin; `None` when an input is gone.
+fn dead_since_pin(state: &ShardState, inputs: &[Input]) -> Option<Vec<RowAddress>> {
     let mut moved = Vec::new();
     for Input { unit, map } in inputs {
-        moved.extend(state.deletes(*unit)?.difference(map.pinned()).filter_map(|row| map.row(row)));
+        moved.extend(state.deletes(*unit)?.difference(map.pinned()).filter_map(|row| map.address(row)));
     }
     Some(moved)
 }

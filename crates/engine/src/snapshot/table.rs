@@ -131,6 +131,11 @@ impl TableSnapshot {
         self.shard_of(unit).map_or_else(|_| Vec::new(), |shard| morsel::cut_unit(shard, unit, rows))
     }
 
+    /// Whether a unit is a segment.
+    pub(crate) fn is_stored(&self, unit: UnitId) -> bool {
+        self.shard_of(unit).is_ok_and(|shard| shard.segment(unit).is_some())
+    }
+
     /// Cuts a piece in smaller ones of about `rows` rows, for readers whose rows turn out to be large.
     pub fn cut(&self, morsel: &Morsel, rows: u32) -> Vec<Morsel> {
         self.shard_of(morsel.unit).map_or_else(|_| Vec::new(), |shard| morsel::cut_morsel(shard, morsel, rows))

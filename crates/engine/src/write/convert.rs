@@ -44,11 +44,11 @@ impl Conversion {
     /// Whether a batch of the one is a batch of the other: only names, defaults, comments and NOT NULL changed. Callbacks and
     /// what was described to the client hold then.
     pub(crate) fn keeps_shape(&self) -> bool {
-        let same = |(at, (column, source)): (usize, (&Column, &Option<(usize, DataType)>))| {
-            source.as_ref().is_some_and(|(position, data_type)| (*position, data_type) == (at, &column.data_type))
-        };
+        let mut columns = self.schema.columns.iter().zip(&self.sources).enumerate();
         self.earlier_columns == self.sources.len()
-            && self.schema.columns.iter().zip(&self.sources).enumerate().all(same)
+            && columns.all(|(at, (column, source))| {
+                source.as_ref().is_some_and(|(position, data_type)| (*position, data_type) == (at, &column.data_type))
+            })
     }
 
     /// The later version.

@@ -27,7 +27,7 @@ pub(crate) use change::{ChangeItem, Changes, seen_keys};
 pub(crate) use convert::{Conversion, OfEarlierVersion, altered};
 pub(crate) use decision::{Decision, concat, gather, ops_from, row_count};
 pub(crate) use insert::{check_answer, checked_rows, is_true};
-pub(crate) use normalise::normalise;
+pub(crate) use normalise::{batch_bytes, normalise};
 pub(crate) use overwrite::Overwriting;
 pub(crate) use table_write::Target;
 pub(crate) use tail::{TailView, all_columns, key_hashes, unique_violation};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use outcrop_types::{Condition, Error, Result, RowAddress, TableSchema};
+use outcrop_types::{Condition, Error, Result, RowAddress, TableId, TableSchema};
 
 use super::api::{LastWord, OnConflict, WriteMode};
 use super::change::Changes;
@@ -14,10 +14,11 @@ use super::normalise::{batch_bytes, normalise};
 use super::proposals::{InsertProposal, UpsertProposal};
 use super::tail::key_hashes;
 use super::upsert::UpsertItem;
-use crate::commit::{Caller, CommitHandle, Keep, Proposal, Shard, VICTIM_BYTES, commit_statement};
+use crate::catalog::undefined_table;
+use crate::commit::{Caller, CommitHandle, Keep, Proposal, Shard, VICTIM_BYTES, commit_statement, only_shard};
 use crate::key_index::ShardKeys;
 use crate::node::Node;
-use crate::snapshot::TableSnapshot;
+use crate::snapshot::{Snapshot, TableSnapshot};
 use crate::stage::{Stage, StagedChanges, StagedInsert, StagedRows, StagedUpsert};
 
 /// A statement that is being written. Dropped without [`TableWrite::commit`] it leaves nothing behind.
@@ -42,6 +43,25 @@ pub(crate) struct Target {
     pub(crate) keys: Option<Arc<ShardKeys>>,
     /// What the statement read. Held to its end, so that the remaps of its rows stay.
     pub(crate) table: TableSnapshot,
+}
+
+impl Target {
+    /// A table of `snapshot`, which is what the statement read.
+    ///
+    /// # Errors
+    /// `UndefinedTable`.
+    pub(crate) fn new(node: &Arc<Node>, snapshot: &Snapshot, table: TableId) -> Result<Self> {
+        let found = snapshot.version().tables.get(&table).ok_or_else(|| undefined_table(table))?;
+        let schema = Arc::clone(&found.schema);
+        Ok(Self {
+            node: Arc::clone(node),
+            shard: node.shard(table).map_err(|_gone| undefined_table(&schema.name))?,
+            arrow: schema.to_arrow(),
+            keys: only_shard(found)?.keys().map(Arc::clone),
+            table: TableSnapshot::new(snapshot.version(), table).ok_or_else(|| undefined_table(&schema.name))?,
+            schema,
+        })
+    }
 }
 
 /// The rows of a statement so far.

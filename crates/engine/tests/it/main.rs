@@ -18,8 +18,10 @@
 mod alter;
 mod basics;
 mod budget;
+mod clustering;
 mod compaction;
 mod concurrent;
+mod contention;
 mod crash;
 mod feed;
 mod key_runs;
@@ -27,6 +29,7 @@ mod memory;
 mod model;
 mod resources;
 mod restarts;
+mod retention;
 mod settling;
 mod staged;
 mod status;

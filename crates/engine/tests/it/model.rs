@@ -43,6 +43,15 @@ impl World {
         let (columns, key_columns) = if seed % 8 == 7 { (1..=4, 0..=0) } else { (0..=4, 1..=2) };
         let shape = SchemaShape { table: TableId::new(1), columns, key_columns };
         let mut schema = from_seed(&schemas(shape), seed);
+        if seed % 3 == 0 {
+            // The last columns first, so that the order is not that of the key.
+            let sortable = |column: &&Column| match column.data_type {
+                DataType::Numeric { precision, .. } => precision <= 38,
+                _ => column.data_type.is_key_type(),
+            };
+            schema.options.sort_key =
+                schema.columns.iter().rev().filter(sortable).take(2).map(|column| column.id).collect();
+        }
         let engine = Engine::open(&env, options.clone()).unwrap();
         let commit = engine.ddl(Ddl::CreateTable(definition(&schema))).wait().unwrap();
         let created = engine.snapshot().catalog().table(&schema.name).map(Arc::clone).unwrap();

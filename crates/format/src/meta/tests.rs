@@ -65,6 +65,7 @@ fn metas() -> impl Strategy<Value = SegmentMeta> {
                 columns,
                 files,
                 zones,
+                sorted_by: (0..table % 3).map(ColumnId::new).collect(),
             }
         },
     )
@@ -99,6 +100,7 @@ fn meta_with(zones: Vec<Zone>) -> SegmentMeta {
         columns: Vec::new(),
         files: Vec::new(),
         zones: vec![ColumnZones { column: ColumnId::new(1), zones }],
+        sorted_by: Vec::new(),
     }
 }
 

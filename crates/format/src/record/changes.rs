@@ -5,6 +5,7 @@
 //! | DDL | tag byte; then name, table id or table schema |
 //! | feed cursor | [`FeedChange`] |
 //! | install | table, shard, inputs (count, unit ids), outputs (count, each nested: [`InstalledSegment`]) |
+//! | expire | table, shard, units (count, unit ids) |
 //! | staged commit | table, shard, schema version, segments (as outputs), victims: 0 + addresses, or 1 + name, count, CRC32C |
 
 use outcrop_types::{RowAddress, SchemaVersion, ShardId, TableId, TableSchema, UnitId};
@@ -21,6 +22,7 @@ const DDL: u16 = 17;
 const INSTALL: u16 = 18;
 const STAGED: u16 = 19;
 const FEED: u16 = 23;
+const EXPIRE: u16 = 24;
 
 mod ddl_tag {
     pub(super) const CREATE_SCHEMA: u8 = 1;
@@ -49,6 +51,8 @@ pub enum Change {
     Staged(StagedCommit),
     /// A feed cursor changes.
     Feed(FeedChange),
+    /// All rows of some segments are deleted, and the segments leave.
+    Expire(Expire),
 }
 
 /// A change of the catalog. Never skipped by a reader.
@@ -89,6 +93,17 @@ pub struct Install {
     pub inputs: Vec<UnitId>,
     /// Segments that enter.
     pub outputs: Vec<InstalledSegment>,
+}
+
+/// Retention: the rows of these segments that were alive die, all at once, and nothing takes their place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expire {
+    /// The table.
+    pub table: TableId,
+    /// The shard.
+    pub shard: ShardId,
+    /// Segments that leave.
+    pub units: Vec<UnitId>,
 }
 
 /// A segment as a record names it.
@@ -143,6 +158,7 @@ impl Change {
             Self::Install(change) => out.put_section(INSTALL, WhenUnknown::Refuse, |out| change.encode(out)),
             Self::Staged(change) => out.put_section(STAGED, WhenUnknown::Refuse, |out| change.encode(out)),
             Self::Feed(change) => out.put_section(FEED, WhenUnknown::Refuse, |out| change.encode(out)),
+            Self::Expire(change) => out.put_section(EXPIRE, WhenUnknown::Refuse, |out| change.encode(out)),
         }
     }
 
@@ -154,6 +170,7 @@ impl Change {
             INSTALL => Self::Install(Install::decode(bytes)?),
             STAGED => Self::Staged(StagedCommit::decode(bytes)?),
             FEED => Self::Feed(FeedChange::decode(bytes)?),
+            EXPIRE => Self::Expire(Expire::decode(bytes)?),
             _ => return Ok(None),
         };
         bytes.extensions("change")?;
@@ -205,8 +222,7 @@ impl Install {
         let Self { table, shard, inputs, outputs } = self;
         out.put_varint(u64::from(table.get()));
         out.put_varint(u64::from(shard.get()));
-        out.put_count(inputs.len());
-        inputs.iter().for_each(|unit| out.put_varint(unit.get()));
+        encode_units(inputs, out);
         encode_segments(outputs, out);
     }
 
@@ -214,11 +230,22 @@ impl Install {
         Ok(Self {
             table: decode_table(bytes)?,
             shard: decode_shard(bytes)?,
-            inputs: (0..bytes.count("inputs", 1)?)
-                .map(|_| bytes.varint().map(UnitId::new))
-                .collect::<Result<_, _>>()?,
+            inputs: decode_units(bytes, "inputs")?,
             outputs: decode_segments(bytes)?,
         })
+    }
+}
+
+impl Expire {
+    fn encode(&self, out: &mut Encoder<'_>) {
+        let Self { table, shard, units } = self;
+        out.put_varint(u64::from(table.get()));
+        out.put_varint(u64::from(shard.get()));
+        encode_units(units, out);
+    }
+
+    fn decode(bytes: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { table: decode_table(bytes)?, shard: decode_shard(bytes)?, units: decode_units(bytes, "units")? })
     }
 }
 
@@ -285,6 +312,15 @@ impl StagedCommit {
         };
         Ok(Self { table, shard, schema_version, segments, victims })
     }
+}
+
+fn encode_units(units: &[UnitId], out: &mut Encoder<'_>) {
+    out.put_count(units.len());
+    units.iter().for_each(|unit| out.put_varint(unit.get()));
+}
+
+fn decode_units(bytes: &mut Decoder<'_>, what: &'static str) -> Result<Vec<UnitId>, DecodeError> {
+    (0..bytes.count(what, 1)?).map(|_| bytes.varint().map(UnitId::new)).collect()
 }
 
 fn encode_segments(segments: &[InstalledSegment], out: &mut Encoder<'_>) {

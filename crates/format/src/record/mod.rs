@@ -9,7 +9,7 @@
 //! | 2 token | the client's token, once if there is one |
 //! | 3 offset, one each | source name, position |
 //! | 16 rows | [`rows`] |
-//! | 17 DDL · 18 install · 19 staged commit | [`changes`] |
+//! | 17 DDL · 18 install · 19 staged commit · 24 expire | [`changes`] |
 //! | 23 feed cursor | [`crate::feed`] |
 //!
 //! Changes keep their order.
@@ -18,7 +18,7 @@ pub mod changes;
 pub mod commit;
 pub mod rows;
 
-pub use changes::{Change, DdlChange, Install, InstalledSegment, StagedCommit, Victims};
+pub use changes::{Change, DdlChange, Expire, Install, InstalledSegment, StagedCommit, Victims};
 pub use commit::{CommitRecord, SourceOffset};
 pub use rows::{Op, Ops, RowChange};
 

@@ -8,7 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{
-    Change, CommitRecord, DdlChange, Install, InstalledSegment, Op, Ops, RowChange, SourceOffset, StagedCommit, Victims,
+    Change, CommitRecord, DdlChange, Expire, Install, InstalledSegment, Op, Ops, RowChange, SourceOffset, StagedCommit,
+    Victims,
 };
 use crate::batch::encode_batch;
 use crate::error::DecodeProblem;
@@ -121,12 +122,17 @@ fn changes() -> impl Strategy<Value = Change> {
             let inputs = inputs.into_iter().map(UnitId::new).collect();
             Install { table: TableId::new(table), shard: ShardId::new(shard), inputs, outputs }
         });
+    let expire = (any::<(u32, u16)>(), vec(any::<u64>(), 0..5)).prop_map(|((table, shard), units)| {
+        let units = units.into_iter().map(UnitId::new).collect();
+        Expire { table: TableId::new(table), shard: ShardId::new(shard), units }
+    });
     prop_oneof![
         4 => row_changes().prop_map(Change::Rows),
         2 => ddl_changes().prop_map(Change::Ddl),
         1 => install.prop_map(Change::Install),
         1 => staged_commits().prop_map(Change::Staged),
         1 => feed_changes().prop_map(Change::Feed),
+        1 => expire.prop_map(Change::Expire),
     ]
 }
 

@@ -25,12 +25,13 @@ use outcrop_format::manifest::{
 };
 use outcrop_format::meta::{ColumnZones, MetaColumn, MetaFile, MetaFileKind, SegmentMeta, Zone};
 use outcrop_format::record::{
-    Change, CommitRecord, DdlChange, Install, InstalledSegment, Op, Ops, RowChange, SourceOffset, StagedCommit, Victims,
+    Change, CommitRecord, DdlChange, Expire, Install, InstalledSegment, Op, Ops, RowChange, SourceOffset, StagedCommit,
+    Victims,
 };
 use outcrop_format::schema::{decode_table_schema, encode_table_schema};
 use outcrop_testkit::{Row, assert_same_rows, batch_of, rows_of};
 use outcrop_types::{
-    Column, ColumnId, Comments, CommitSeq, DataType, Epoch, IndexId, KeyIndex, KeySecret, LogId, RowAddress,
+    Column, ColumnId, Comments, CommitSeq, DataType, Epoch, IndexId, KeyIndex, KeySecret, LogId, Retention, RowAddress,
     RowOrdinal, SchemaVersion, ShardId, TableId, TableName, TableOptions, TableSchema, UnitId, Value,
 };
 
@@ -51,10 +52,18 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     encode_table_schema(&key_schema(), &mut Encoder::new(&mut key_schema_file));
     let mut altered_schema_file = Vec::new();
     encode_table_schema(&altered_schema(), &mut Encoder::new(&mut altered_schema_file));
+    let mut options_schema_file = Vec::new();
+    encode_table_schema(&options_schema(), &mut Encoder::new(&mut options_schema_file));
+    let mut sorted_meta_file = Vec::new();
+    sorted_meta().encode(&mut sorted_meta_file);
+    let mut expire_file = Vec::new();
+    expire_record().encode(&mut expire_file);
     let mut manifest_with_runs = Vec::new();
     key_manifest().encode(&mut manifest_with_runs);
     let mut manifest_with_feeds = Vec::new();
     feed_manifest().encode(&mut manifest_with_feeds);
+    let mut manifest_with_expired = Vec::new();
+    expired_manifest().encode(&mut manifest_with_expired);
     let mut feed_record_file = Vec::new();
     feed_record().encode(&mut feed_record_file);
     vec![
@@ -64,9 +73,13 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("key-run-whole.bin", key_run(KeyWidth::Whole)),
         ("keys.bin", keys()),
         ("manifest-feeds.bin", manifest_with_feeds),
+        ("manifest-feeds-expired.bin", manifest_with_expired),
         ("manifest-key-runs.bin", manifest_with_runs),
         ("record-feeds.bin", feed_record_file),
         ("schema-key-secret.bin", key_schema_file),
+        ("schema-options.bin", options_schema_file),
+        ("record-expire.bin", expire_file),
+        ("segment-meta-order.bin", sorted_meta_file),
         ("manifest.bin", manifest_file),
         ("record.bin", record),
         ("schema.bin", schema),
@@ -109,9 +122,13 @@ fn b5_every_format_is_read_as_ever() {
     assert_eq!(SegmentMeta::decode(&read("segment-meta.bin")), Ok(segment_meta()));
     assert_eq!(Manifest::decode(&read("manifest-key-runs.bin")), Ok(key_manifest()));
     assert_eq!(Manifest::decode(&read("manifest-feeds.bin")), Ok(feed_manifest()));
+    assert_eq!(Manifest::decode(&read("manifest-feeds-expired.bin")), Ok(expired_manifest()));
     assert_eq!(CommitRecord::decode(&read("record-feeds.bin")), Ok(feed_record()));
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-key-secret.bin"))), Ok(key_schema()));
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-altered.bin"))), Ok(altered_schema()));
+    assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-options.bin"))), Ok(options_schema()));
+    assert_eq!(SegmentMeta::decode(&read("segment-meta-order.bin")), Ok(sorted_meta()));
+    assert_eq!(CommitRecord::decode(&read("record-expire.bin")), Ok(expire_record()));
     for (name, width) in [("key-run-half.bin", KeyWidth::Half), ("key-run-whole.bin", KeyWidth::Whole)] {
         check_key_run(&read(name), width);
     }
@@ -172,9 +189,38 @@ fn table_schema() -> TableSchema {
             columns: vec![ColumnId::new(1)],
             secret: KeySecret::default(),
         }],
-        options: TableOptions { append_only: false },
+        options: TableOptions::default(),
         next_column: ColumnId::new(0),
         comments: Comments::default(),
+    }
+}
+
+/// A schema with the sections that came with table options.
+fn options_schema() -> TableSchema {
+    let retention = Retention { column: ColumnId::new(15), period_us: 30 * 86_400_000_000 };
+    let options = TableOptions {
+        append_only: true,
+        sort_key: vec![ColumnId::new(15), ColumnId::new(9)],
+        retention: Some(retention),
+    };
+    TableSchema { keys: Vec::new(), options, ..table_schema() }
+}
+
+/// The change that came with retention.
+fn expire_record() -> CommitRecord {
+    let expire = Expire {
+        table: TableId::new(300),
+        shard: ShardId::new(0),
+        units: vec![UnitId::new(7), UnitId::new(1_000_000)],
+    };
+    CommitRecord {
+        seq: CommitSeq::new(77),
+        epoch: Epoch::new(3),
+        wall_us: 1_700_000_000_000_000,
+        transaction: 0,
+        token: None,
+        offsets: Vec::new(),
+        changes: vec![Change::Expire(expire)],
     }
 }
 
@@ -339,7 +385,13 @@ fn segment_meta() -> SegmentMeta {
                 ],
             },
         ],
+        sorted_by: Vec::new(),
     }
+}
+
+/// Metadata with the section that came with sort keys.
+fn sorted_meta() -> SegmentMeta {
+    SegmentMeta { sorted_by: vec![ColumnId::new(9), ColumnId::new(1)], ..segment_meta() }
 }
 
 fn key_schema() -> TableSchema {
@@ -373,6 +425,7 @@ fn feed_manifest() -> Manifest {
         left_at: CommitSeq::new(left_at),
         bytes,
         first_seq: first_seq.map(CommitSeq::new),
+        expired: None,
     };
     Manifest {
         feeds: ManifestFeeds {
@@ -385,6 +438,14 @@ fn feed_manifest() -> Manifest {
         },
         ..manifest()
     }
+}
+
+/// As [`feed_manifest`], with units that retention took out.
+fn expired_manifest() -> Manifest {
+    let mut manifest = feed_manifest();
+    manifest.feeds.units[0].expired = Some(encode_deletes([5, 6]).into());
+    manifest.feeds.units[1].expired = Some(Bytes::new());
+    manifest
 }
 
 fn feed_record() -> CommitRecord {

@@ -10,6 +10,7 @@ use super::oid::{
 };
 use super::pg_types::{TYPES, type_modifier, type_oid};
 use super::rows::{Cell, Kind, Rows};
+use crate::ddl::shown_options;
 use crate::planning::SessionView;
 
 /// The rows of a table; `None` if there is none of this name.
@@ -96,7 +97,10 @@ fn pg_class(objects: &Objects) -> Result<RecordBatch> {
         let schema = objects.schema_oid(&table.name.schema);
         let key = table.primary_key();
         let columns = i64::try_from(table.columns.len()).unwrap_or(i64::MAX);
-        rows.push(class_row(table_oid(table), &table.name.table, schema, "r", columns, key.is_some()))?;
+        let mut row = class_row(table_oid(table), &table.name.table, schema, "r", columns, key.is_some());
+        let options = shown_options(table);
+        row.extend([Cell::Null, if options.is_empty() { Cell::Null } else { Cell::Texts(options) }]);
+        rows.push(row)?;
         if let Some(key) = key {
             let columns = i64::try_from(key.columns.len()).unwrap_or(i64::MAX);
             rows.push(class_row(index_oid(table), &key.name, schema, "i", columns, false))?;

@@ -145,6 +145,11 @@ impl Cell {
                     .collect::<Result<Vec<_>>>()?;
                 ScalarValue::List(ScalarValue::new_list_nullable(&scalars, item.data_type()))
             }
+            (Self::Texts(values), ArrowType::List(item)) => {
+                let scalars: Vec<ScalarValue> =
+                    values.into_iter().map(|value| ScalarValue::Utf8View(Some(value))).collect();
+                ScalarValue::List(ScalarValue::new_list_nullable(&scalars, item.data_type()))
+            }
             _ => return Err(wrong()),
         })
     }

@@ -6,6 +6,7 @@ use outcrop_types::schema::COLUMNS_MAX;
 use outcrop_types::{Condition, Error, Result, TableOptions};
 
 use super::column::{ReadColumn, read_column, unsupported};
+use super::table_options::read_options;
 use crate::result::{CommandTag, Execution};
 use crate::session::{Notice, Work};
 use crate::statement::{Outcome, WrittenName, name_of, new_name};
@@ -31,7 +32,7 @@ pub(crate) async fn create_table(work: &Work, create: &ast::CreateTable) -> Resu
     for constraint in &create.constraints {
         definition.add_constraint(constraint)?;
     }
-    let options = read_options(&create.table_options)?;
+    let options = read_options(&create.table_options, &definition.columns)?;
     let table = definition.finish(name, options)?;
     let engine = work.engine().clone();
     match work.commit(move || engine.ddl(Ddl::CreateTable(table))).await {
@@ -141,41 +142,6 @@ impl Definition {
         };
         Ok(NewTable { name, columns: self.columns, primary_key, options })
     }
-}
-
-fn read_options(options: &ast::CreateTableOptions) -> Result<TableOptions> {
-    let given = match options {
-        ast::CreateTableOptions::None => return Ok(TableOptions::default()),
-        ast::CreateTableOptions::With(given)
-        | ast::CreateTableOptions::Options(given)
-        | ast::CreateTableOptions::Plain(given)
-        | ast::CreateTableOptions::TableProperties(given) => given,
-    };
-    let mut read = TableOptions::default();
-    for option in given {
-        let (name, value) = match option {
-            ast::SqlOption::KeyValue { key, value } => (name_of(key), value.to_string()),
-            ast::SqlOption::Ident(name) => (name_of(name), "true".to_owned()),
-            other => return Err(unsupported(format!("table option {other} is not supported"))),
-        };
-        match name.as_str() {
-            "append_only" => {
-                read.append_only = crate::settings::parse_bool(value.trim_matches('\'')).ok_or_else(|| {
-                    Error::new(
-                        Condition::InvalidParameterValue,
-                        format!("invalid value for boolean option \"append_only\": {value}"),
-                    )
-                })?;
-            }
-            // What it tunes in PostgreSQL does not exist here; schemas that carry it still load.
-            "fillfactor" => {}
-            _ => {
-                return Err(Error::new(Condition::InvalidParameterValue, format!("unrecognized parameter \"{name}\""))
-                    .with_hint("Tables have the option append_only."));
-            }
-        }
-    }
-    Ok(read)
 }
 
 fn refuse_variants(create: &ast::CreateTable) -> Result<()> {

@@ -97,6 +97,11 @@ impl ConflictUpdate for Update {
 /// The target must be the primary key, in any order of its columns.
 fn check_conflict_target(target: &Target, clause: &ast::OnConflict) -> Result<()> {
     let key = target.schema.primary_key();
+    if target.schema.options.append_only {
+        let message = format!("table \"{}\" is append-only and has no conflicts", target.schema.name.table);
+        return Err(Error::new(Condition::FeatureNotSupported, message)
+            .with_hint("Leave ON CONFLICT out, or create the table with a primary key and without append_only."));
+    }
     match &clause.conflict_target {
         None => match clause.action {
             ast::OnConflictAction::DoNothing => Ok(()),

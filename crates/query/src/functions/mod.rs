@@ -8,6 +8,7 @@ mod dates;
 mod feeds;
 mod intervals;
 mod json;
+mod maintenance;
 mod percentiles;
 mod register;
 mod rounding;

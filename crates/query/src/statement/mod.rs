@@ -1,5 +1,6 @@
 //! Statements: parsed, prepared, executed.
 
+mod cluster_by;
 mod hints;
 mod names;
 mod parse;

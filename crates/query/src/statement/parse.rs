@@ -16,6 +16,7 @@ use crate::literal::{LiteralInsert, Scanned, scan};
 use crate::settings::parse_setting_command;
 use crate::statement::{Body, Statement};
 
+use super::cluster_by::cluster_by_as_option;
 use super::shape::{NESTING_MAX, depth_bound, flatten, too_complex};
 
 /// Longest text of a Query or Parse message, in bytes.
@@ -75,6 +76,7 @@ fn parse_all(source: &Arc<str>) -> Result<Vec<Statement>> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, source)
         .tokenize_with_location()
         .map_err(|error| tokenizer_error(source, &error))?;
+    let tokens = cluster_by_as_option(tokens);
     let bound = depth_bound(&tokens)?;
     if bound <= NESTING_MAX {
         return parse_tokens(source, tokens);

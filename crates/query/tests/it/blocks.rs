@@ -206,7 +206,7 @@ async fn a_portal_that_is_resumed_has_its_whole_time_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_whose_snapshot_was_given_back_says_so_once_and_then_waits_for_its_end() {
     let mut options = outcrop_engine::EngineOptions::default();
-    options.snapshot_age_max = std::time::Duration::from_secs(3_600);
+    options.snapshot_age_max = Duration::from_secs(3_600);
     let database = TestDatabase::with_options(options);
     let mut session = database.session();
     session.tag("create table t (id bigint primary key)").await;

@@ -12,4 +12,5 @@
 mod damage;
 mod data;
 mod foreign;
+mod groups;
 mod round_trip;

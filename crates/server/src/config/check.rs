@@ -216,6 +216,7 @@ impl Config {
             ("engine.commit_inline_bytes_max", self.engine.commit_inline_bytes_max, KIB, 1 << 30),
             ("engine.compaction_bytes_target", self.engine.compaction_bytes_target, MIB, TIB),
             ("engine.feed_retain_bytes", self.engine.feed_retain_bytes, MIB, 1_024 * TIB),
+            ("engine.compaction_memory_bytes", self.engine.compaction_memory_bytes, MIB, TIB),
         ];
         for (place, size, least, most) in sizes {
             checks.range(place, size, ByteSize(least), ByteSize(most));
@@ -243,6 +244,7 @@ impl Config {
             ("startup_timeout", self.startup_timeout),
             ("http_idle_timeout", self.http_idle_timeout),
             ("body_timeout", self.body_timeout),
+            ("engine.retention_interval", self.engine.retention_interval),
         ];
         for (place, timeout) in timeouts {
             if timeout.0.is_zero() {
@@ -307,6 +309,8 @@ impl Config {
         options.compaction_dead_percent = self.engine.compaction_dead_percent;
         options.snapshot_age_max = self.engine.snapshot_age_max.0;
         options.feed_retain_bytes = self.engine.feed_retain_bytes.0;
+        options.compaction_memory_bytes = self.engine.compaction_memory_bytes.0;
+        options.retention_interval = self.engine.retention_interval.0;
         options
     }
 

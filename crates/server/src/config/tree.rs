@@ -103,6 +103,10 @@ pub struct EngineSection {
     pub snapshot_age_max: Period,
     /// Log and files that a feed cursor may keep for itself before it is ended. Default 4 GiB.
     pub feed_retain_bytes: ByteSize,
+    /// Memory for sorting while tables with a sort key are flushed and compacted. Default 256 MiB.
+    pub compaction_memory_bytes: ByteSize,
+    /// How often tables with a retention are looked at. Default 1 min.
+    pub retention_interval: Period,
 }
 
 /// Limits of queries.
@@ -178,6 +182,8 @@ impl Default for EngineSection {
             compaction_dead_percent: options.compaction_dead_percent,
             snapshot_age_max: Period(options.snapshot_age_max),
             feed_retain_bytes: ByteSize(options.feed_retain_bytes),
+            compaction_memory_bytes: ByteSize(options.compaction_memory_bytes),
+            retention_interval: Period(options.retention_interval),
         }
     }
 }

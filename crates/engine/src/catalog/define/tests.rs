@@ -1,4 +1,4 @@
-use outcrop_types::{TableName, TableOptions, Value};
+use outcrop_types::{Retention, TableName, TableOptions, Value};
 
 use super::super::NewColumn;
 use super::*;
@@ -51,4 +51,18 @@ fn definitions_that_make_no_sense_are_refused() {
     let mut append_only = table(&[("a", int)], Some(&["a"]));
     append_only.options.append_only = true;
     assert_eq!(refused(&append_only), Condition::InvalidTableDefinition);
+    let with = |data_type, options: TableOptions| NewTable { options, ..table(&[("a", data_type)], None) };
+    let sorted = |columns: &[u32]| TableOptions {
+        sort_key: columns.iter().map(|id| ColumnId::new(*id)).collect(),
+        ..TableOptions::default()
+    };
+    assert_eq!(refused(&with(DataType::Int8, sorted(&[2]))), Condition::UndefinedColumn);
+    assert_eq!(refused(&with(DataType::Int8, sorted(&[1, 1]))), Condition::DuplicateColumn);
+    assert_eq!(refused(&with(DataType::Jsonb, sorted(&[1]))), Condition::FeatureNotSupported);
+    let kept = |period_us| {
+        let retention = Some(Retention { column: ColumnId::new(1), period_us });
+        TableOptions { retention, ..TableOptions::default() }
+    };
+    assert_eq!(refused(&with(DataType::Int8, kept(1))), Condition::InvalidTableDefinition);
+    assert_eq!(refused(&with(DataType::Date, kept(-1))), Condition::InvalidParameterValue);
 }

@@ -7,13 +7,14 @@ fn address(unit: u64, row: u32) -> RowAddress {
 fn map(rows: u32, dead: &[u32], output: u64) -> RowMap {
     let mut deletes = DeleteVector::new(rows);
     deletes.delete(&dead.iter().map(|row| RowOrdinal::new(*row)).collect::<Vec<_>>());
-    RowMap::new(deletes, UnitId::new(output), 0)
+    RowMap::in_order(deletes, Arc::from([(UnitId::new(output), 0)]), 0)
 }
 
 #[test]
 fn a_row_moves_to_its_rank_among_the_live_ones() {
     let map = map(10, &[0, 3, 4], 2);
-    let moved: Vec<Option<u32>> = (0..11).map(|row| map.row(RowOrdinal::new(row)).map(RowOrdinal::get)).collect();
+    let moved: Vec<Option<u32>> =
+        (0..11).map(|row| map.address(RowOrdinal::new(row)).map(|address| address.row.get())).collect();
     let rank = |row| Some(row);
     assert_eq!(moved, [None, rank(0), rank(1), None, None, rank(2), rank(3), rank(4), rank(5), rank(6), None]);
 }
@@ -33,4 +34,18 @@ fn chains_of_installs_are_followed_and_forgotten_with_the_versions_that_need_the
     assert_eq!(remaps.translate(address(2, 3)), Some(address(3, 2)));
     remaps.trim(CommitSeq::new(20));
     assert_eq!(remaps.translate(address(2, 3)), None);
+}
+
+#[test]
+fn sorted_rows_go_to_their_places_in_several_outputs() {
+    let mut deletes = DeleteVector::new(4);
+    deletes.delete(&[RowOrdinal::new(1)]);
+    let outputs = Arc::from([(UnitId::new(7), 0), (UnitId::new(8), 3)]);
+    // Two rows of an input before this one are at places 1 and 4.
+    let map = RowMap::sorted(deletes, outputs, Arc::from([1, 4, 3, 0, 2]), 2);
+    let moved: Vec<Option<RowAddress>> = (0..5).map(|row| map.address(RowOrdinal::new(row))).collect();
+    assert_eq!(moved, [Some(address(8, 0)), None, Some(address(7, 0)), Some(address(7, 2)), None]);
+    let mut remaps = Remaps::default();
+    remaps.add(UnitId::new(1), CommitSeq::new(10), map);
+    assert_eq!((remaps.len(), remaps.bytes()), (1, 12));
 }
