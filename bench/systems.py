@@ -7,7 +7,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -60,8 +60,8 @@ class System:
         """Statements a second of so many clients at once; `None` if the system has no such thing."""
         raise NotImplementedError
 
-    def upsert_for(self, statements: list[str], connections: int, seconds: float) -> list[tuple[float, int]]:
-        """Executes statements in a circle for so long; for each that was done in time, when, and its number."""
+    def run_for(self, statements: Callable[[int], Iterator[bytes]], clients: int, seconds: float) -> list[float]:
+        """Executes the statements of each client for so long; when each was done, in seconds from the begin."""
         raise NotImplementedError
 
     def load_parquet(self, table: str, columns: str, path: Path) -> float | None:
@@ -128,28 +128,18 @@ class WireSystem(System):
         connection.execute("TRUNCATE stage")
         return time.perf_counter() - begin
 
-    def upsert_for(self, statements: list[str], connections: int, seconds: float) -> list[tuple[float, int]]:
+    def run_for(self, statements: Callable[[int], Iterator[bytes]], clients: int, seconds: float) -> list[float]:
         assert self.server is not None
-        server, texts = self.server, [statement.encode() for statement in statements]
-        done: list[list[tuple[float, int]]] = [[] for _ in range(connections)]
-        ready = threading.Barrier(connections)
+        server = self.server
+        ready = threading.Barrier(clients)
 
-        def client(number: int) -> None:
+        def run(client: int) -> list[float]:
             with server.connect(prepare_threshold=None) as connection:
                 ready.wait()
-                begin, place = time.perf_counter(), number * len(texts) // connections
-                while True:
-                    connection.execute(texts[place % len(texts)])
-                    at = time.perf_counter() - begin
-                    if at > seconds:
-                        return
-                    done[number].append((at, place))
-                    place += 1
+                return timed(lambda statement: connection.execute(statement), statements(client), seconds)
 
-        with concurrent.futures.ThreadPoolExecutor(connections) as pool:
-            for outcome in [pool.submit(client, number) for number in range(connections)]:
-                outcome.result()
-        return sorted(sum(done, []))
+        with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+            return sorted(sum(pool.map(run, range(clients)), []))
 
     def load_parquet(self, table: str, columns: str, path: Path) -> float | None:
         return None
@@ -282,17 +272,10 @@ class DuckDb(System):
         connection.execute("DELETE FROM stage")
         return time.perf_counter() - begin
 
-    def upsert_for(self, statements: list[str], connections: int, seconds: float) -> list[tuple[float, int]]:
+    def run_for(self, statements: Callable[[int], Iterator[bytes]], clients: int, seconds: float) -> list[float]:
         """In process, over one connection: there is one writer."""
         connection = self._connection()
-        done: list[tuple[float, int]] = []
-        begin = time.perf_counter()
-        while True:
-            connection.execute(statements[len(done) % len(statements)])
-            at = time.perf_counter() - begin
-            if at > seconds:
-                return done
-            done.append((at, len(done)))
+        return timed(lambda statement: connection.execute(statement.decode()), statements(0), seconds)
 
     def load_parquet(self, table: str, columns: str, path: Path) -> float | None:
         connection = self._connection()
@@ -329,6 +312,19 @@ class DuckDb(System):
     def _connection(self) -> duckdb.DuckDBPyConnection:
         assert self.connection is not None
         return self.connection
+
+
+def timed(execute: Callable[[bytes], object], statements: Iterator[bytes], seconds: float) -> list[float]:
+    """When each statement was done that was done in time."""
+    done: list[float] = []
+    begin = time.perf_counter()
+    for statement in statements:
+        execute(statement)
+        at = time.perf_counter() - begin
+        if at > seconds:
+            break
+        done.append(at)
+    return done
 
 
 def directory_bytes(directory: Path) -> int:

@@ -7,6 +7,8 @@ minutes; the numbers that are promised are those of `--rows 20000000 --seconds 6
 from __future__ import annotations
 
 import argparse
+import math
+import random
 import shutil
 import sys
 import tempfile
@@ -22,9 +24,10 @@ sys.path.insert(0, str(HERE.parent / "tests" / "clients"))
 from report import WORK, Results, machine, table  # noqa: E402
 from systems import System, WireSystem, available  # noqa: E402
 
+SEED = 42
 BATCH_ROWS = 1_000
-# Statements made before the clock runs, and repeated in a circle.
-STATEMENTS_MAX = 1_500
+# Lists of values made before the clock runs; the keys beside them are drawn for each statement.
+TEMPLATES = 64
 SINGLE_ROW = (
     "\\set id random(0, {last})\n\\set user random(0, 9999)\n"
     "INSERT INTO accounts VALUES (:id, '2024-06-01 00:00:00+00', :user, 'view', 1.50, 0.5)\n"
@@ -35,18 +38,21 @@ SINGLE_ROW = (
 
 @dataclass(frozen=True)
 class Key:
-    """A type of key, and the SQL of DuckDB that makes one of the number `i`."""
+    """A type of key: how DuckDB and Python write the one of the number `i`."""
 
     sql_type: str
-    value: str
+    sql: str
+    text: Callable[[int], str]
+
+
+def scattered(i: int) -> str:
+    return f"'{i * 2654435761 % 4294967296:08x}-0000-4000-8000-{i:012x}'"
 
 
 KEYS = {
-    "bigint": Key("bigint", "i"),
+    "bigint": Key("bigint", "i", str),
     # As long as a UUID in text, and as scattered.
-    "text": Key(
-        "text", "regexp_replace(md5(CAST(i AS varchar)), '(.{8})(.{4})(.{4})(.{4})(.{12})', '\\1-\\2-\\3-\\4-\\5')"
-    ),
+    "text": Key("text", "format('{:08x}-0000-4000-8000-{:012x}', i * 2654435761 % 4294967296, i)", scattered),
 }
 
 
@@ -57,7 +63,7 @@ def accounts(key: Key) -> str:
 
 def account(key: Key, salt: int) -> str:
     """The columns of one account, from the number `i` and a salt: for every system the same."""
-    return f"""{key.value} AS id,
+    return f"""{key.sql} AS id,
         CAST(TIMESTAMP '2024-01-01' + to_milliseconds(CAST(i * 500 + hash(i, {salt}) % 500 AS bigint)) AS varchar) || '+00' AS seen,
         hash(i, {salt} + 1) % 10000 AS owner,
         ['view', 'click', 'cart', 'purchase'][CAST(1 + hash(i, {salt} + 2) % 4 AS int)] AS kind,
@@ -65,28 +71,32 @@ def account(key: Key, salt: int) -> str:
         round((hash(i, {salt} + 4) % 1000000) / 1000000.0, 6) AS score"""
 
 
-def upsert_rows(key: Key, rows: int, seed: int) -> Iterator[str]:
-    """Rows of `BATCH_ROWS` different accounts drawn uniformly, each list as the text of a VALUES.
+class Upserts:
+    """Statements of `BATCH_ROWS` different accounts, drawn uniformly; a client of its own makes each as it goes."""
 
-    They are sorted, because PostgreSQL would deadlock otherwise.
-    """
-    quoted = "'''{}'''" if key.sql_type == "text" else "'{}'"
-    connection = duckdb.connect()
-    for number in range(STATEMENTS_MAX):
-        salt = seed * STATEMENTS_MAX + number
-        query = f"""SELECT string_agg(format('(' || {quoted} || ', ''{{}}'', {{}}, ''{{}}'', {{}}, {{}})',
-                           id, seen, owner, kind, amount, score), ', ' ORDER BY id)
-                    FROM (SELECT {account(key, salt)}
-                          FROM (SELECT DISTINCT hash(n, {salt}) % {rows} AS i FROM range({BATCH_ROWS}) AS t(n)))"""
-        yield connection.execute(query).fetchall()[0][0]
-
-
-def upsert_statement(system: System, rows: str) -> str:
-    if isinstance(system, WireSystem):
+    def __init__(self, system: System, key: Key, rows: int) -> None:
+        self.key, self.rows = key, rows
+        query = f"""SELECT n, string_agg(format(', ''{{}}'', {{}}, ''{{}}'', {{}}, {{}})', seen, owner, kind, amount, score), '|')
+                    FROM (SELECT i // {BATCH_ROWS} AS n, * FROM (SELECT i, {account(key, 1)}
+                          FROM range({TEMPLATES * BATCH_ROWS}) AS t(i))) GROUP BY n"""
+        self.templates = [values.split("|") for _, values in duckdb.connect().execute(query).fetchall()]
         columns = ("seen", "owner", "kind", "amount", "score")
         assigned = ", ".join(f"{name} = EXCLUDED.{name}" for name in columns)
-        return f"INSERT INTO accounts VALUES {rows} ON CONFLICT (id) DO UPDATE SET {assigned}"
-    return f"INSERT OR REPLACE INTO accounts VALUES {rows}"
+        wire = ("INSERT INTO accounts VALUES ", f" ON CONFLICT (id) DO UPDATE SET {assigned}")
+        self.head, self.tail = wire if isinstance(system, WireSystem) else ("INSERT OR REPLACE INTO accounts VALUES ", "")
+
+    def __call__(self, client: int) -> Iterator[bytes]:
+        chance, text = random.Random(SEED + client), self.key.text
+        while True:
+            for values in self.templates:
+                step = chance.randrange(self.rows)
+                while math.gcd(step, self.rows) != 1:
+                    step += 1
+                start = chance.randrange(self.rows)
+                # Sorted, because PostgreSQL would deadlock otherwise.
+                keys = sorted((start + place * step) % self.rows for place in range(BATCH_ROWS))
+                rows = ", ".join(["(" + text(key) + value for key, value in zip(keys, values, strict=True)])
+                yield (self.head + rows + self.tail).encode()
 
 
 def measure_upserts(system: System, scratch: Path, options: argparse.Namespace, results: Results) -> None:
@@ -98,17 +108,15 @@ def measure_upserts(system: System, scratch: Path, options: argparse.Namespace, 
     seconds = system.load("accounts", accounts(key), path)
     results.add("load of the keys (COPY)", "rows/s", system, options.rows / seconds)
     system.settle()
-    batches = list(upsert_rows(key, options.rows, seed=1))
-    statements = [upsert_statement(system, rows) for rows in batches]
-    rows = [batch.count("(") for batch in batches]
-    done = system.upsert_for(statements, options.connections, options.seconds)
-    total = sum(rows[number % len(rows)] for _, number in done)
-    results.add(f"upserts of {BATCH_ROWS:,} rows, {options.key} key", "rows/s", system, total / options.seconds)
+    done = system.run_for(Upserts(system, key, options.rows), options.connections, options.seconds)
     quarter = options.seconds / 4
-    first = sum(rows[number % len(rows)] for at, number in done if at < quarter) / quarter
-    last = sum(rows[number % len(rows)] for at, number in done if at >= 3 * quarter) / quarter
-    results.add("  … in the first quarter of the time", "rows/s", system, first)
-    results.add("  … in the last quarter of the time", "rows/s", system, last)
+    rates = {
+        f"upserts of {BATCH_ROWS:,} rows, {options.key} key": len(done) * BATCH_ROWS / options.seconds,
+        "… in the first quarter of the time": sum(at < quarter for at in done) * BATCH_ROWS / quarter,
+        "… in the last quarter of the time": sum(at >= 3 * quarter for at in done) * BATCH_ROWS / quarter,
+    }
+    for measure, rate in rates.items():
+        results.add(measure, "rows/s", system, rate)
     found, _ = system.rows("SELECT count(*), count(DISTINCT id) FROM accounts")
     assert found == [(options.rows, options.rows)], found
     results.add("disk at the end", "MiB", system, system.bytes_on_disk() / (1 << 20))
@@ -252,9 +260,9 @@ def report(options: argparse.Namespace, results: Results, facts: dict[str, str],
     ]
     if options.suite == "upsert":
         lines += [
-            f"- {STATEMENTS_MAX:,} statements of up to {BATCH_ROWS:,} different rows, keys drawn uniformly, are made before the clock runs and sent in",
-            f"  a circle: over {options.connections} connections to the servers (`ON CONFLICT DO UPDATE` of all columns), over one to DuckDB (`INSERT OR",
-            "  REPLACE`), which has no more than one writer. The whole interval counts, with whatever flushes and merges fall into it.",
+            f"- Statements of {BATCH_ROWS:,} different rows, their keys drawn uniformly from all, over {options.connections} connections to the servers (`ON",
+            "  CONFLICT DO UPDATE` of all columns), over one to DuckDB (`INSERT OR REPLACE`), which has no more than one writer. The whole",
+            "  interval counts, with whatever flushes and merges fall into it.",
         ]
     return "\n".join([*lines, ""])
 

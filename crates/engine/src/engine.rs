@@ -18,7 +18,7 @@ use crate::key_index::MergeWorker;
 use crate::node::Node;
 use crate::recovery::{self, Start};
 use crate::rewrite::Fill;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ReadLimit, Snapshot, TableSnapshot};
 use crate::status::{CompactionStatus, EngineStatus};
 use crate::write::{TableWrite, Target, WriteMode};
 use crate::{AlterAction, Ddl, EngineOptions};
@@ -100,7 +100,10 @@ impl Engine {
 
     /// The newest published snapshot. Lock-free; never waits.
     pub fn snapshot(&self) -> Snapshot {
-        self.node().snapshot()
+        let node = self.node();
+        let age_max = node.options.snapshot_age_max;
+        let snapshot = node.snapshot();
+        if age_max.is_zero() { snapshot } else { snapshot.within(ReadLimit::new(&node.env.clock, age_max)) }
     }
 
     /// A snapshot that includes `seq`; waits up to `timeout` for it. Blocks the calling thread.
@@ -110,7 +113,7 @@ impl Engine {
     pub fn snapshot_at_least(&self, seq: CommitSeq, timeout: Duration) -> Result<Snapshot> {
         let node = self.node();
         if node.env.tasks.wait_until(&node.progress, Some(timeout), &mut || node.published_seq() >= seq) {
-            return Ok(node.snapshot());
+            return Ok(self.snapshot());
         }
         Err(Error::new(Condition::QueryCanceled, format!("commit {seq} is not visible yet"))
             .with_detail(format!("The newest visible commit is {}.", node.published_seq())))
@@ -298,7 +301,8 @@ impl Engine {
     /// # Errors
     /// `UndefinedObject`; `ObjectNotInPrerequisiteState` if the cursor was ended.
     pub fn snapshot_and_feed(&self, cursor: &str) -> Result<(Snapshot, Feed)> {
-        let snapshot = self.snapshot();
+        // A first copy of large tables may take long.
+        let snapshot = self.node().snapshot();
         let feed = self.feed(cursor, Some(snapshot.commit_seq()))?;
         Ok((snapshot, feed))
     }

@@ -32,6 +32,8 @@ pub struct EngineOptions {
     pub compaction_bytes_target: u64,
     /// A segment is rewritten when this share of its rows is dead. Default 30.
     pub compaction_dead_percent: u32,
+    /// How long a snapshot can be read, because it keeps files; zero is for ever. Default 10 min.
+    pub snapshot_age_max: Duration,
     /// Log and files that a feed cursor may keep for itself before it is ended. Default 4 GiB.
     pub feed_retain_bytes: u64,
     /// Memory for the order of rows while a table with a sort key is flushed or compacted; other tables need none. What is too
@@ -58,6 +60,7 @@ impl Default for EngineOptions {
             stall_max: Duration::from_secs(10),
             compaction_bytes_target: 256 << 20,
             compaction_dead_percent: 30,
+            snapshot_age_max: Duration::from_secs(600),
             feed_retain_bytes: 4 << 30,
             compaction_memory_bytes: 256 << 20,
             retention_interval: Duration::from_secs(60),

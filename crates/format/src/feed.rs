@@ -6,16 +6,18 @@
 //! | change of a cursor | tag byte, name; then 1 create: tables; 2 advance: commit; 3 end: reason; 4 drop: nothing |
 //! | feeds of a manifest | cursors (count, each nested), kept units (count, each nested), kept schemas (count, each nested) |
 //! | cursor | name, tables, position, 0 or 1 and the reason why it was ended |
-//! | kept unit | unit, table, commit that took it out, bytes of its files, 0 or its first commit if it was a generation |
+//! | kept unit | unit, table, commit that took it out, bytes of its files, 0 or its first commit if it was a generation; section 1 if its rows went with it: the rows that were dead before, as a blob |
 //! | kept schema | commit that replaced it, table schema (nested) |
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use outcrop_types::{CommitSeq, TableId, TableSchema, UnitId};
 
 use crate::cursor::{Decoder, Encoder};
 use crate::error::{DecodeError, DecodeProblem};
 use crate::schema::{decode_table_schema, encode_table_schema};
+use crate::section::WhenUnknown;
 
 mod change_tag {
     pub(super) const CREATE: u8 = 1;
@@ -26,6 +28,9 @@ mod change_tag {
 
 const ALL_TABLES: u8 = 0;
 const SOME_TABLES: u8 = 1;
+
+/// Section of a kept unit.
+const EXPIRED: u16 = 1;
 
 const ACTIVE: u8 = 0;
 const ENDED: u8 = 1;
@@ -95,7 +100,7 @@ pub struct ManifestCursor {
 }
 
 /// A unit that left its table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptUnit {
     /// The unit.
     pub unit: UnitId,
@@ -107,6 +112,9 @@ pub struct KeptUnit {
     pub bytes: u64,
     /// The commit of its first row if it was a generation: its rows are in the log. `None` for a segment.
     pub first_seq: Option<CommitSeq>,
+    /// Set if retention took it out: its rows went with it, but for those that this delete vector ([`crate::deletes`]; empty if no
+    /// row is dead) has.
+    pub expired: Option<Bytes>,
 }
 
 /// A schema that is not the table's any more.
@@ -253,12 +261,15 @@ impl ManifestCursor {
 
 impl KeptUnit {
     fn encode(&self, out: &mut Encoder<'_>) {
-        let Self { unit, table, left_at, bytes, first_seq } = self;
+        let Self { unit, table, left_at, bytes, first_seq, expired } = self;
         out.put_varint(unit.get());
         out.put_varint(u64::from(table.get()));
         out.put_varint(left_at.get());
         out.put_varint(*bytes);
         out.put_varint(first_seq.map_or(0, CommitSeq::get));
+        if let Some(deletes) = expired {
+            out.put_section(EXPIRED, WhenUnknown::Refuse, |out| out.put_bytes(deletes));
+        }
     }
 
     fn decode(bytes: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -267,8 +278,17 @@ impl KeptUnit {
         let left_at = CommitSeq::new(bytes.varint()?);
         let size = bytes.varint()?;
         let first_seq = Some(CommitSeq::new(bytes.varint()?)).filter(|seq| *seq > CommitSeq::ZERO);
-        bytes.extensions("kept unit")?;
-        Ok(Self { unit, table, left_at, bytes: size, first_seq })
+        let mut expired = None;
+        while let Some(mut section) = bytes.section()? {
+            if section.tag == EXPIRED {
+                let deletes = Bytes::copy_from_slice(section.payload.bytes()?);
+                section.payload.extensions("expired unit")?;
+                section.set(&mut expired, "kept unit", deletes)?;
+            } else {
+                section.unknown("kept unit")?;
+            }
+        }
+        Ok(Self { unit, table, left_at, bytes: size, first_seq, expired })
     }
 }
 

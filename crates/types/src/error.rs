@@ -187,6 +187,8 @@ conditions! {
     ObjectNotInPrerequisiteState "55000" Invalid;
     /// A setting that cannot be changed now.
     CantChangeRuntimeParam "55P02" Invalid;
+    /// A snapshot that was held for too long: read again from a new one.
+    SnapshotTooOld "72000" Conflict;
     /// The data directory is in use by another process.
     ObjectInUse "55006" Unavailable;
     /// Cancelled by the user or by a deadline.

@@ -14,10 +14,7 @@ fn change_bytes_max(change: &Change) -> u64 {
             Change::Rows(change) => change.rows.len() as u64 + ops_bytes_max(&change.ops),
             Change::Staged(change) => segments_bytes_max(&change.segments) + victims_bytes_max(&change.victims),
             Change::Install(change) => segments_bytes_max(&change.outputs) + change.inputs.len() as u64 * VICTIM_BYTES,
-            Change::Expire(change) => {
-                let deletes: u64 = change.deletes.iter().map(|deletes| deletes.len() as u64).sum();
-                deletes + change.units.len() as u64 * VICTIM_BYTES
-            }
+            Change::Expire(change) => change.units.len() as u64 * VICTIM_BYTES,
             Change::Ddl(_) | Change::Feed(_) => 0,
         }
 }

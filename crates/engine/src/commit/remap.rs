@@ -56,10 +56,24 @@ impl RowMap {
 
     /// Where a row went; `None` if it was dead at the pin.
     pub(crate) fn address(&self, row: RowOrdinal) -> Option<RowAddress> {
-        if row.get() >= self.pinned.rows() || self.pinned.is_deleted(row) {
-            return None;
-        }
-        let rank = self.pinned.live_in(0..row.get());
+        self.addresses(std::iter::once(row)).next()
+    }
+
+    /// Where rows went, given in ascending order; those that were dead at the pin are left out. Installs ask this in their turn
+    /// for everything that died since the pin, so each rank is counted on from the one before.
+    pub(crate) fn addresses(&self, rows: impl Iterator<Item = RowOrdinal>) -> impl Iterator<Item = RowAddress> {
+        let (mut counted, mut rank) = (0, 0);
+        rows.filter_map(move |row| {
+            if row.get() >= self.pinned.rows() || self.pinned.is_deleted(row) {
+                return None;
+            }
+            rank += self.pinned.live_in(counted..row.get());
+            counted = row.get();
+            self.address_of_rank(rank)
+        })
+    }
+
+    fn address_of_rank(&self, rank: u32) -> Option<RowAddress> {
         let place = match &self.places {
             Places::InOrder(first) => first + rank,
             Places::Sorted(places, first) => *places.get(first + usize::try_from(rank).ok()?)?,

@@ -36,7 +36,8 @@ pub enum FeedEvent {
         /// The rows that were there.
         old: RecordBatch,
     },
-    /// A table was created or altered: this is its schema from here on.
+    /// A table was created or altered: this is its schema from here on. Rows that are there have the initial default of a new
+    /// column, unless their table is shown as truncated and filled again in the same commit.
     Table(Arc<TableSchema>),
     /// A table was dropped, with all its rows.
     TableDropped(Arc<TableSchema>),

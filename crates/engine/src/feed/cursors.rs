@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use imbl::OrdMap;
 use outcrop_format::feed::{FeedChange, FeedTables, KeptSchema, KeptUnit, ManifestCursor, ManifestFeeds};
 use outcrop_types::{CommitSeq, Condition, Error, Result, TableId, TableSchema, UnitId};
@@ -46,7 +47,7 @@ impl Feeds {
         let schema = |kept: &KeptSchema| ((kept.schema.id, kept.left_at), Arc::new(kept.schema.clone()));
         Self {
             cursors: manifest.cursors.iter().map(cursor).collect(),
-            units: manifest.units.iter().map(|kept| (kept.unit, *kept)).collect(),
+            units: manifest.units.iter().map(|kept| (kept.unit, kept.clone())).collect(),
             schemas: manifest.schemas.iter().map(schema).collect(),
         }
     }
@@ -65,7 +66,7 @@ impl Feeds {
         };
         ManifestFeeds {
             cursors: self.cursors.iter().map(cursor).collect(),
-            units: self.units.values().copied().collect(),
+            units: self.units.values().cloned().collect(),
             schemas: self.schemas.iter().map(schema).collect(),
         }
     }
@@ -94,6 +95,17 @@ impl Feeds {
         self.forget_passed();
     }
 
+    /// Retention took segments of a table out with commit `at`, and their rows with them.
+    pub(crate) fn note_expired(&mut self, at: CommitSeq, table: TableId, before: &ShardState, units: &[UnitId]) {
+        self.note_units(at, table, before, units);
+        for unit in units {
+            if let (Some(kept), Some(deletes)) = (self.units.get_mut(unit), before.deletes(*unit)) {
+                let deletes = if deletes.deleted() == 0 { Vec::new() } else { deletes.encode() };
+                kept.expired = Some(Bytes::from(deletes));
+            }
+        }
+    }
+
     /// Units of a table left with commit `at`.
     pub(crate) fn note_units(&mut self, at: CommitSeq, table: TableId, before: &ShardState, units: &[UnitId]) {
         if !self.is_followed(table) {
@@ -102,13 +114,15 @@ impl Feeds {
         for unit in units {
             if let Some(view) = before.segment(*unit) {
                 let bytes = view.segment.bytes();
-                self.units.insert(*unit, KeptUnit { unit: *unit, table, left_at: at, bytes, first_seq: None });
+                self.units
+                    .insert(*unit, KeptUnit { unit: *unit, table, left_at: at, bytes, first_seq: None, expired: None });
             }
         }
         for generation in before.generations().filter(|generation| units.contains(&generation.unit)) {
             let unit = generation.unit;
             if generation.first_seq.is_some() {
-                let kept = KeptUnit { unit, table, left_at: at, bytes: 0, first_seq: generation.first_seq };
+                let kept =
+                    KeptUnit { unit, table, left_at: at, bytes: 0, first_seq: generation.first_seq, expired: None };
                 self.units.insert(unit, kept);
             }
         }
@@ -175,6 +189,11 @@ impl Feeds {
     /// Whether the files of a segment that left must stay.
     pub(crate) fn keeps(&self, unit: UnitId) -> bool {
         self.units.contains_key(&unit)
+    }
+
+    /// Rows of a segment that were dead when retention took it out with the others.
+    pub(crate) fn dead_when_expired(&self, unit: UnitId) -> Option<&Bytes> {
+        self.units.get(&unit)?.expired.as_ref()
     }
 
     /// Segments that left and must stay.

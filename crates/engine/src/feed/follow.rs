@@ -9,17 +9,18 @@ use bytes::Bytes;
 use imbl::OrdMap;
 use outcrop_format::CommitRecord;
 use outcrop_format::feed::FeedTables;
-use outcrop_format::record::{Change, DdlChange, Op, Ops, StagedCommit};
+use outcrop_format::record::{Change, DdlChange, Install, Op, Ops, StagedCommit, Victims};
 use outcrop_log::{LogReader, RecordPlace};
-use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, TableId, TableSchema};
+use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, TableId, TableSchema, UnitId};
 
 use super::batches::FeedEvent;
-use super::expired_events::ExpiredEvents;
+use super::live_rows::LiveRows;
 use super::old_rows::OldRows;
 use super::row_events::{OwnDeletes, RowEvents};
 use super::staged_events::StagedEvents;
 use crate::node::{LOG_DIR, Node};
 use crate::snapshot::Version;
+use crate::stage::RowSet;
 
 /// The commits behind a cursor, in order. It sees published commits only, and may be used on any thread.
 ///
@@ -65,7 +66,9 @@ enum Source {
     /// Files are opened when it is its turn.
     Staged(Arc<TableSchema>, StagedCommit, Vec<RowAddress>),
     StagedRows(Box<StagedEvents>),
-    Expired(ExpiredEvents),
+    /// Segments that retention took out.
+    Expired(Arc<TableSchema>, Vec<UnitId>),
+    ExpiredRows(Arc<TableSchema>, LiveRows),
 }
 
 impl Feed {
@@ -191,9 +194,15 @@ impl Feed {
                 Change::Ddl(change) => {
                     sources.extend(self.ddl_event(change, schemas).map(Source::Event));
                 }
+                Change::Install(change) if self.tables.has(change.table) && alters(record, change.table) => {
+                    // New columns got values of their own: every row is written anew.
+                    let table = Arc::clone(schema_of(schemas, change.table)?);
+                    sources.push_back(Source::Event(FeedEvent::Truncated(Arc::clone(&table))));
+                    sources.push_back(Source::Staged(Arc::clone(&table), as_staged(&table, change), Vec::new()));
+                }
                 Change::Expire(change) if self.tables.has(change.table) => {
                     let table = Arc::clone(schema_of(schemas, change.table)?);
-                    sources.push_back(Source::Expired(ExpiredEvents::new(table, change)));
+                    sources.push_back(Source::Expired(table, change.units.clone()));
                 }
                 Change::Rows(_) | Change::Staged(_) | Change::Install(_) | Change::Expire(_) | Change::Feed(_) => {}
             }
@@ -297,13 +306,20 @@ impl FeedCommit<'_> {
                     let events = StagedEvents::new(node, &table, &change, deleted, &mut reading.old_rows)?;
                     Source::StagedRows(Box::new(events))
                 }
-                source @ (Source::Rows(_) | Source::StagedRows(_) | Source::Expired(_)) => source,
+                Source::Expired(table, units) => {
+                    let rows = expired_rows(&self.feed.node, &table, &units, &mut reading.old_rows)?;
+                    Source::ExpiredRows(table, rows)
+                }
+                source @ (Source::Rows(_) | Source::StagedRows(_) | Source::ExpiredRows(..)) => source,
             };
             let event = match &mut source {
                 Source::Rows(rows) => rows.next(&mut reading.old_rows)?,
                 Source::StagedRows(rows) => rows.next(&mut reading.old_rows)?,
-                Source::Expired(rows) => rows.next(&mut reading.old_rows)?,
-                Source::Event(_) | Source::Staged(..) => None,
+                Source::ExpiredRows(table, rows) => {
+                    let old = rows.next(&RowSet::default())?;
+                    old.map(|old| FeedEvent::Deleted { table: Arc::clone(table), old })
+                }
+                Source::Event(_) | Source::Staged(..) | Source::Expired(..) => None,
             };
             if event.is_some() {
                 self.sources.push_front(source);
@@ -330,6 +346,35 @@ impl fmt::Debug for FeedCommit<'_> {
 
 fn decode(seq: CommitSeq, bytes: &[u8]) -> Result<CommitRecord> {
     CommitRecord::decode(bytes).map_err(|error| error.in_file(format!("{LOG_DIR}: record {seq}"), 0))
+}
+
+/// The rows that went with segments which retention took out.
+fn expired_rows(node: &Node, table: &Arc<TableSchema>, units: &[UnitId], old_rows: &mut OldRows) -> Result<LiveRows> {
+    let feeds = Arc::clone(&node.published.load().feeds);
+    let mut rows = LiveRows::new(table);
+    for unit in units {
+        let dead = feeds.dead_when_expired(*unit);
+        let dead = dead.ok_or_else(|| Error::internal(format!("nothing is known of expired segment {unit}")))?;
+        rows.add(old_rows.segment(table.id, *unit)?, dead)?;
+    }
+    Ok(rows)
+}
+
+/// Whether a record alters a table: an install in it does more than a flush or a compaction.
+fn alters(record: &CommitRecord, table: TableId) -> bool {
+    let puts = |change: &Change| matches!(change, Change::Ddl(DdlChange::PutTable(schema)) if schema.id == table);
+    record.changes.iter().any(puts)
+}
+
+/// The rows of an install's outputs, as a commit that brings them.
+fn as_staged(table: &TableSchema, install: &Install) -> StagedCommit {
+    StagedCommit {
+        table: install.table,
+        shard: install.shard,
+        schema_version: table.version,
+        segments: install.outputs.clone(),
+        victims: Victims::Inline(Vec::new()),
+    }
 }
 
 fn staged_table(change: &Change) -> Option<TableId> {

@@ -16,10 +16,10 @@
 mod batches;
 mod command;
 mod cursors;
-mod expired_events;
 mod follow;
 mod generation_rows;
 mod limits;
+mod live_rows;
 mod old_rows;
 mod row_events;
 mod staged_events;

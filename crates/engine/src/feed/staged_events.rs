@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
-use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use outcrop_format::record::{InstalledSegment, StagedCommit, Victims};
-use outcrop_segment::{DeleteVector, ScanColumn, Segment};
+use outcrop_segment::ScanColumn;
 use outcrop_types::{ColumnId, Error, Result, RowAddress, RowOrdinal, TableSchema};
 
 use super::batches::{BatchSize, FeedEvent};
+use super::live_rows::LiveRows;
 use super::old_rows::OldRows;
 use crate::key_index::{KeyEncoder, KeyHash};
 use crate::node::{Node, SEGMENT_DIR};
@@ -25,7 +25,8 @@ use crate::stage::{RowSet, read_victims};
 pub(super) struct StagedEvents {
     table: Arc<TableSchema>,
     columns: Vec<ColumnId>,
-    segments: Vec<NewRows>,
+    /// The rows that came.
+    new: LiveRows,
     /// The key of the table; without one nothing is replaced.
     key: Option<(KeyEncoder, Vec<ColumnId>)>,
     /// Rows that die and are in no run yet.
@@ -35,16 +36,7 @@ pub(super) struct StagedEvents {
     deleted: Vec<RowAddress>,
     /// Rows that replace others.
     replacing: RowSet,
-    /// Where the inserts are: segment and row.
-    at: (usize, u32),
     size: BatchSize,
-}
-
-/// A segment that came with the commit.
-struct NewRows {
-    segment: Arc<Segment>,
-    /// Rows that were dead when it came.
-    deletes: DeleteVector,
 }
 
 impl StagedEvents {
@@ -66,27 +58,25 @@ impl StagedEvents {
             }
         };
         victims.extend(deleted);
-        let mut segments = Vec::with_capacity(commit.segments.len());
+        let mut new = LiveRows::new(table);
         for InstalledSegment { unit, rows, deletes, .. } in &commit.segments {
-            let place = format!("{SEGMENT_DIR}: segment {unit}");
-            let deletes = crate::recovery::decode_deletes(deletes, *rows, &place)?;
             let segment = old_rows.segment(table.id, *unit)?;
             if segment.rows() != *rows {
+                let place = format!("{SEGMENT_DIR}: segment {unit}");
                 return Err(Error::corrupt(place, 0, "it is not the one that the log names"));
             }
-            segments.push(NewRows { segment, deletes });
+            new.add(segment, deletes)?;
         }
         let key = table.primary_key().map(|key| (KeyEncoder::new(table, key), key.columns.clone()));
         Ok(Self {
             table: Arc::clone(table),
             columns: table.columns.iter().map(|column| column.id).collect(),
-            segments,
+            new,
             key,
             victims,
             updated: Vec::new(),
             deleted: Vec::new(),
             replacing: RowSet::default(),
-            at: (0, 0),
             size: BatchSize::new(),
         })
     }
@@ -114,7 +104,8 @@ impl StagedEvents {
             self.size.learn(&old);
             return Ok(Some(FeedEvent::Updated { table, old, new }));
         }
-        self.next_inserts()
+        let new = self.new.next(&self.replacing)?;
+        Ok(new.map(|new| FeedEvent::Inserted { table, new }))
     }
 
     /// Takes the next run of victims, and finds what replaces them.
@@ -134,7 +125,7 @@ impl StagedEvents {
         }
         let mut scanned: Vec<ScanColumn> = key.iter().map(|column| ScanColumn::Column(*column)).collect();
         scanned.push(ScanColumn::Row);
-        for NewRows { segment, deletes } in &self.segments {
+        for (segment, deletes) in self.new.segments() {
             let mut start = 0;
             while start < segment.rows() && !wanted.is_empty() {
                 let range = start..start.saturating_add(KEY_SCAN_ROWS).min(segment.rows());
@@ -158,40 +149,6 @@ impl StagedEvents {
         self.deleted.sort_unstable_by(|a, b| b.cmp(a));
         self.updated.sort_unstable_by(|a, b| b.cmp(a));
         Ok(())
-    }
-
-    /// New rows that replace nothing.
-    fn next_inserts(&mut self) -> Result<Option<FeedEvent>> {
-        let columns: Vec<ScanColumn> = self.columns.iter().map(|column| ScanColumn::Column(*column)).collect();
-        loop {
-            let (number, start) = self.at;
-            let Some(NewRows { segment, deletes }) = self.segments.get(number) else { return Ok(None) };
-            if start >= segment.rows() {
-                self.at = (number + 1, 0);
-                continue;
-            }
-            let rows = u32::try_from(self.size.rows()).unwrap_or(u32::MAX);
-            let range = start..start.saturating_add(rows).min(segment.rows());
-            self.at.1 = range.end;
-            let length = range.len();
-            let mut live = BooleanBufferBuilder::new(length);
-            match deletes.live_mask(range.clone()) {
-                Some(mask) => live.append_buffer(&mask),
-                None => live.append_n(length, true),
-            }
-            for row in range.clone() {
-                if self.replacing.contains(RowAddress::new(segment.unit(), RowOrdinal::new(row))) {
-                    live.set_bit(usize::try_from(row - range.start).unwrap_or_default(), false);
-                }
-            }
-            let live: BooleanBuffer = live.finish();
-            if live.count_set_bits() == 0 {
-                continue;
-            }
-            let new = segment.scan(&self.table, &columns, range, Some(&live), None)?.batch;
-            self.size.learn(&new);
-            return Ok(Some(FeedEvent::Inserted { table: Arc::clone(&self.table), new }));
-        }
     }
 }
 

@@ -326,6 +326,7 @@ impl<'a> Replay<'a> {
 
     fn expire(&mut self, seq: CommitSeq, change: &Expire) -> Result<()> {
         let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, true) };
+        self.feeds.note_expired(seq, change.table, &table.state, &change.units);
         let outcome = table.state.install(&change.units, Vec::new());
         outcome.map_err(|error| self.broken(seq, error.message().to_owned()))
     }

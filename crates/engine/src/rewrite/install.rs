@@ -68,10 +68,7 @@ pub(crate) fn install(
 /// Retention: takes segments out with all their rows, in a turn. What is not there any more stays out; `None` when nothing is
 /// left to do.
 pub(crate) fn expire(node: &Arc<Node>, table: TableId, units: &[UnitId]) -> Result<Option<Installed>> {
-    let rows = node.published.load().tables.get(&table).map(|table| only_shard(table)).transpose()?;
-    let rows = rows.iter().flat_map(|state| units.iter().filter_map(|unit| state.deletes(*unit)));
-    let deletes_max: u64 = rows.map(|deletes| deletes_bytes_max(deletes.rows())).sum();
-    let permit = node.admit(deletes_max + units.len() as u64 * UNIT_BYTES, SpaceClass::Reserve)?;
+    let permit = node.admit(units.len() as u64 * UNIT_BYTES, SpaceClass::Reserve)?;
     let Ok(shard) = node.shard(table) else { return Ok(None) };
     let turn = shard.turn();
     let Some(seen) = node.tail.lock().table(table).map(Arc::clone) else { return Ok(None) };
@@ -80,12 +77,7 @@ pub(crate) fn expire(node: &Arc<Node>, table: TableId, units: &[UnitId]) -> Resu
     if units.is_empty() {
         return Ok(None);
     }
-    let dead: Vec<&DeleteVector> = units.iter().filter_map(|unit| state.deletes(*unit)).collect();
-    let mut deletes: Vec<Vec<u8>> = Vec::new();
-    if dead.iter().any(|dead| dead.deleted() > 0) {
-        deletes.extend(dead.iter().map(|dead| if dead.deleted() == 0 { Vec::new() } else { dead.encode() }));
-    }
-    let change = Change::Expire(Expire { table, shard: ShardId::new(0), units: units.clone(), deletes });
+    let change = Change::Expire(Expire { table, shard: ShardId::new(0), units: units.clone() });
     let installed = replace_units(node, &seen, &state, Replacement { units, segments: Vec::new(), change, permit })?;
     drop(turn);
     Ok(Some(installed))
@@ -113,7 +105,11 @@ fn replace_units(node: &Arc<Node>, seen: &TableState, state: &ShardState, step: 
     let mut version = with_shard(tail.version(), &seen.schema, next, seq);
     if version.feeds.is_followed(seen.schema.id) {
         let mut feeds = Feeds::clone(&version.feeds);
-        feeds.note_units(seq, seen.schema.id, state, &units);
+        if matches!(change, Change::Expire(_)) {
+            feeds.note_expired(seq, seen.schema.id, state, &units);
+        } else {
+            feeds.note_units(seq, seen.schema.id, state, &units);
+        }
         version.feeds = Arc::new(feeds);
     }
     tail.push(Sequenced { version, changes: vec![change], permit }, &*node.env.clock);
@@ -139,7 +135,7 @@ fn replace_units(node: &Arc<Node>, seen: &TableState, state: &ShardState, step: 
 fn dead_since_pin(state: &ShardState, inputs: &[Input]) -> Option<Vec<RowAddress>> {
     let mut moved = Vec::new();
     for Input { unit, map } in inputs {
-        moved.extend(state.deletes(*unit)?.difference(map.pinned()).filter_map(|row| map.address(row)));
+        moved.extend(map.addresses(state.deletes(*unit)?.difference(map.pinned())));
     }
     Some(moved)
 }

@@ -19,11 +19,11 @@ mod version;
 pub use morsel::Morsel;
 pub use statistics::ColumnStatistics;
 pub use table::TableSnapshot;
-pub use version::Snapshot;
+pub use version::{Snapshot, snapshot_too_old};
 
 pub(crate) use live::LiveVersions;
 pub(crate) use shard::{NewSegment, SegmentView, ShardState};
-pub(crate) use version::{TableState, Version};
+pub(crate) use version::{ReadLimit, TableState, Version};
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use outcrop_types::{
 use super::fetch::Fetch;
 use super::scan::{Projection, may_match_chunk, unexpected};
 use super::statistics::{StatisticsBuilder, row_bytes};
+use super::version::ReadLimit;
 use super::{ColumnStatistics, Morsel, ShardState, TableState, Version, morsel};
 use crate::ScanColumn;
 use crate::key_index::KeyHash;
@@ -28,19 +29,25 @@ pub struct TableSnapshot {
     seq: CommitSeq,
     /// Keeps the version among the live ones; for the tail somebody else does that.
     _version: Option<Arc<Version>>,
+    limit: Option<ReadLimit>,
 }
 
 impl TableSnapshot {
     /// A table of a version; `None` if the version does not have it.
     pub(crate) fn new(version: &Arc<Version>, table: TableId) -> Option<Self> {
         let table = Arc::clone(version.tables.get(&table)?);
-        Some(Self { table, seq: version.seq, _version: Some(Arc::clone(version)) })
+        Some(Self { table, seq: version.seq, _version: Some(Arc::clone(version)), limit: None })
+    }
+
+    /// The same, to be read within a limit.
+    pub(super) fn within(self, limit: Option<ReadLimit>) -> Self {
+        Self { limit, ..self }
     }
 
     /// A table of one shard in the tail: a turn reads it through the same code. Only valid within the turn, or while
     /// [`super::LiveVersions::hold`] keeps that tail, because nothing else tells others that it is read.
     pub(crate) fn of_state(schema: Arc<TableSchema>, shard: ShardState, seq: CommitSeq) -> Self {
-        Self { table: Arc::new(TableState { schema, shards: vec![Arc::new(shard)] }), seq, _version: None }
+        Self { table: Arc::new(TableState { schema, shards: vec![Arc::new(shard)] }), seq, _version: None, limit: None }
     }
 
     /// The shards of the table.
@@ -150,8 +157,10 @@ impl TableSnapshot {
     /// `predicate` may drop rows for which it is not true; those that stay must be checked again.
     ///
     /// # Errors
-    /// `DataCorrupted` with file and offset, `IoError`; `InternalError` for a piece or column that the table does not have.
+    /// `SnapshotTooOld`; `DataCorrupted` with file and offset, `IoError`; `InternalError` for a piece or column that the table does
+    /// not have.
     pub fn scan(&self, morsel: &Morsel, columns: &[ScanColumn], predicate: Option<&Predicate>) -> Result<RecordBatch> {
+        self.check_age()?;
         let shard = self.shard_of(morsel.unit)?;
         let projection = Projection::new(&self.table.schema, columns)?;
         match (shard.generation(morsel.unit), shard.segment(morsel.unit)) {
@@ -167,6 +176,7 @@ impl TableSnapshot {
     /// # Errors
     /// `InternalError` for a table without key index, and for columns that are not the key's.
     pub fn lookup(&self, keys: &RecordBatch) -> Result<Vec<Option<RowAddress>>> {
+        self.check_age()?;
         let nulls = keys.columns().iter().filter_map(|array| array.logical_nulls());
         let nulls = nulls.reduce(|a, b| arrow_buffer::NullBuffer::union(Some(&a), Some(&b)).unwrap_or(a));
         match nulls.filter(|nulls| nulls.null_count() > 0) {
@@ -186,6 +196,7 @@ impl TableSnapshot {
     /// # Errors
     /// As [`TableSnapshot::scan`]; `InternalError` for an address that the table does not have.
     pub fn fetch(&self, rows: &[RowAddress], columns: &[ScanColumn]) -> Result<RecordBatch> {
+        self.check_age()?;
         let projection = Projection::new(&self.table.schema, columns)?;
         let mut fetch = Fetch::new(&projection, rows.len());
         let mut sorted: Vec<(usize, RowAddress)> = rows.iter().copied().enumerate().collect();
@@ -219,6 +230,10 @@ impl TableSnapshot {
             found.iter_mut().zip(of_shard).for_each(|(found, here)| *found = found.or(here));
         }
         Ok(found)
+    }
+
+    fn check_age(&self) -> Result<()> {
+        self.limit.as_ref().map_or(Ok(()), ReadLimit::check)
     }
 
     fn shard_of(&self, unit: UnitId) -> Result<&ShardState> {

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imbl::OrdMap;
-use outcrop_types::{CommitSeq, TableId, TableSchema};
+use outcrop_env::Clock;
+use outcrop_types::{CommitSeq, Condition, Error, Result, TableId, TableSchema};
 
 use super::live::LiveMark;
 use super::{ShardState, TableSnapshot};
@@ -54,16 +56,58 @@ pub(crate) struct TableState {
     pub(crate) shards: Vec<Arc<ShardState>>,
 }
 
-/// All tables and the catalog at one `CommitSeq` (W2). Cheap to clone; holding it keeps retired files.
+/// All tables and the catalog at one `CommitSeq` (W2). Cheap to clone; holding it keeps retired files, and so it can be read
+/// for [`EngineOptions::snapshot_age_max`](crate::EngineOptions) only.
 #[derive(Clone)]
 pub struct Snapshot {
     version: Arc<Version>,
+    limit: Option<ReadLimit>,
+}
+
+/// Until when a snapshot may be read.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadLimit {
+    clock: Arc<dyn Clock>,
+    until: Duration,
+    age_max: Duration,
+}
+
+impl ReadLimit {
+    /// From now on for so long.
+    pub(crate) fn new(clock: &Arc<dyn Clock>, age_max: Duration) -> Self {
+        Self { clock: Arc::clone(clock), until: clock.monotonic().saturating_add(age_max), age_max }
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_sub(self.clock.monotonic())
+    }
+
+    /// # Errors
+    /// `SnapshotTooOld` when the time is over.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.left().is_zero() { Err(snapshot_too_old(self.age_max)) } else { Ok(()) }
+    }
 }
 
 impl Snapshot {
     /// The view of a published version.
     pub(crate) fn new(version: Arc<Version>) -> Self {
-        Self { version }
+        Self { version, limit: None }
+    }
+
+    /// The same, to be read within a limit.
+    pub(crate) fn within(self, limit: ReadLimit) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
+
+    /// How long it can still be read; `None` without a limit.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.limit.as_ref().map(ReadLimit::left)
+    }
+
+    /// How long it could be read when it was taken; `None` without a limit.
+    pub fn age_max(&self) -> Option<Duration> {
+        self.limit.as_ref().map(|limit| limit.age_max)
     }
 
     /// The version behind it.
@@ -83,7 +127,7 @@ impl Snapshot {
 
     /// The rows of a table.
     pub fn table(&self, id: TableId) -> Option<TableSnapshot> {
-        TableSnapshot::new(&self.version, id)
+        Some(TableSnapshot::new(&self.version, id)?.within(self.limit.clone()))
     }
 }
 
@@ -91,4 +135,14 @@ impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot").field("commit_seq", &self.version.seq).finish_non_exhaustive()
     }
+}
+
+/// 72000 for whoever reads a snapshot after its time.
+pub fn snapshot_too_old(age_max: Duration) -> Error {
+    Error::new(Condition::SnapshotTooOld, "snapshot too old")
+        .with_detail(format!(
+            "A snapshot can be read for {} s: it keeps files that nobody else needs.",
+            age_max.as_secs_f64()
+        ))
+        .with_hint("Repeat the statement or the transaction; engine.snapshot_age_max is the limit.")
 }

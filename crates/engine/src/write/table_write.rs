@@ -58,7 +58,7 @@ impl Target {
             shard: node.shard(table).map_err(|_gone| undefined_table(&schema.name))?,
             arrow: schema.to_arrow(),
             keys: only_shard(found)?.keys().map(Arc::clone),
-            table: snapshot.table(table).ok_or_else(|| undefined_table(&schema.name))?,
+            table: TableSnapshot::new(snapshot.version(), table).ok_or_else(|| undefined_table(&schema.name))?,
             schema,
         })
     }

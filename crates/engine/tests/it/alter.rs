@@ -51,13 +51,16 @@ fn not_null(column: &str) -> AlterAction {
     AlterAction::SetNullable { column: column.to_owned(), nullable: false }
 }
 
-/// The same state after a crash, a flush, a compaction, a checkpoint and a good close; `outcrop check` finds nothing.
+/// The same state after crashes, a checkpoint, a flush, a compaction and a good close; `outcrop check` finds nothing. The first
+/// checkpoint leaves rows in the log that are older than its schema.
 #[track_caller]
 fn stays(sim: &Sim, engine: Engine, table: TableId, expected: &[Row]) {
     let mut engine = engine;
-    for turn in ["as it is", "replayed", "flushed", "compacted", "replayed again", "checkpointed", "closed"] {
+    for turn in
+        ["as it is", "replayed", "checkpointed", "replayed again", "flushed", "compacted", "and again", "closed"]
+    {
         match turn {
-            "replayed" | "replayed again" => {
+            "replayed" | "replayed again" | "and again" => {
                 drop(engine);
                 engine = Engine::open(&sim.crash(), roomy()).unwrap();
             }
@@ -217,7 +220,7 @@ fn not_null_is_refused_while_a_living_row_has_null_and_forgets_the_dead() {
     let null = |id: i64| vec![int(id), Value::Null];
     insert(&engine, table, &[null(1), row(2, "a")]).unwrap();
     engine.flush(None).unwrap();
-    insert(&engine, table, &[null(3)]).unwrap();
+    insert(&engine, table, &[null(3), row(4, "b")]).unwrap();
     for doomed in [1, 3] {
         let error = alter(&engine, table, vec![not_null("value")]).unwrap_err();
         assert_eq!(error.condition(), Condition::NotNullViolation);
@@ -229,7 +232,7 @@ fn not_null_is_refused_while_a_living_row_has_null_and_forgets_the_dead() {
     let snapshot = engine.snapshot();
     let mut write = engine.write(&snapshot, table, WriteMode::Insert(OnConflict::Error)).unwrap();
     let lax = schema(&engine, table).with_nulls();
-    let refused = write.insert(outcrop_testkit::batch_of(&lax, &[null(4)])).unwrap_err();
+    let refused = write.insert(outcrop_testkit::batch_of(&lax, &[null(5)])).unwrap_err();
     assert_eq!(refused.condition(), Condition::NotNullViolation);
     drop((write, snapshot));
     // A column without a value for the rows that are there.
@@ -239,7 +242,7 @@ fn not_null_is_refused_while_a_living_row_has_null_and_forgets_the_dead() {
     let empty = create(&engine, keyed("empty"));
     alter(&engine, empty, vec![strict]).unwrap();
     // The log still has the rows with NULL, and the segment too.
-    stays(&sim, engine, table, &[row(2, "a")]);
+    stays(&sim, engine, table, &[row(2, "a"), row(4, "b")]);
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! The commit feed: what it shows, what its cursors keep, and when they end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use outcrop_engine::{Ddl, Engine, EngineOptions, Feed, FeedEvent, FeedTables, WriteMode};
+use arrow_array::{ArrayRef, Int64Array};
+use outcrop_engine::{
+    AlterAction, Ddl, Engine, EngineOptions, Feed, FeedEvent, FeedTables, Fill, FillColumns, WriteMode,
+};
 use outcrop_env::{Env, FaultKind, OperationClass, Sim};
 use outcrop_testkit::{Row, rows_of};
 use outcrop_types::{CommitSeq, Condition, Error, TableId, TableName, Value};
@@ -302,6 +306,50 @@ fn ddl_is_shown_with_the_schemas_of_its_time() {
 }
 
 #[test]
+fn rows_that_an_alter_table_fills_are_shown_anew() {
+    struct Numbers(i64);
+    impl FillColumns for Numbers {
+        fn fill(&mut self, rows: usize) -> Result<Vec<ArrayRef>, Error> {
+            let first = self.0;
+            self.0 += i64::try_from(rows).unwrap();
+            Ok(vec![Arc::new(Int64Array::from_iter_values(first..self.0))])
+        }
+    }
+    let (_env, sim, engine, table) = open(roomy());
+    insert(&engine, table, &rows(0..10, "flushed")).unwrap();
+    engine.flush(None).unwrap();
+    cursor(&engine, "f", table);
+    upsert(&engine, table, &rows(5..15, "b")).unwrap();
+    let column = column("n", outcrop_types::DataType::Int8, true);
+    let actions = [AlterAction::AddColumn { column, if_not_exists: false }];
+    let fill = Fill { columns: vec!["n".to_owned()], values: Box::new(Numbers(100)) };
+    engine.alter_filling(&TableName::new("commons", "t"), &actions, fill).wait().unwrap();
+    delete(&engine, table, &[0]);
+    engine.compact().unwrap();
+    let look = |engine: &Engine| {
+        let mut shown = events(&mut engine.feed("f", None).unwrap()).into_iter();
+        assert!(matches!(shown.next(), Some(Shown::Updated(pairs)) if pairs.len() == 5));
+        assert!(matches!(shown.next(), Some(Shown::Inserted(rows)) if rows.len() == 5));
+        assert_eq!(shown.next(), Some(Shown::Other("table t".to_owned())));
+        assert_eq!(shown.next(), Some(Shown::Other("truncated t".to_owned())));
+        let mut rest: Vec<Shown> = shown.collect();
+        let deleted = rest.pop().unwrap();
+        let mut filled = Vec::new();
+        rest.into_iter().for_each(|event| match event {
+            Shown::Inserted(rows) => filled.extend(rows),
+            other => panic!("{other:?}"),
+        });
+        let Shown::Deleted(gone) = deleted else { panic!("{deleted:?}") };
+        let place = filled.iter().position(|row| *row == gone[0]).unwrap();
+        filled.remove(place);
+        outcrop_testkit::assert_same_rows("filled", &scan(&engine.snapshot(), table), &filled);
+    };
+    look(&engine);
+    drop(engine);
+    look(&Engine::open(&sim.crash(), roomy()).unwrap());
+}
+
+#[test]
 fn a_cursor_is_advanced_durably_and_never_goes_back() {
     let (_env, sim, engine, table) = open(roomy());
     let created = cursor(&engine, "f", table);
@@ -363,7 +411,7 @@ fn a_snapshot_and_its_feed_are_the_database() {
     waiting.into_iter().for_each(|handle| drop(handle.wait().unwrap()));
     engine.flush(None).unwrap();
     sim.run_until_idle(1_000);
-    let mut mirror = Mirror { position: snapshot.commit_seq(), rows: scan(&snapshot, table) };
+    let mut mirror = Mirror { position: snapshot.commit_seq(), rows: scan(&snapshot, table), schema: None };
     while let Some(mut commit) = feed.next_commit(Duration::ZERO).unwrap() {
         let mut events = Vec::new();
         while let Some(event) = commit.next_event().unwrap() {

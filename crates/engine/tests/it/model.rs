@@ -11,8 +11,9 @@ use outcrop_env::{Env, Sim};
 use outcrop_testkit::generate::{
     SchemaShape, Step, StepsShape, data_types, from_seed, rows_for, schemas, steps, values_of,
 };
+use outcrop_testkit::model::key_values;
 use outcrop_testkit::seed::for_each_seed;
-use outcrop_testkit::{Alteration, Model, Operation, Row, Violation, assert_same_rows};
+use outcrop_testkit::{Alteration, Key, Model, Operation, Row, Violation, assert_same_rows};
 use outcrop_types::{Column, ColumnId, CommitSeq, Condition, DataType, Error, TableId, TableSchema, Value};
 
 use crate::support::follower::Follower;
@@ -180,7 +181,11 @@ impl World {
                 Ok(Some(write.commit()))
             }
             Operation::Upsert(_, rows) => {
-                let mut write = engine.write(&snapshot, table, WriteMode::Upsert)?;
+                // Of rows with different keys an overwrite of all columns makes the same.
+                let is_overwrite = has_distinct_keys(&self.schema, rows) && self.below(2) == 0;
+                let all = self.schema.columns.iter().map(|column| column.id).collect();
+                let mode = if is_overwrite { WriteMode::Insert(OnConflict::Overwrite(all)) } else { WriteMode::Upsert };
+                let mut write = engine.write(&snapshot, table, mode)?;
                 write.insert(batch_with_nulls(&self.schema, rows))?;
                 Ok(Some(write.commit()))
             }
@@ -593,6 +598,9 @@ fn run_world(mut world: World, seed: u64, shape: StepsShape) {
 /// As `run`, with changes of the schema between.
 fn run_altering(seed: u64, options: EngineOptions, count: u64) {
     let mut world = World::new(seed, options);
+    if seed % 2 == 1 {
+        world.follower = Some(Follower::new(world.engine(), world.table()));
+    }
     for number in 0..count {
         if world.below(3) == 0 {
             let changes = world.alterations();
@@ -657,4 +665,9 @@ fn a_feed_shows_staged_statements_as_the_model_does() {
         options.flush_rows_max = 5;
         run_followed(seed, options, StepsShape { steps_max: 40, rows_max: 12 });
     });
+}
+
+fn has_distinct_keys(schema: &TableSchema, rows: &[Row]) -> bool {
+    let keys: BTreeSet<Key> = rows.iter().map(|row| Key(key_values(schema, row))).collect();
+    schema.primary_key().is_some() && keys.len() == rows.len()
 }

@@ -130,6 +130,51 @@ fn writes_stall_and_are_refused_when_memory_is_full_and_go_on_when_it_is_not() {
 }
 
 #[test]
+fn a_snapshot_that_is_held_too_long_cannot_be_read_and_its_files_go() {
+    let (env, sim) = Env::simulated(52);
+    let mut options = roomy();
+    options.snapshot_age_max = Duration::from_secs(60);
+    let engine = Engine::open(&env, options).unwrap();
+    let table = create(&engine, keyed("t"));
+    insert(&engine, table, &rows(0..20, "a")).unwrap();
+    engine.flush(None).unwrap();
+    let old = engine.snapshot();
+    let rows_of_old = old.table(table).unwrap();
+    upsert(&engine, table, &rows(0..20, "b")).unwrap();
+    engine.flush(None).unwrap();
+    engine.compact().unwrap();
+    sim.advance(Duration::from_secs(59));
+    assert_eq!(pairs(&old, table)[0], (0, "a".to_owned()));
+    let address = find(&old, table, &[3]);
+    sim.advance(Duration::from_secs(1));
+    let morsel = rows_of_old.morsels(100).remove(0);
+    let refused = [
+        rows_of_old.scan(&morsel, &[], None).map(drop),
+        rows_of_old.fetch(&address, &[]).map(drop),
+        rows_of_old.lookup(&key_batch(&old, table, &[vec![Value::Int(3)]])).map(drop),
+    ];
+    for outcome in refused {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.condition(), Condition::SnapshotTooOld);
+        assert!(error.hint().unwrap().contains("snapshot_age_max"), "{error:?}");
+    }
+    // A statement that writes may have begun before; new readers, flushes and compactions go on.
+    let mut write = engine.write(&old, table, WriteMode::Change(None)).unwrap();
+    write.delete(&address).unwrap();
+    write.commit().wait().unwrap();
+    assert_eq!(pairs(&engine.snapshot(), table)[0], (0, "b".to_owned()));
+    sim.advance(Duration::from_secs(10));
+    sim.run_until_idle(1_000);
+    let files =
+        || env.disk.list("segments").unwrap().iter().filter(|file| file.name.base().ends_with(".vortex")).count();
+    assert_eq!(files(), 2, "who holds it keeps its file");
+    drop((old, rows_of_old));
+    sim.advance(Duration::from_secs(10));
+    sim.run_until_idle(1_000);
+    assert_eq!(files(), 1);
+}
+
+#[test]
 fn check_finds_a_sound_directory_sound_and_a_damaged_one_damaged() {
     let (env, sim) = Env::simulated(25);
     let engine = Engine::open(&env, tiny()).unwrap();

@@ -5,7 +5,7 @@ use outcrop_env::{Env, Sim};
 use outcrop_testkit::{Row, rows_of};
 use outcrop_types::{Condition, TableId, TableName, Value};
 
-use crate::support::callbacks::{Append, concat};
+use crate::support::callbacks::{Append, concat, overwrite};
 use crate::support::*;
 
 /// Everything but the smallest statement is staged; nothing is flushed by itself.
@@ -163,6 +163,23 @@ fn a_staged_do_update_makes_new_rows_of_the_newest_old_ones() {
     check(&engine);
     drop(engine);
     check(&Engine::open(&env, staging()).unwrap());
+}
+
+#[test]
+fn a_staged_overwrite_takes_its_columns_from_the_new_rows() {
+    let (env, _sim, engine, table) = open();
+    insert(&engine, table, &rows(0..10, "old")).unwrap();
+    let write = begin(&engine, table, overwrite(&engine, table, &["value"]), &rows(5..1_000, "new"));
+    upsert(&engine, table, &[row(7, "newer"), row(50, "meanwhile")]).unwrap();
+    let commit = write.commit().wait().unwrap();
+    assert_eq!((commit.inserted, commit.updated), (989, 6));
+    let write = begin(&engine, table, overwrite(&engine, table, &[]), &rows(0..1_100, "kept out"));
+    assert_eq!(write.commit().wait().unwrap().updated, 1_000);
+    let all = [(0..5, "old"), (5..1_000, "new"), (1_000..1_100, "kept out")];
+    assert_eq!(pairs(&engine.snapshot(), table), expected(&all));
+    check_keys(&engine.snapshot(), table);
+    drop(engine);
+    assert_eq!(pairs(&Engine::open(&env, staging()).unwrap().snapshot(), table), expected(&all));
 }
 
 #[test]

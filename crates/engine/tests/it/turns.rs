@@ -5,7 +5,7 @@ use outcrop_env::{Env, FaultKind, OperationClass};
 use outcrop_testkit::{Row, rows_of};
 use outcrop_types::{Condition, TableId, Value};
 
-use crate::support::callbacks::{Append, concat};
+use crate::support::callbacks::{Append, concat, overwrite};
 use crate::support::*;
 
 fn open() -> (Env, Engine, TableId) {
@@ -41,6 +41,40 @@ fn do_update_meeting_a_row_twice_is_refused() {
     // A row that the WHERE left alone was not met.
     let commit = write_rows(&engine, table, &[row(2, "b"), row(2, "c")], concat(&engine, table)).unwrap();
     assert_eq!((commit.updated, commit.outcomes), (0, vec![RowOutcome::Skipped; 2]));
+}
+
+#[test]
+fn an_overwrite_takes_its_columns_from_the_new_row_and_keeps_the_others() {
+    let (_env, engine, table) = open();
+    insert(&engine, table, &[row(1, "a"), row(2, "b")]).unwrap();
+    engine.flush(None).unwrap();
+    insert(&engine, table, &[row(3, "c")]).unwrap();
+    let new = [row(9, "new"), row(3, "new"), row(1, "new")];
+    let commit = write_rows(&engine, table, &new, overwrite(&engine, table, &["value"])).unwrap();
+    assert_eq!(commit.outcomes, [RowOutcome::Inserted, RowOutcome::Updated, RowOutcome::Updated]);
+    let returned: Vec<Row> = commit.rows.flat_map(|rows| rows_of(&rows.unwrap())).collect();
+    assert_eq!(returned, new);
+    assert_eq!(pairs(&engine.snapshot(), table), text(&[(1, "new"), (2, "b"), (3, "new"), (9, "new")]));
+    // The key is the same in both rows, so that it makes no difference whether it is assigned.
+    let newer = [row(2, "newer"), row(10, "newer"), row(3, "newer")];
+    let commit = write_rows(&engine, table, &newer, overwrite(&engine, table, &["id"])).unwrap();
+    assert_eq!((commit.inserted, commit.updated), (1, 2));
+    let returned: Vec<Row> = commit.rows.flat_map(|rows| rows_of(&rows.unwrap())).collect();
+    assert_eq!(returned, [row(2, "b"), row(10, "newer"), row(3, "new")]);
+    let all = [(1, "new"), (2, "b"), (3, "new"), (9, "new"), (10, "newer")];
+    assert_eq!(pairs(&engine.snapshot(), table), text(&all));
+    check_keys(&engine.snapshot(), table);
+}
+
+#[test]
+fn an_overwrite_meeting_a_row_twice_is_refused() {
+    let (_env, engine, table) = open();
+    insert(&engine, table, &[row(1, "a")]).unwrap();
+    for twice in [[row(1, "b"), row(1, "c")], [row(7, "b"), row(7, "c")]] {
+        let error = write_rows(&engine, table, &twice, overwrite(&engine, table, &["value"])).unwrap_err();
+        assert_eq!(error.condition(), Condition::CardinalityViolation);
+    }
+    assert_eq!(pairs(&engine.snapshot(), table), text(&[(1, "a")]));
 }
 
 #[test]

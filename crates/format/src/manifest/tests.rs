@@ -50,12 +50,14 @@ fn feeds() -> impl Strategy<Value = ManifestFeeds> {
                 ended,
             }
         });
-    let unit = any::<(u64, u32, u64, u64, u64)>().prop_map(|(unit, table, left_at, bytes, first_seq)| KeptUnit {
+    let numbers = any::<(u64, u32, u64, u64, u64, Option<Vec<u8>>)>();
+    let unit = numbers.prop_map(|(unit, table, left_at, bytes, first_seq, expired)| KeptUnit {
         unit: UnitId::new(unit),
         table: TableId::new(table),
         left_at: CommitSeq::new(left_at),
         bytes,
         first_seq: (first_seq > 0).then_some(CommitSeq::new(first_seq)),
+        expired: expired.map(Bytes::from),
     });
     let schema = (any::<u64>(), schemas(SchemaShape::default()))
         .prop_map(|(left_at, schema)| KeptSchema { left_at: CommitSeq::new(left_at), schema });

@@ -5,7 +5,7 @@
 //! | DDL | tag byte; then name, table id or table schema |
 //! | feed cursor | [`FeedChange`] |
 //! | install | table, shard, inputs (count, unit ids), outputs (count, each nested: [`InstalledSegment`]) |
-//! | expire | table, shard, units (count, unit ids); section 1, if rows were dead: their delete vectors, in the order of the units |
+//! | expire | table, shard, units (count, unit ids) |
 //! | staged commit | table, shard, schema version, segments (as outputs), victims: 0 + addresses, or 1 + name, count, CRC32C |
 
 use outcrop_types::{RowAddress, SchemaVersion, ShardId, TableId, TableSchema, UnitId};
@@ -23,8 +23,6 @@ const INSTALL: u16 = 18;
 const STAGED: u16 = 19;
 const FEED: u16 = 23;
 const EXPIRE: u16 = 24;
-
-const EXPIRE_DELETES: u16 = 1;
 
 mod ddl_tag {
     pub(super) const CREATE_SCHEMA: u8 = 1;
@@ -106,8 +104,6 @@ pub struct Expire {
     pub shard: ShardId,
     /// Segments that leave.
     pub units: Vec<UnitId>,
-    /// The rows of each that were dead before ([`crate::deletes`], empty if none was); nothing at all if none of any was.
-    pub deletes: Vec<Vec<u8>>,
 }
 
 /// A segment as a record names it.
@@ -242,33 +238,14 @@ impl Install {
 
 impl Expire {
     fn encode(&self, out: &mut Encoder<'_>) {
-        let Self { table, shard, units, deletes } = self;
+        let Self { table, shard, units } = self;
         out.put_varint(u64::from(table.get()));
         out.put_varint(u64::from(shard.get()));
         encode_units(units, out);
-        if !deletes.is_empty() {
-            out.put_section(EXPIRE_DELETES, WhenUnknown::Refuse, |out| {
-                deletes.iter().for_each(|deletes| out.put_bytes(deletes));
-            });
-        }
     }
 
     fn decode(bytes: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let (table, shard, units) = (decode_table(bytes)?, decode_shard(bytes)?, decode_units(bytes, "units")?);
-        let mut deletes = None;
-        while let Some(mut section) = bytes.section()? {
-            if section.tag == EXPIRE_DELETES {
-                let value = units
-                    .iter()
-                    .map(|_| Ok(section.payload.bytes()?.to_vec()))
-                    .collect::<Result<Vec<_>, DecodeError>>()?;
-                section.payload.extensions("expire")?;
-                section.set(&mut deletes, "expire", value)?;
-            } else {
-                section.unknown("expire")?;
-            }
-        }
-        Ok(Self { table, shard, units, deletes: deletes.unwrap_or_default() })
+        Ok(Self { table: decode_table(bytes)?, shard: decode_shard(bytes)?, units: decode_units(bytes, "units")? })
     }
 }
 

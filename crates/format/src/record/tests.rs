@@ -123,10 +123,8 @@ fn changes() -> impl Strategy<Value = Change> {
             Install { table: TableId::new(table), shard: ShardId::new(shard), inputs, outputs }
         });
     let expire = (any::<(u32, u16)>(), vec(any::<u64>(), 0..5)).prop_map(|((table, shard), units)| {
-        let deletes =
-            if table % 2 == 0 { Vec::new() } else { units.iter().map(|unit| unit.to_be_bytes().to_vec()).collect() };
         let units = units.into_iter().map(UnitId::new).collect();
-        Expire { table: TableId::new(table), shard: ShardId::new(shard), units, deletes }
+        Expire { table: TableId::new(table), shard: ShardId::new(shard), units }
     });
     prop_oneof![
         4 => row_changes().prop_map(Change::Rows),

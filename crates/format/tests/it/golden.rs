@@ -58,12 +58,12 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     sorted_meta().encode(&mut sorted_meta_file);
     let mut expire_file = Vec::new();
     expire_record().encode(&mut expire_file);
-    let mut expire_deletes_file = Vec::new();
-    expire_deletes_record().encode(&mut expire_deletes_file);
     let mut manifest_with_runs = Vec::new();
     key_manifest().encode(&mut manifest_with_runs);
     let mut manifest_with_feeds = Vec::new();
     feed_manifest().encode(&mut manifest_with_feeds);
+    let mut manifest_with_expired = Vec::new();
+    expired_manifest().encode(&mut manifest_with_expired);
     let mut feed_record_file = Vec::new();
     feed_record().encode(&mut feed_record_file);
     vec![
@@ -73,12 +73,12 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("key-run-whole.bin", key_run(KeyWidth::Whole)),
         ("keys.bin", keys()),
         ("manifest-feeds.bin", manifest_with_feeds),
+        ("manifest-feeds-expired.bin", manifest_with_expired),
         ("manifest-key-runs.bin", manifest_with_runs),
         ("record-feeds.bin", feed_record_file),
         ("schema-key-secret.bin", key_schema_file),
         ("schema-options.bin", options_schema_file),
         ("record-expire.bin", expire_file),
-        ("record-expire-deletes.bin", expire_deletes_file),
         ("segment-meta-order.bin", sorted_meta_file),
         ("manifest.bin", manifest_file),
         ("record.bin", record),
@@ -122,13 +122,13 @@ fn b5_every_format_is_read_as_ever() {
     assert_eq!(SegmentMeta::decode(&read("segment-meta.bin")), Ok(segment_meta()));
     assert_eq!(Manifest::decode(&read("manifest-key-runs.bin")), Ok(key_manifest()));
     assert_eq!(Manifest::decode(&read("manifest-feeds.bin")), Ok(feed_manifest()));
+    assert_eq!(Manifest::decode(&read("manifest-feeds-expired.bin")), Ok(expired_manifest()));
     assert_eq!(CommitRecord::decode(&read("record-feeds.bin")), Ok(feed_record()));
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-key-secret.bin"))), Ok(key_schema()));
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-altered.bin"))), Ok(altered_schema()));
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-options.bin"))), Ok(options_schema()));
     assert_eq!(SegmentMeta::decode(&read("segment-meta-order.bin")), Ok(sorted_meta()));
     assert_eq!(CommitRecord::decode(&read("record-expire.bin")), Ok(expire_record()));
-    assert_eq!(CommitRecord::decode(&read("record-expire-deletes.bin")), Ok(expire_deletes_record()));
     for (name, width) in [("key-run-half.bin", KeyWidth::Half), ("key-run-whole.bin", KeyWidth::Whole)] {
         check_key_run(&read(name), width);
     }
@@ -212,7 +212,6 @@ fn expire_record() -> CommitRecord {
         table: TableId::new(300),
         shard: ShardId::new(0),
         units: vec![UnitId::new(7), UnitId::new(1_000_000)],
-        deletes: Vec::new(),
     };
     CommitRecord {
         seq: CommitSeq::new(77),
@@ -390,15 +389,6 @@ fn segment_meta() -> SegmentMeta {
     }
 }
 
-/// The same with rows that were dead before.
-fn expire_deletes_record() -> CommitRecord {
-    let mut record = expire_record();
-    if let Some(Change::Expire(expire)) = record.changes.first_mut() {
-        expire.deletes = vec![deletes(), Vec::new()];
-    }
-    record
-}
-
 /// Metadata with the section that came with sort keys.
 fn sorted_meta() -> SegmentMeta {
     SegmentMeta { sorted_by: vec![ColumnId::new(9), ColumnId::new(1)], ..segment_meta() }
@@ -435,6 +425,7 @@ fn feed_manifest() -> Manifest {
         left_at: CommitSeq::new(left_at),
         bytes,
         first_seq: first_seq.map(CommitSeq::new),
+        expired: None,
     };
     Manifest {
         feeds: ManifestFeeds {
@@ -447,6 +438,14 @@ fn feed_manifest() -> Manifest {
         },
         ..manifest()
     }
+}
+
+/// As [`feed_manifest`], with units that retention took out.
+fn expired_manifest() -> Manifest {
+    let mut manifest = feed_manifest();
+    manifest.feeds.units[0].expired = Some(encode_deletes([5, 6]).into());
+    manifest.feeds.units[1].expired = Some(Bytes::new());
+    manifest
 }
 
 fn feed_record() -> CommitRecord {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outcrop_engine::Snapshot;
+use outcrop_engine::snapshot::snapshot_too_old;
 use outcrop_types::{Condition, DataType, Error, Result, Value};
 
 use crate::planning::{AccessPath, SessionView};
@@ -171,6 +172,23 @@ impl Session {
         }
     }
 
+    /// How long the snapshot that an open block holds can still be read; `None` if none is held, or for ever.
+    pub fn snapshot_time_left(&self) -> Option<Duration> {
+        match &self.transaction {
+            Transaction::Block { snapshot, .. } => snapshot.as_ref()?.time_left(),
+            Transaction::Idle | Transaction::Expired { .. } | Transaction::Failed => None,
+        }
+    }
+
+    /// Gives the snapshot of a block back, because nobody reads it and it keeps files. The block's next statement is refused
+    /// with `SnapshotTooOld`.
+    pub fn give_back_snapshot(&mut self) {
+        let Transaction::Block { snapshot: Some(snapshot), .. } = &self.transaction else { return };
+        if let Some(age_max) = snapshot.age_max() {
+            self.transaction = Transaction::Expired { age_max };
+        }
+    }
+
     /// Notices since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
@@ -229,7 +247,9 @@ impl Session {
         let cancellation = self.begin_statement();
         let snapshot = match &self.transaction {
             Transaction::Block { snapshot: Some(snapshot), .. } => snapshot.clone(),
-            Transaction::Idle | Transaction::Block { .. } | Transaction::Failed => self.database.engine().snapshot(),
+            Transaction::Idle | Transaction::Block { .. } | Transaction::Expired { .. } | Transaction::Failed => {
+                self.database.engine().snapshot()
+            }
         };
         let work =
             Work::new(&self.database, snapshot, self.view(&statement), cancellation.clone(), self.newest.clone());
@@ -352,7 +372,7 @@ impl Session {
             statement_time_us: now,
             transaction_time_us: match &self.transaction {
                 Transaction::Block { started_us, .. } => *started_us,
-                Transaction::Idle | Transaction::Failed => now,
+                Transaction::Idle | Transaction::Expired { .. } | Transaction::Failed => now,
             },
             process_id: self.info.process_id,
             settings: self.settings.view(),
@@ -369,7 +389,10 @@ impl Session {
                 "current transaction is aborted, commands ignored until end of transaction block",
             ));
         }
-        Ok(())
+        match &self.transaction {
+            Transaction::Expired { age_max } if !statement.ends_transaction() => Err(snapshot_too_old(*age_max)),
+            Transaction::Idle | Transaction::Block { .. } | Transaction::Expired { .. } | Transaction::Failed => Ok(()),
+        }
     }
 
     fn check_may_write(&self, statement: &Statement) -> Result<()> {

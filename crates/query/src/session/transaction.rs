@@ -1,5 +1,7 @@
 //! The state of a session's transaction block.
 
+use std::time::Duration;
+
 use outcrop_engine::Snapshot;
 
 /// What ReadyForQuery reports.
@@ -26,6 +28,11 @@ pub(crate) enum Transaction {
         /// `now()` in the block, µs since 1970.
         started_us: i64,
     },
+    /// In a block whose snapshot was given back because it was held for too long: its next statement is told so.
+    Expired {
+        /// The longest that it may be held.
+        age_max: Duration,
+    },
     /// After an error in a block.
     Failed,
 }
@@ -34,7 +41,7 @@ impl Transaction {
     pub(crate) fn status(&self) -> TransactionStatus {
         match self {
             Self::Idle => TransactionStatus::Idle,
-            Self::Block { .. } => TransactionStatus::InBlock,
+            Self::Block { .. } | Self::Expired { .. } => TransactionStatus::InBlock,
             Self::Failed => TransactionStatus::Failed,
         }
     }

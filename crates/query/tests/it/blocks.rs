@@ -202,3 +202,25 @@ async fn a_portal_that_is_resumed_has_its_whole_time_again() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(rows.next().await.unwrap().unwrap_err().condition(), Condition::QueryCanceled);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_whose_snapshot_was_given_back_says_so_once_and_then_waits_for_its_end() {
+    let mut options = outcrop_engine::EngineOptions::default();
+    options.snapshot_age_max = Duration::from_secs(3_600);
+    let database = TestDatabase::with_options(options);
+    let mut session = database.session();
+    session.tag("create table t (id bigint primary key)").await;
+    session.tag("begin").await;
+    assert_eq!(session.session.snapshot_time_left(), None, "nothing was read yet");
+    assert_eq!(session.rows("select count(*) from t").await, ["0"]);
+    assert!(session.session.snapshot_time_left().unwrap().as_secs() > 3_000);
+    let held = database.database.engine().versions_held();
+    database.session().tag("insert into t values (1)").await;
+    assert!(database.database.engine().versions_held() > held, "the block holds the version before");
+    session.session.give_back_snapshot();
+    assert_eq!(database.database.engine().versions_held(), held);
+    assert_eq!(session.error("select count(*) from t").await.condition(), Condition::SnapshotTooOld);
+    assert_eq!(session.error("select 1").await.condition(), Condition::InFailedTransaction);
+    assert_eq!(session.tag("rollback").await, "ROLLBACK");
+    assert_eq!(session.rows("select count(*) from t").await, ["1"]);
+}

@@ -145,8 +145,11 @@ impl Chunk {
             Self::All => end.saturating_sub(start),
             Self::Sparse(rows) => rows.iter().map(|&row| u32::from((start..end).contains(&u32::from(row)))).sum(),
             Self::Dense(words) => {
-                let bases = (0_u32..).step_by(64);
-                words.iter().zip(bases).map(|(word, base)| (word & range_bits(base, start, end)).count_ones()).sum()
+                let first = start / 64;
+                let word = |number: u32| usize::try_from(number).unwrap_or(WORDS).min(WORDS);
+                let inside = words.get(word(first)..word(end.div_ceil(64))).unwrap_or_default();
+                let bases = (first * 64..).step_by(64);
+                inside.iter().zip(bases).map(|(word, base)| (word & range_bits(base, start, end)).count_ones()).sum()
             }
         }
     }

@@ -307,6 +307,7 @@ impl Config {
         options.stall_max = self.engine.stall_max.0;
         options.compaction_bytes_target = self.engine.compaction_bytes_target.0;
         options.compaction_dead_percent = self.engine.compaction_dead_percent;
+        options.snapshot_age_max = self.engine.snapshot_age_max.0;
         options.feed_retain_bytes = self.engine.feed_retain_bytes.0;
         options.compaction_memory_bytes = self.engine.compaction_memory_bytes.0;
         options.retention_interval = self.engine.retention_interval.0;

@@ -214,6 +214,14 @@ async fn admit(
     Ok((session, place))
 }
 
+/// Waits until the time is over; for ever without one.
+async fn over(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Connection {
     /// Serves messages until the end.
     async fn run(&mut self) {
@@ -239,6 +247,12 @@ impl Connection {
             biased;
             incoming = self.reader.next(body_max) => incoming.map_err(Stop::Fatal)?,
             () = shutdown.cancelled() => return Err(Stop::Fatal(shutting_down())),
+            () = over(self.session.snapshot_time_left()) => {
+                // Portals of the block read its snapshot too.
+                self.portals.clear();
+                self.session.give_back_snapshot();
+                return Ok(());
+            }
         };
         let Incoming::Message(frame) = incoming else { return Err(Stop::Closed) };
         if self.is_skipping && !matches!(frame.kind, b'S' | b'X') {

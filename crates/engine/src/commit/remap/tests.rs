@@ -20,6 +20,17 @@ fn a_row_moves_to_its_rank_among_the_live_ones() {
 }
 
 #[test]
+fn many_rows_go_where_each_of_them_goes() {
+    let rows = 60_000;
+    let dead: Vec<u32> = (0..rows).filter(|row| row % 3 == 0 || (20_000..20_500).contains(row)).collect();
+    let map = map(rows, &dead, 2);
+    let asked = (0..rows + 5).filter(|row| row % 7 < 3).map(RowOrdinal::new);
+    let one_by_one: Vec<RowAddress> = asked.clone().filter_map(|row| map.address(row)).collect();
+    assert!(one_by_one.len() > 15_000);
+    assert_eq!(map.addresses(asked).collect::<Vec<_>>(), one_by_one);
+}
+
+#[test]
 fn chains_of_installs_are_followed_and_forgotten_with_the_versions_that_need_them() {
     let mut remaps = Remaps::default();
     remaps.add(UnitId::new(1), CommitSeq::new(10), map(5, &[1], 2));

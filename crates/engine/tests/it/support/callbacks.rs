@@ -68,3 +68,11 @@ pub(crate) fn concat(engine: &Engine, table: TableId) -> WriteMode {
     let schema = TableSchema::clone(engine.snapshot().catalog().table_by_id(table).unwrap());
     WriteMode::Insert(OnConflict::Update(Box::new(Concat(schema))))
 }
+
+/// `DO UPDATE SET c = EXCLUDED.c` for the columns of these names.
+pub(crate) fn overwrite(engine: &Engine, table: TableId, names: &[&str]) -> WriteMode {
+    let snapshot = engine.snapshot();
+    let columns = snapshot.catalog().table_by_id(table).unwrap().columns.iter();
+    let columns = columns.filter(|column| names.contains(&column.name.as_str())).map(|column| column.id).collect();
+    WriteMode::Insert(OnConflict::Overwrite(columns))
+}

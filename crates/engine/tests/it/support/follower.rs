@@ -1,20 +1,35 @@
 //! A consumer of a feed: keeps the rows of one table by nothing but events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use outcrop_engine::{Engine, Feed, FeedEvent, FeedTables};
 use outcrop_testkit::{Row, assert_same_rows, rows_of};
-use outcrop_types::{CommitSeq, Result, TableId};
+use outcrop_types::{Column, CommitSeq, Result, TableId, TableSchema};
 
 /// Rows of a table, made of events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mirror {
     pub(crate) position: CommitSeq,
     pub(crate) rows: Vec<Row>,
+    /// Of the table, if it may be altered.
+    pub(crate) schema: Option<Arc<TableSchema>>,
 }
 
 impl Mirror {
+    /// The rows under a new schema, as its columns say.
+    fn alter(&mut self, schema: &Arc<TableSchema>) {
+        let Some(before) = self.schema.replace(Arc::clone(schema)) else { return };
+        for row in &mut self.rows {
+            let value = |column: &Column| match before.position(column.id) {
+                Some(position) => row[position].widened(&column.data_type).unwrap(),
+                None => column.initial_default.clone(),
+            };
+            *row = schema.columns.iter().map(value).collect();
+        }
+    }
+
     fn remove(&mut self, old: &RecordBatch) {
         for gone in rows_of(old) {
             let place = self.rows.iter().position(|row| same(row, &gone));
@@ -39,6 +54,7 @@ impl Mirror {
                     assert_eq!(of.id, table);
                     self.rows.clear();
                 }
+                FeedEvent::Table(schema) if schema.id == table => self.alter(schema),
                 _ => {}
             }
         }
@@ -71,7 +87,8 @@ impl Follower {
     /// Begins with a table that was just created.
     pub(crate) fn new(engine: &Engine, table: TableId) -> Self {
         let commit = engine.create_feed_cursor(CURSOR, FeedTables::Some([table].into())).wait().unwrap();
-        let begin = Mirror { position: commit.seq, rows: Vec::new() };
+        let schema = engine.snapshot().catalog().table_by_id(table).map(Arc::clone);
+        let begin = Mirror { position: commit.seq, rows: Vec::new(), schema };
         Self { table, feed: None, now: begin.clone(), stored: begin, storing: None }
     }
 
