@@ -31,7 +31,7 @@ pub(super) fn read_options(options: &ast::CreateTableOptions, columns: &[NewColu
             let message = format!("parameter \"{name}\" specified more than once");
             return Err(Error::new(Condition::InvalidParameterValue, message));
         }
-        read.set(&name, value, columns)?;
+        read.set(&name, &value, columns)?;
         read.seen.push(name);
     }
     read.finish()
@@ -119,7 +119,7 @@ struct Read {
 }
 
 impl Read {
-    fn set(&mut self, name: &str, value: Given, columns: &[NewColumn]) -> Result<()> {
+    fn set(&mut self, name: &str, value: &Given, columns: &[NewColumn]) -> Result<()> {
         match name {
             "append_only" => {
                 self.options.append_only = crate::settings::parse_bool(value.text()).ok_or_else(|| {

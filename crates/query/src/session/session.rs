@@ -295,7 +295,7 @@ impl Session {
             Some(outcome) => outcome,
             None => {
                 let prepared = prepared.clone();
-                let task = Owned::spawn(self.database.queries(), async move { run(work, &prepared).await });
+                let task = Owned::spawn(self.database.queries(), async move { Box::pin(run(work, &prepared)).await });
                 cancellation.run(task.join()).await??
             }
         };

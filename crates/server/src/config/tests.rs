@@ -99,12 +99,12 @@ fn the_memory_budget_is_divided_and_parts_that_are_named_are_kept() {
         (parts, parts.iter().sum::<u64>())
     };
     let (parts, sum) = all(&config);
-    assert!((4 << 30) - 5 <= sum && sum <= 4 << 30, "{parts:?}");
+    assert!(((4 << 30) - 5..=4 << 30).contains(&sum), "{parts:?}");
     assert!(parts[2] > parts[0] && parts[0] > 1_000 << 20 && parts[3] > 86 << 20, "{parts:?}");
     config.query.memory_bytes = size(3 << 30);
     let (parts, sum) = all(&config);
     assert_eq!(parts[2], 3 << 30);
-    assert!((4 << 30) - 5 <= sum && sum <= 4 << 30, "{parts:?}");
+    assert!(((4 << 30) - 5..=4 << 30).contains(&sum), "{parts:?}");
     config.memory_budget = size(3 << 30);
     let problems = config.check().unwrap_err();
     assert!(problems[0].to_string().starts_with("memory_budget: 3GiB is less than its parts need: "), "{problems:?}");

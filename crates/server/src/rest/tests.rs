@@ -74,10 +74,12 @@ fn host_names_are_read_without_port() {
 
 #[test]
 fn metrics_are_in_prometheus_text_format() {
-    let mut status = EngineStatus::default();
-    status.commits = 7;
-    status.stall_reason = Some("memtable");
-    status.sync_time = HistogramStatus { bounds: &[250, 2_500_000], counts: vec![3, 2, 1], sum: 12_000_042 };
+    let status = EngineStatus {
+        commits: 7,
+        stall_reason: Some("memtable"),
+        sync_time: HistogramStatus { bounds: &[250, 2_500_000], counts: vec![3, 2, 1], sum: 12_000_042 },
+        ..EngineStatus::default()
+    };
     let text = metrics::render(&status, 3);
     assert!(text.contains("# TYPE outcrop_commits_total counter\noutcrop_commits_total 7\n"), "{text}");
     assert!(text.contains("outcrop_pg_connections 3\n"), "{text}");
