@@ -18,7 +18,7 @@ use crate::key_index::MergeWorker;
 use crate::node::Node;
 use crate::recovery::{self, Start};
 use crate::rewrite::Fill;
-use crate::snapshot::{ReadLimit, Snapshot, TableSnapshot};
+use crate::snapshot::{ReadLimit, Snapshot};
 use crate::status::{CompactionStatus, EngineStatus};
 use crate::write::{TableWrite, Target, WriteMode};
 use crate::{AlterAction, Ddl, EngineOptions};
