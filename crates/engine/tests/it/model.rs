@@ -433,14 +433,18 @@ impl World {
                     write_default: None,
                 })
             }
-            2 if !schema.is_key_column(column.id) && schema.columns.len() > 1 => Alteration::Drop(column.id),
+            2 if !is_needed(schema, column.id) && schema.columns.len() > 1 => Alteration::Drop(column.id),
             3 => Alteration::Rename(column.id, format!("r{number}")),
             4 if !schema.is_key_column(column.id) => Alteration::Nullable(column.id, !column.nullable),
             _ => {
                 let is_key = schema.is_key_column(column.id);
                 let wider = wider_types(&column.data_type)
                     .into_iter()
-                    .filter(|wider| !is_key || column.data_type.keeps_keys_as(wider));
+                    .filter(|wider| !is_key || column.data_type.keeps_keys_as(wider))
+                    .filter(|wider| {
+                        // Rows cannot be sorted by more digits.
+                        !schema.options.needs(column.id) || !matches!(wider, DataType::Numeric { precision: 39.., .. })
+                    });
                 let wider: Vec<DataType> = wider.collect();
                 let wider = wider.get(usize::try_from(number).unwrap() % wider.len().max(1))?.clone();
                 Alteration::Widen(column.id, wider)
@@ -459,6 +463,11 @@ impl World {
         assert_same_rows(&format!("at {seq}"), &self.model.rows_at(self.table(), seq), &rows);
         Ok(check_keys_of(snapshot, self.table(), &scanned)?)
     }
+}
+
+/// Whether a column cannot be dropped.
+fn is_needed(schema: &TableSchema, column: ColumnId) -> bool {
+    schema.is_key_column(column) || schema.options.needs(column)
 }
 
 /// The machine failed; only a crash goes on from here.
