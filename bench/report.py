@@ -43,7 +43,7 @@ def table(results: Results) -> list[str]:
     names = list(dict.fromkeys(name for figures in results.figures.values() for name in figures))
     peers = [name for name in names if name != "Outcrop"]
     lines = [
-        "| measure | unit | " + " | ".join(names) + " | " + " | ".join(f"to {peer}" for peer in peers) + " |",
+        "| " + " | ".join(["measure", "unit", *names, *(f"to {peer}" for peer in peers)]) + " |",
         "|---|---|" + "---:|" * (len(names) + len(peers)),
     ]
     for measure, figures in results.figures.items():
