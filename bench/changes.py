@@ -59,7 +59,7 @@ class Run:
     def load_accounts(self, rows: int) -> None:
         path = self.server.directory / "accounts.csv"
         duckdb.connect().execute(f"COPY (SELECT {account(KEYS['bigint'], 0)} FROM range({rows}) AS t(i)) TO '{path}' (FORMAT csv, HEADER)")
-        with self.server.connect(autocommit=True) as connection:
+        with self.server.connect() as connection:
             connection.execute(accounts(KEYS["bigint"]))
         outcome = self.server.run("load", str(path), "--table", "accounts", "--pg", self.server.pg_address)
         assert outcome.returncode == 0, outcome.stdout + outcome.stderr
@@ -67,11 +67,12 @@ class Run:
 
     def settle(self) -> None:
         """Waits until no rewrite of segments is due or under way."""
-        quiet = 0
+        done, quiet = -1, 0
         while quiet < 3:
             time.sleep(1)
-            busy = self.server.metric("outcrop_compaction_debt_bytes") or self.server.sql("SELECT count(*) FROM outcrop.compactions")[0][0]
-            quiet = 0 if busy else quiet + 1
+            debt, now = (self.server.metric(f"outcrop_{name}") for name in ("compaction_debt_bytes", "compactions_total"))
+            quiet = quiet + 1 if debt == 0 and now == done else 0
+            done = now
 
 
 # How soon a change is seen.
@@ -94,6 +95,7 @@ def measure_visible(directory: Path, options: argparse.Namespace, results: Resul
                 *("--jobs=2", f"--time={options.seconds + 3}", "--rate=5000", "--random-seed=1", run.server.conninfo()),
             ],
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
         )
         probe(run, 2_000_000, ", beside 5,000 single-row commits/s")
@@ -199,7 +201,7 @@ def measure_dead_rows(directory: Path, options: argparse.Namespace, results: Res
 
 def scan_times(run: Run) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in SCANS}
-    with run.server.connect(autocommit=True) as connection:
+    with run.server.connect() as connection:
         for _ in range(REPEATS):
             for name, query in SCANS.items():
                 begin = time.perf_counter()
@@ -232,14 +234,16 @@ def measure_recovery(directory: Path, options: argparse.Namespace, results: Resu
         run.add("start after a clean stop", "s", run.server.start())
     shutil.rmtree(directory)
     directory.mkdir()
-    with Run(directory, options, results) as run:
-        with run.server.connect(autocommit=True) as connection:
+    with Run(directory, options, results, "[engine]\nflush_rows_max = 5000\n") as run:
+        with run.server.connect() as connection:
             for number in range(SEGMENT_TABLES):
                 connection.execute(f"CREATE TABLE t{number} (id int PRIMARY KEY, note text)")
                 connection.execute(f"INSERT INTO t{number} SELECT i, 'note ' || i FROM generate_series(1, 10000) AS g(i)")
+        while run.server.metric("outcrop_segments") < SEGMENT_TABLES:
+            time.sleep(0.1)
         run.server.stop()
         seconds = run.server.start()
-        assert run.server.metric("outcrop_segments") >= SEGMENT_TABLES
+        assert run.server.metric("outcrop_segments") == SEGMENT_TABLES
         run.add(f"start with {SEGMENT_TABLES} tables and as many segments after a clean stop", "s", seconds)
 
 
@@ -272,7 +276,7 @@ def rewrite(run: Run, salt: int) -> None:
     statements = Upserts(run.system, KEYS["bigint"], run.options.rows)
     step, start = 7_368_787, salt * 1_000_003
     assert run.options.rows % step and run.options.rows % 1000 == 0
-    with run.server.connect(autocommit=True) as connection:
+    with run.server.connect() as connection:
         for number in range(run.options.rows // 1000):
             keys = [(start + place * step) % run.options.rows for place in range(number * 1000, number * 1000 + 1000)]
             values = statements.templates[(number + salt) % len(statements.templates)]
