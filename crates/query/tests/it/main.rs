@@ -26,4 +26,5 @@ mod parameters;
 mod prepared;
 mod slt;
 mod support;
+mod top_k;
 mod writes;
