@@ -44,6 +44,8 @@ pub(crate) struct Replay<'a> {
     damaged_runs: Vec<Error>,
     victims_files: Vec<(CommitSeq, String)>,
     feeds: Feeds,
+    /// Delete vectors of the manifest's segments that no segment took yet.
+    deletes: BTreeMap<UnitId, DeleteVector>,
 }
 
 struct Table {
@@ -75,7 +77,7 @@ impl<'a> Replay<'a> {
     /// which files they name: an older manifest, which replaces this one should it rot, may need those.
     pub(crate) fn begin(
         env: &'a Env,
-        manifest: &Manifest,
+        (manifest, deletes): (&Manifest, BTreeMap<UnitId, DeleteVector>),
         names_from: CommitSeq,
         cache: &'a Arc<PageCache>,
         live: &'a Arc<LiveVersions>,
@@ -105,6 +107,7 @@ impl<'a> Replay<'a> {
             damaged_runs: Vec::new(),
             victims_files: Vec::new(),
             feeds,
+            deletes,
         };
         for table in &manifest.tables {
             let schema = Arc::new(table.schema.clone());
@@ -184,7 +187,8 @@ impl<'a> Replay<'a> {
     fn load_shard(&mut self, schema: Arc<TableSchema>, shard: &ManifestShard) -> Result<()> {
         let open = shard.generations.first().map_or(NO_GENERATION, |generation| generation.unit);
         let mut state = ShardState::new(&schema, self.log_id, self.live, open);
-        let segments = shard.segments.iter().map(|segment| self.load_segment(segment)).collect::<Result<Vec<_>>>()?;
+        let segments = shard.segments.iter().map(|segment| self.load_segment(segment));
+        let segments = segments.collect::<Result<Vec<_>>>()?;
         state.install(&[], segments)?;
         for run in &shard.runs {
             self.note_units([run.unit]);
@@ -242,13 +246,13 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn load_segment(&self, stored: &ManifestSegment) -> Result<NewSegment> {
+    fn load_segment(&mut self, stored: &ManifestSegment) -> Result<NewSegment> {
         let place = format!("manifest: segment {}", stored.unit);
         let meta = SegmentMeta::decode(&stored.meta).map_err(|error| error.in_file(&place, 0))?;
         if (meta.unit, meta.rows) != (stored.unit, stored.rows) {
             return Err(Error::corrupt(place, 0, "its metadata is that of another segment"));
         }
-        let deletes = decode_deletes(&stored.deletes, meta.rows, &place)?;
+        let deletes = self.deletes.remove(&stored.unit).unwrap_or_else(|| DeleteVector::new(meta.rows));
         let segment = Segment::open(self.env, SEGMENT_DIR, Arc::new(meta), self.cache)?;
         Ok(NewSegment { segment, deletes, run: None })
     }

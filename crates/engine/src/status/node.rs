@@ -28,7 +28,7 @@ impl Node {
             compacted_rows: count(&counters.compacted_rows),
             compacted_bytes: count(&counters.compacted_bytes),
             expired_rows: count(&counters.expired_rows),
-            stall_reason: self.pressure.reason(self.options.memtable_bytes_max),
+            stall_reason: self.pressure.reason(&self.options),
             stalls: stall_time.counts.iter().sum(),
             stall_time,
             poisoned: self.tail.lock().poisoned().map(str::to_owned),
