@@ -90,3 +90,22 @@ impl EngineOptions {
 
 /// Above this a commit would hold up the ones behind it.
 const COMMIT_INLINE_BYTES_LIMIT: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use outcrop_segment::SEGMENT_ROWS_MAX;
+
+    use super::EngineOptions;
+
+    #[test]
+    fn limits_of_the_formats_hold_whatever_the_options_say() {
+        let mut options = EngineOptions::default();
+        (options.flush_rows_max, options.commit_inline_bytes_max) = (u32::MAX, u64::MAX);
+        (options.compaction_dead_percent, options.log_bytes_max) = (0, 0);
+        let checked = options.checked();
+        // A generation takes one commit more, and becomes one segment.
+        assert!(checked.flush_rows_max <= SEGMENT_ROWS_MAX / 2);
+        assert_eq!((checked.commit_inline_bytes_max, checked.compaction_dead_percent), (64 << 20, 1));
+        assert_eq!(checked.log_bytes_max, 2 * checked.log_file_bytes);
+    }
+}

@@ -11,6 +11,7 @@
 mod identity;
 mod leftovers;
 mod open;
+mod progress;
 mod replay;
 
 pub(crate) use identity::Identity;

@@ -70,6 +70,7 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
     tracing::info!(
         checkpoint = %manifest.checkpoint,
         commit_seq = %replayed.version.seq,
+        records = replayed.records,
         tables = replayed.version.tables.len(),
         "database recovered"
     );
@@ -359,8 +360,18 @@ fn build_node(
     live: Arc<LiveVersions>,
     replayed: Replayed,
 ) -> Arc<Node> {
-    let Replayed { version, wall_us, next_unit, next_table, victims_files, segments, key_runs, needed_from, .. } =
-        replayed;
+    let Replayed {
+        version,
+        wall_us,
+        next_unit,
+        next_table,
+        victims_files,
+        segments,
+        key_runs,
+        needed_from,
+        records,
+        ..
+    } = replayed;
     let retired = retired_segments(&version, &segments);
     // The age of recovered rows counts from now on: the clock of the process before is gone.
     let now = env.clock.monotonic();
@@ -392,7 +403,7 @@ fn build_node(
         compaction_history: History::default(),
         compaction_tables: Mutex::default(),
         installed: AtomicU64::new(0),
-        counters: Counters::new(),
+        counters: Counters::new(records),
         retired: Mutex::new(retired),
         retired_runs: Mutex::new(retired_runs),
         victims_files: Mutex::new(victims_files),

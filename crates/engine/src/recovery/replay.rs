@@ -10,6 +10,7 @@ use outcrop_format::{CommitRecord, SegmentMeta, decode_batch};
 use outcrop_segment::{DeleteVector, KeyRun, PageCache, Segment, key_run_file_name, meta_checksum, read_meta};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, TableId, TableSchema, UnitId};
 
+use super::progress::Progress;
 use crate::Catalog;
 use crate::commit::one_shard;
 use crate::feed::Feeds;
@@ -46,6 +47,7 @@ pub(crate) struct Replay<'a> {
     feeds: Feeds,
     /// Delete vectors of the manifest's segments that no segment took yet.
     deletes: BTreeMap<UnitId, DeleteVector>,
+    progress: Progress,
 }
 
 struct Table {
@@ -70,6 +72,8 @@ pub(crate) struct Replayed {
     pub(crate) victims_files: Vec<(CommitSeq, String)>,
     /// The first record that any manifest needs which is kept.
     pub(crate) needed_from: CommitSeq,
+    /// Records that were applied.
+    pub(crate) records: u64,
 }
 
 impl<'a> Replay<'a> {
@@ -108,6 +112,7 @@ impl<'a> Replay<'a> {
             victims_files: Vec::new(),
             feeds,
             deletes,
+            progress: Progress::new(&*env.clock),
         };
         for table in &manifest.tables {
             let schema = Arc::new(table.schema.clone());
@@ -136,6 +141,7 @@ impl<'a> Replay<'a> {
         if seq < self.log_start {
             return Ok(());
         }
+        self.progress.note(&*self.env.clock, seq, bytes.len());
         self.wall_us = self.wall_us.max(record.wall_us);
         let after = seq > self.checkpoint;
         if after && !self.passed {
@@ -181,6 +187,7 @@ impl<'a> Replay<'a> {
             damaged_runs: self.damaged_runs,
             victims_files: self.victims_files,
             needed_from: self.needed_from,
+            records: self.progress.records(),
         })
     }
 

@@ -21,6 +21,7 @@ impl Node {
             memtable_bytes: self.pressure.memtable_bytes(),
             log_bytes: count(&counters.log_bytes),
             feed_log_bytes: count(&counters.feed_log_bytes),
+            replayed_records: counters.replayed,
             commits: count(&counters.commits),
             groups: count(&counters.groups),
             flushes: count(&counters.flushes),
