@@ -89,6 +89,7 @@ impl Node {
                 filled.write(&state, *unit, version.seq).map_err(refused)?;
             }
         }
+        filled.last_word().map_err(refused)?;
         self.install_filled(&mut turn, &state, &schema, filled, plan_on).map_err(refused)
     }
 

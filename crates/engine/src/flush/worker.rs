@@ -10,6 +10,7 @@ use outcrop_types::{CommitSeq, Condition, Error, Result};
 use super::generations::{Sealed, is_published, seal, sealed_generations};
 use super::plan::{Load, OpenGeneration, generations_to_seal, next_due};
 use crate::commit::only_shard;
+use crate::compaction::{Limits, sizes, small_segments};
 use crate::manifest::Checkpoints;
 use crate::node::Node;
 use crate::rewrite::{Installed, JobStep, RewriteJob, is_harmless};
@@ -56,6 +57,7 @@ impl FlushWorker {
             return Ok(Step::Wait);
         }
         self.installing = None;
+        self.note_small_segments();
         if !closing {
             self.node.end_feeds_over_limit();
         }
@@ -89,6 +91,21 @@ impl FlushWorker {
         self.checkpoints.return_space(&self.node)?;
         let due = next_due(&open, &self.node.options).unwrap_or(IDLE_POLL);
         Ok(Step::WaitAtMost(due.clamp(PUBLISH_POLL, IDLE_POLL)))
+    }
+
+    /// Says how far compaction is behind. Every install wakes this worker, and every staged statement.
+    fn note_small_segments(&self) {
+        let options = &self.node.options;
+        if !options.compaction_in_background {
+            return;
+        }
+        let limits = Limits::background(options);
+        let version = self.node.tail.lock().version().clone();
+        let shards = version.tables.values().flat_map(|table| table.shards.iter().map(|shard| (shard, &table.schema)));
+        let most = shards.map(|(shard, schema)| small_segments(&sizes(shard, schema), &limits)).max();
+        if self.node.pressure.set_small_segments(most.unwrap_or_default()) {
+            self.node.progress.notify();
+        }
     }
 
     fn installed(&mut self, installed: Installed) {

@@ -11,9 +11,10 @@
 mod identity;
 mod leftovers;
 mod open;
+mod progress;
 mod replay;
 
 pub(crate) use identity::Identity;
 pub(crate) use leftovers::{Claimed, find_leftovers};
-pub(crate) use open::{Start, choose, lock, open, replay};
+pub(crate) use open::{Chosen, Start, choose, lock, open, replay};
 pub(crate) use replay::{Replayed, decode_deletes};

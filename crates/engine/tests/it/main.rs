@@ -18,6 +18,7 @@
 mod alter;
 mod basics;
 mod budget;
+mod checkpoints;
 mod clustering;
 mod compaction;
 mod concurrent;
