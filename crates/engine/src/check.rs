@@ -14,7 +14,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
 use outcrop_env::Env;
 use outcrop_format::SegmentMeta;
-use outcrop_log::verify as verify_log;
+use outcrop_log::{is_unused, verify as verify_log};
 use outcrop_segment::{KeyRun, PageCache, Segment, key_run_file_name};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, RowOrdinal, TableId, TableSchema, UnitId};
 
@@ -23,7 +23,7 @@ use crate::commit::only_shard;
 use crate::key_index::ShardKeys;
 use crate::manifest::{StoredManifest, list_manifests, read_deletes};
 use crate::node::{LOG_DIR, SEGMENT_DIR};
-use crate::recovery::{Chosen, Claimed, Identity, Replayed, choose, find_leftovers, lock, replay};
+use crate::recovery::{Chosen, Claimed, Identity, Replayed, choose, find_leftovers, holds_units, lock, replay};
 use crate::snapshot::{LiveVersions, ShardState, Snapshot, TableSnapshot, TableState};
 
 /// What a data directory holds, and what is wrong with it.
@@ -92,6 +92,10 @@ pub fn check(env: &Env) -> Result<CheckReport> {
     let mut report = CheckReport::new(identity.log_id);
     let stored = list_manifests(env, identity.log_id)?;
     report.manifests = stored.len() as u64;
+    // A crash in its creation leaves a database without manifests and with nothing in it.
+    if stored.is_empty() && !holds_units(env)? && is_unused(env, LOG_DIR)? {
+        return Ok(report);
+    }
     report.check_log(env)?;
     let named = report.check_manifests(env, &stored)?;
     match choose(env, identity.log_id, &stored) {

@@ -27,6 +27,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod marks;
 pub mod reached;
 mod real;
 pub mod rng;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use outcrop_env::marks::reached;
 use outcrop_env::{Step, Worker};
 use outcrop_types::{CommitSeq, Condition, Error, Result};
 
@@ -134,7 +135,9 @@ impl FlushWorker {
         if !asked && !installed.is_some_and(is_due) && !self.checkpoint_due.is_some_and(is_due) {
             return Ok(false);
         }
+        reached("checkpoint", "due");
         self.checkpoints.write(&self.node)?;
+        reached("checkpoint", "done");
         self.checkpoint_due = self.checkpoint_due.filter(|due| *due > published);
         self.node.flushes.finish(wanted);
         self.node.progress.notify();

@@ -16,5 +16,5 @@ mod replay;
 
 pub(crate) use identity::Identity;
 pub(crate) use leftovers::{Claimed, find_leftovers};
-pub(crate) use open::{Chosen, Start, choose, lock, open, replay};
+pub(crate) use open::{Chosen, Start, choose, holds_units, lock, open, replay};
 pub(crate) use replay::{Replayed, decode_deletes};

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
+use outcrop_env::marks::reached;
 use outcrop_env::{DirLock, Env, FileName, Signal};
 use outcrop_format::Manifest;
 use outcrop_format::envelope::Features;
@@ -59,14 +60,18 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
     let cache = PageCache::with_open_files(options.page_cache_bytes, options.open_files_max);
     let live = LiveVersions::new();
     let (recovered, mut replayed) = replay(env, (&manifest, deletes), chosen.log_start(), &cache, &live)?;
+    reached("recovery", "replayed");
     complete_key_indexes(env, &cache, identity.log_id, &mut replayed)?;
     // Nothing was changed so far, though missing key runs may have been written; from here on it is known that what is there
     // makes sense.
     store_again(env, &chosen.newest.name)?;
+    reached("recovery", "manifest-written-again");
     let log = recovered.start(&log_options)?;
+    reached("recovery", "log-started");
     replayed.segments.extend(segments_of(&stored));
     replayed.key_runs.extend(key_runs_of(&stored));
     sweep(env, identity.log_id, &replayed, &chosen.deletes_files())?;
+    reached("recovery", "swept");
     tracing::info!(
         checkpoint = %manifest.checkpoint,
         commit_seq = %replayed.version.seq,
@@ -237,6 +242,12 @@ fn create_identity(env: &Env) -> Result<Identity> {
     Ok(identity)
 }
 
+/// Whether there are files that manifests name: then there was a manifest too.
+pub(crate) fn holds_units(env: &Env) -> Result<bool> {
+    let entries = env.disk.list(SEGMENT_DIR).map_err(|error| FileError::new("list", SEGMENT_DIR, error))?;
+    Ok(!entries.is_empty())
+}
+
 /// A database without any commit. A crash in here leaves no manifest, and the next start begins here again.
 fn create(
     env: &Env,
@@ -246,11 +257,12 @@ fn create(
     damaged: usize,
     lock: Box<dyn DirLock>,
 ) -> Result<Start> {
-    if damaged > 0 {
+    if damaged > 0 || holds_units(env)? {
         return Err(Error::corrupt(MANIFEST_DIR, 0, "no manifest can be read"));
     }
     // Refuses a log that has records: then the manifest was lost, not never written.
     let log = Log::create(env, LOG_DIR, log_id, log_options)?;
+    reached("creation", "log-created");
     let manifest = Manifest {
         log_id,
         epoch: log.epoch(),

@@ -24,6 +24,7 @@ mod compaction;
 mod concurrent;
 mod contention;
 mod crash;
+mod creation;
 mod feed;
 mod key_runs;
 mod memory;
