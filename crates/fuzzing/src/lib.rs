@@ -34,6 +34,7 @@ mod formats;
 mod log;
 pub mod mutation;
 mod rows;
+#[cfg(feature = "segment")]
 mod segment;
 mod text;
 mod wire;
@@ -61,12 +62,14 @@ pub const TARGETS: &[Target] = &[
     target("deletes", formats::deletes),
     target("documents", text::documents),
     target("jsonb", text::jsonb),
+    #[cfg(feature = "segment")]
     target("key_run", segment::key_run),
     target("log", log::log),
     target("manifest", formats::manifest),
     target("meta", formats::meta),
     target("record", formats::record),
     target("schema", formats::schema),
+    #[cfg(feature = "segment")]
     target("segment", segment::segment),
     target("values", text::values),
     target("wire", wire::wire),
