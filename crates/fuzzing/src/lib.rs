@@ -32,7 +32,6 @@
 mod edits;
 mod formats;
 mod log;
-pub mod mutation;
 mod rows;
 #[cfg(feature = "segment")]
 mod segment;

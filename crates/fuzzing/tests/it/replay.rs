@@ -4,8 +4,8 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 
-use outcrop_fuzzing::mutation::Mutator;
 use outcrop_fuzzing::{TARGETS, Target};
+use outcrop_testkit::mutation::Mutator;
 
 /// Mutations of a corpus, a target.
 const MUTATIONS: usize = 400;
