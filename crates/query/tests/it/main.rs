@@ -20,6 +20,7 @@ mod complexity;
 mod copy;
 mod fairness;
 mod feeds;
+mod fuzz;
 mod literals;
 mod lookup;
 mod parameters;

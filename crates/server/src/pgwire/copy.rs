@@ -4,12 +4,11 @@ use futures::StreamExt as _;
 use outcrop_ingest::copy::{CopyDecoder, CopyEncoder, Header, Layout, Style};
 use outcrop_query::{CopyFormat, CopyHeader, CopyIn, CopyOptions, CopyOut};
 use outcrop_types::{Condition, Error, Result};
+use outcrop_wire::{Frontend, Incoming};
 use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 
 use super::connection::{Connection, Stop, watched};
 use super::fields::notice_response;
-use super::frame::Incoming;
-use super::frontend::Frontend;
 use super::wire_type::cells;
 
 impl Connection {
