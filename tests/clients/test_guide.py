@@ -32,7 +32,7 @@ class Example:
     line: int
 
 
-@pytest.mark.parametrize("page", ["first-steps.md", "loading.md", "rest.md"])
+@pytest.mark.parametrize("page", ["first-steps.md", "loading.md", "rest.md", "feed.md"])
 def test_examples(page: str, new_server: Callable[..., OutcropServer], tmp_path: Path) -> None:
     examples = read(GUIDE / page)
     assert len(examples) >= 4, "the page lost its examples"

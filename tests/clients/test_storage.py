@@ -220,3 +220,17 @@ def small_disk(path: Path, mib: int) -> Iterator[Path]:
         yield path
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def test_a_clean_stop_leaves_nothing_to_replay(new_server: Callable[..., OutcropServer]) -> None:
+    server = new_server()
+    with serving(server):
+        server.sql("CREATE TABLE r (id int PRIMARY KEY)")
+        server.sql("INSERT INTO r SELECT generate_series(1, 1000)")
+        server.restart()
+        assert server.metric("outcrop_replayed_records") == 0
+        server.sql("INSERT INTO r VALUES (0)")
+        server.kill9()
+        server.start()
+        assert server.metric("outcrop_replayed_records") == 1
+        assert server.sql("SELECT count(*) FROM r") == [(1001,)]

@@ -54,13 +54,17 @@ impl Node {
         &self.engine
     }
 
-    /// Lets running statements end, syncs, and closes. Blocks until that is done.
+    /// Lets running statements end, writes what is in memory to segments, so that the next start has nothing to replay, and closes.
+    /// Blocks until that is done.
     pub(crate) fn stop(self) -> Result<()> {
         self.server.shutdown();
         self.server.wait();
         self.queries.shutdown_background();
         if let Some(spill) = self.spill {
             spill.leave();
+        }
+        if let Err(error) = self.engine.flush(None) {
+            tracing::warn!(%error, "rows stay in the log, and the next start replays them");
         }
         self.engine.close().context("close the database")
     }

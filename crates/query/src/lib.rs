@@ -40,6 +40,7 @@ mod dialect;
 mod dml;
 mod error;
 mod explain;
+mod feed;
 mod functions;
 mod literal;
 mod lookup;

@@ -150,6 +150,7 @@ impl Server {
             let services = Arc::new(services.with_hosts(config.http_hosts));
             connections.spawn_on(rest::serve(listener, services), runtime.handle());
         }
+        let send_timeout = database.engine().snapshot_age_max();
         let services = Arc::new(Services {
             database,
             env,
@@ -157,6 +158,7 @@ impl Server {
             limits: Limits {
                 message_bytes_max: config.message_bytes_max,
                 startup_timeout: config.startup_timeout,
+                send_timeout,
                 prepared_max: config.prepared_max,
                 session_bytes_max: config.session_bytes_max,
             },

@@ -8,7 +8,7 @@ use outcrop_types::{Condition, DataType, Error, Result, TableName, TableSchema};
 use super::column::{ReadColumn, check_default, initial_default, read_column, unsupported};
 use crate::planning::{BindExpression, BoundExpressions};
 use crate::result::{CommandTag, Execution};
-use crate::session::{Notice, Work, rows_without_columns};
+use crate::session::{Cancellation, Notice, Work, rows_without_columns};
 use crate::statement::{Outcome, WrittenName, name_of, new_name};
 use crate::types::sql_data_type;
 
@@ -90,17 +90,27 @@ async fn commit_filling(
     filled: &[(String, BindExpression)],
 ) -> Result<()> {
     let (columns, expressions): (Vec<String>, Vec<BindExpression>) = filled.iter().cloned().unzip();
-    let values = Box::new(Defaults(work.context()?.bind(&expressions, &[], &[])?));
+    let defaults = work.context()?.bind(&expressions, &[], &[])?;
+    let values = Box::new(Defaults { defaults, cancellation: work.cancellation.clone() });
     let engine = work.engine().clone();
-    work.commit(move || engine.alter_filling(&table, &actions, Fill { columns, values })).await.map(drop)
+    let alter = move || engine.alter_filling(&table, &actions, Fill { columns, values });
+    work.commit_asking(alter).await.map(drop)
 }
 
-/// DEFAULTs, evaluated for each row.
-struct Defaults(BoundExpressions);
+/// DEFAULTs, evaluated for each row, as long as the statement is not cancelled.
+struct Defaults {
+    defaults: BoundExpressions,
+    cancellation: Cancellation,
+}
 
 impl FillColumns for Defaults {
     fn fill(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
-        self.0.evaluate(&rows_without_columns(rows)?)
+        self.cancellation.check()?;
+        self.defaults.evaluate(&rows_without_columns(rows)?)
+    }
+
+    fn last_word(&mut self) -> Result<()> {
+        self.cancellation.commit_begins()
     }
 }
 

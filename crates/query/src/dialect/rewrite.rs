@@ -178,6 +178,11 @@ impl VisitorMut for Rewriter<'_> {
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
         plain_unnest(factor);
         name_function_columns(factor);
+        match crate::feed::of_call(factor, |args| call("coalesce", args)) {
+            Ok(None) => {}
+            Ok(Some(query)) => *factor = query,
+            Err(error) => return ControlFlow::Break(error),
+        }
         ControlFlow::Continue(())
     }
 

@@ -29,7 +29,7 @@ pub(crate) use describe::{describe_delete, describe_insert, describe_update, exp
 pub(crate) use insert::{insert, insert_literals};
 pub(crate) use point::{find_row, key_batch, key_expressions};
 pub(crate) use rows::RowMaker;
-pub(crate) use syntax::table_query;
+pub(crate) use syntax::{parse_query, table_query};
 pub(crate) use target::Target;
 #[cfg(test)]
 pub(crate) use values::constant;

@@ -94,7 +94,7 @@ pub(super) fn constant_query(expr: &ast::Expr) -> Result<ast::Query> {
 }
 
 /// Parses a query of ours.
-pub(super) fn parse_query(sql: &str) -> Result<ast::Query> {
+pub(crate) fn parse_query(sql: &str) -> Result<ast::Query> {
     Parser::new(&PostgreSqlDialect {})
         .try_with_sql(sql)
         .and_then(|mut parser| parser.parse_query())

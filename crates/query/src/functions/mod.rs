@@ -22,7 +22,7 @@ mod zone;
 mod zoned;
 
 pub(crate) use arithmetic::{ArithmeticOp, arithmetic};
-pub(crate) use cast::{CastMode, cast_to, is_arrow_cast, parse_constant};
+pub(crate) use cast::{CastMode, cast_to, format_scalar, is_arrow_cast, parse_constant};
 pub(crate) use dates::extract;
 pub(crate) use json::json_operator;
 pub(crate) use register::register;

@@ -15,11 +15,12 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use outcrop_types::schema::DEFAULT_SCHEMA;
-use outcrop_types::{Condition, Error, TableName, TableSchema};
+use outcrop_types::{CommitSeq, Condition, Error, TableName, TableSchema};
 
 use super::statement::{StatementContext, TARGET};
 use crate::catalog;
 use crate::error::{from_arrow, to_datafusion};
+use crate::feed::FeedTable;
 use crate::provider::{PlannedTable, RowsTable, SnapshotTable};
 
 /// Looks names up for one statement.
@@ -98,6 +99,10 @@ impl<'a> Names<'a> {
 
     fn system_table(&self, schema: &str, table: &str) -> datafusion::common::Result<Option<Arc<dyn TableProvider>>> {
         let StatementContext { snapshot, engine, view, .. } = self.context;
+        if (schema, table) == ("outcrop", "feed_changes") {
+            let upto = snapshot.as_ref().map_or(CommitSeq::ZERO, |snapshot| snapshot.commit_seq());
+            return Ok(Some(Arc::new(FeedTable::new(engine, upto))));
+        }
         let rows = catalog::system_table(schema, table, snapshot.as_ref(), engine, view).map_err(to_datafusion)?;
         Ok(rows.map(|rows| Arc::new(RowsTable::new(rows)) as Arc<dyn TableProvider>))
     }

@@ -21,6 +21,7 @@ use super::view::SessionView;
 use crate::context::{QueryRuntime, SessionExtension};
 use crate::dialect;
 use crate::error::from_datafusion;
+use crate::feed::FeedTable;
 use crate::provider::{PlannedTable, RowsTable, SnapshotTable};
 use crate::result::ResultColumn;
 use crate::types::data_type_of_field;
@@ -143,7 +144,8 @@ impl StatementContext {
             .clone()
             .transform_down_with_subqueries(|plan| match plan {
                 LogicalPlan::TableScan(mut scan) => {
-                    rows_inside |= provider_of::<RowsTable>(&scan.source).is_some();
+                    rows_inside |= provider_of::<RowsTable>(&scan.source).is_some()
+                        || provider_of::<FeedTable>(&scan.source).is_some();
                     let Some(table) = provider_of::<SnapshotTable>(&scan.source).map(PlannedTable::of) else {
                         return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
                     };

@@ -125,6 +125,14 @@ impl Work {
         .await
     }
 
+    /// Commits what asks for its last word itself, by [`Cancellation::commit_begins`]; until then it can be cancelled.
+    ///
+    /// # Cancel safety
+    /// A commit that has begun goes on without its caller.
+    pub(crate) async fn commit_asking(&self, begin: impl FnOnce() -> CommitHandle + Send + 'static) -> Result<Commit> {
+        self.answer(move || Ok(begin())).await
+    }
+
     /// Commits the rows of a statement, after what still waits to be written. `last_word` sees them before anything is applied; until it is through, the
     /// statement can be cancelled.
     ///

@@ -224,3 +224,45 @@ async fn a_block_whose_snapshot_was_given_back_says_so_once_and_then_waits_for_i
     assert_eq!(session.tag("rollback").await, "ROLLBACK");
     assert_eq!(session.rows("select count(*) from t").await, ["1"]);
 }
+
+/// Every row is written anew, which takes long: the request comes when the first segment is begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alter_table_that_writes_rows_anew_ends_on_request_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let segments = dir.path().join("segments");
+    let env = outcrop_env::Env::real(dir.path()).unwrap();
+    let mut options = outcrop_engine::EngineOptions::default();
+    options.compaction_in_background = false;
+    let database = TestDatabase::in_env(env, dir, options);
+    let mut session = database.session();
+    session.tag("create table t (id bigint primary key)").await;
+    session.tag("insert into t select i from generate_series(1, 300000) as i").await;
+    database.database.engine().flush(None).unwrap();
+    let files = move || {
+        let mut names: Vec<_> = std::fs::read_dir(&segments).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    let (handle, looking) = (session.session.cancel_token(), files.clone());
+    let known = before.clone();
+    let canceller = tokio::task::spawn_blocking(move || {
+        while looking() == known {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        handle.cancel();
+    });
+    let error = session.error("alter table t add column u uuid default gen_random_uuid()").await;
+    assert_eq!(error.condition(), Condition::QueryCanceled);
+    canceller.await.unwrap();
+    assert_eq!(session.error("select u from t").await.condition(), Condition::UndefinedColumn);
+    assert_eq!(session.rows("select count(*) from t").await, ["300000"]);
+    // What was written goes when the work has noticed; nothing else can be waited for.
+    while files() != before {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The table takes the same change afterwards.
+    session.tag("delete from t where id > 10").await;
+    session.tag("alter table t add column u uuid default gen_random_uuid()").await;
+    assert_eq!(session.rows("select count(distinct u) from t").await, ["10"]);
+}

@@ -52,6 +52,8 @@ pub(crate) struct Limits {
     pub(crate) message_bytes_max: usize,
     /// Time from the first byte to the end of authentication.
     pub(crate) startup_timeout: Duration,
+    /// How long a client may leave its result unread.
+    pub(crate) send_timeout: Option<Duration>,
     /// Prepared statements that one connection may keep, and portals.
     pub(crate) prepared_max: usize,
     /// Memory for both.
@@ -156,7 +158,7 @@ async fn start(stream: TcpStream, peer: SocketAddr, services: Arc<Services>) -> 
     };
     let (read, write) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read);
-    let mut outbox = Outbox::new(write);
+    let mut outbox = Outbox::new(write).with_patience(services.limits.send_timeout);
     let prepared_max = services.limits.prepared_max;
     match admit(&mut reader, &mut outbox, &startup, peer, &services, &admission).await {
         Ok((session, place)) => Some(Connection {

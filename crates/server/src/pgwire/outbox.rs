@@ -1,6 +1,7 @@
 //! What goes to the client, collected and written in large pieces.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use outcrop_types::{Error, Result};
@@ -16,11 +17,17 @@ pub(super) struct Outbox<W> {
     stream: W,
     buffer: Vec<u8>,
     scratch: BytesMut,
+    patience: Option<Duration>,
 }
 
 impl<W: AsyncWrite + Unpin> Outbox<W> {
     pub(super) fn new(stream: W) -> Self {
-        Self { stream, buffer: Vec::new(), scratch: BytesMut::new() }
+        Self { stream, buffer: Vec::new(), scratch: BytesMut::new(), patience: None }
+    }
+
+    /// How long a [`flush`](Self::flush) may wait for a client that does not read; `None` is for ever.
+    pub(super) fn with_patience(self, patience: Option<Duration>) -> Self {
+        Self { patience, ..self }
     }
 
     /// Adds a message.
@@ -61,17 +68,34 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
         if self.is_full() { self.flush().await } else { Ok(()) }
     }
 
-    /// Writes everything to the socket. Waits while the client does not read.
+    /// Writes everything to the socket. Waits while the client does not read, but not longer than its patience: what a result
+    /// reads is kept as long as its client is waited for.
+    ///
+    /// # Errors
+    /// Those of the socket; `TimedOut`, and then the stream may hold half a message.
     ///
     /// # Cancel safety
     /// None: after a drop the stream may hold half a message. Only a task that ends the connection drops it.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
-            self.stream.write_all(&self.buffer).await?;
-            self.buffer.clear();
-            self.buffer.shrink_to(4 * FLUSH_BYTES);
+        let Self { stream, buffer, patience, .. } = self;
+        let write = async {
+            if !buffer.is_empty() {
+                stream.write_all(buffer).await?;
+                buffer.clear();
+                buffer.shrink_to(4 * FLUSH_BYTES);
+            }
+            stream.flush().await
+        };
+        let Some(patience) = patience else { return write.await };
+        match tokio::time::timeout(*patience, write).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => {
+                // Its last words would wait as long.
+                *patience = Duration::ZERO;
+                tracing::info!("a client does not read its result, and its connection is closed");
+                Err(io::ErrorKind::TimedOut.into())
+            }
         }
-        self.stream.flush().await
     }
 
     /// Says goodbye to the socket.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use outcrop_types::{Condition, DataType, Error, Value};
 use outcrop_wire::{Bind, Format};
@@ -68,6 +70,19 @@ fn error_fields_carry_everything_and_cannot_break_the_frame() {
     assert_eq!(field(b'H').map(str::len), Some(4_099));
     assert_eq!(field(b'W'), Some("COPY t, line 3"));
     assert_eq!(field(b'P'), Some("7"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_not_waited_for_for_ever() {
+    let (client, server) = tokio::io::duplex(100);
+    let mut outbox = Outbox::new(server).with_patience(Some(Duration::from_millis(30)));
+    outbox.put_raw(b'd', |out| out.extend_from_slice(&[7; 50]));
+    outbox.flush().await.unwrap();
+    outbox.put_raw(b'd', |out| out.extend_from_slice(&[7; 500]));
+    assert_eq!(outbox.flush().await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    // Nor are its last words.
+    assert_eq!(outbox.close().await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    drop(client);
 }
 
 #[tokio::test]

@@ -26,6 +26,9 @@ struct Metric(&'static str, &'static str, Kind, fn(&EngineStatus) -> u64);
 /// Every metric of the engine (style rule 57).
 const METRICS: &[Metric] = &[
     Metric("outcrop_commits_total", "Commits since the start.", Kind::Counter, |s| s.commits),
+    Metric("outcrop_replayed_records", "Records of the log that the start applied.", Kind::Gauge, |s| {
+        s.replayed_records
+    }),
     Metric("outcrop_log_groups_total", "Log groups synced since the start.", Kind::Counter, |s| s.groups),
     Metric("outcrop_flushes_total", "Flushes installed since the start.", Kind::Counter, |s| s.flushes),
     Metric("outcrop_compactions_total", "Compactions installed since the start.", Kind::Counter, |s| s.compactions),

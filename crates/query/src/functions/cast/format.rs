@@ -36,7 +36,7 @@ pub(super) fn format_array(array: &ArrayRef, from: Option<&DataType>) -> Result<
 }
 
 /// One value as text; it is not NULL.
-pub(in crate::functions) fn format_scalar(scalar: &ScalarValue, data_type: Option<&DataType>) -> String {
+pub(crate) fn format_scalar(scalar: &ScalarValue, data_type: Option<&DataType>) -> String {
     match (scalar, data_type) {
         (ScalarValue::Boolean(Some(value)), _) => value.to_string(),
         (ScalarValue::Float64(Some(value)), _) => format_float(*value, &format!("{value:e}"), &value.to_string(), 15),

@@ -5,7 +5,7 @@ mod function;
 mod kernel;
 mod parse;
 
-pub(super) use format::format_scalar;
+pub(crate) use format::format_scalar;
 pub(crate) use function::{CastMode, cast_to, is_arrow_cast};
 pub(crate) use parse::parse_constant;
 pub(super) use parse::parse_json;
