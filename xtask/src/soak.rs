@@ -50,7 +50,32 @@ enum Program {
     Cargo,
 }
 
-const LANES: &[Lane] = &[];
+const LANES: &[Lane] = &[
+    Lane {
+        name: "explore-log",
+        about: "every disk that a power cut may leave of small logs",
+        program: Program::Simulator,
+        arguments: &["explore-log", "--seconds", "{seconds}", "--seed", "{seed}"],
+    },
+    Lane {
+        name: "explore-engine",
+        about: "every disk that a power cut may leave of small databases",
+        program: Program::Simulator,
+        arguments: &["explore-engine", "--seconds", "{seconds}", "--seed", "{seed}"],
+    },
+    Lane {
+        name: "world",
+        about: "lives of the whole engine, with actors and faults",
+        program: Program::Simulator,
+        arguments: &["world", "--seconds", "{seconds}", "--seed", "{seed}"],
+    },
+    Lane {
+        name: "nth",
+        about: "each call of the disk fails once",
+        program: Program::Simulator,
+        arguments: &["nth", "--seconds", "{seconds}", "--seed", "{seed}"],
+    },
+];
 
 /// Crates that a simulation spends its time in. They are optimised; what is below them is used as it was built for tests.
 const OPTIMISED: &[&str] = &[
@@ -60,6 +85,7 @@ const OPTIMISED: &[&str] = &[
     "outcrop-log",
     "outcrop-segment",
     "outcrop-engine",
+    "outcrop-testkit",
     "outcrop-sim",
     "crc32c",
 ];

@@ -9,7 +9,7 @@ use outcrop_types::{Condition, Error};
 /// An error of reading, writing or syncing: `verb` is as in "write to the log".
 pub(crate) fn io_error(env: &Env, verb: &str, name: &FileName, range: Range, source: io::Error) -> Error {
     let path = env.disk.describe(name);
-    Error::new(Condition::IoError, format!("could not {verb} file {path}{range}: {source}")).with_source(source)
+    Error::new(condition(&source), format!("could not {verb} file {path}{range}: {source}")).with_source(source)
 }
 
 /// An error of preparing a log file: the one place where a full disk may show (W9).
@@ -33,7 +33,11 @@ pub(crate) fn prepare_error(env: &Env, name: &FileName, bytes: u64, source: io::
 
 /// An error of a whole directory.
 pub(crate) fn dir_error(verb: &str, dir: &str, source: io::Error) -> Error {
-    Error::new(Condition::IoError, format!("could not {verb} log directory {dir}: {source}")).with_source(source)
+    Error::new(condition(&source), format!("could not {verb} log directory {dir}: {source}")).with_source(source)
+}
+
+fn condition(source: &io::Error) -> Condition {
+    if is_out_of_handles(source) { Condition::InsufficientResources } else { Condition::IoError }
 }
 
 /// The log refused work because an earlier write or sync failed (L5).

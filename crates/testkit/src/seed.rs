@@ -39,7 +39,8 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|error| panic!("{variable} is {text:?}: {error}")))
 }
 
-fn message_of(payload: &(dyn Any + Send)) -> &str {
+/// What a panic said.
+pub fn message_of(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -225,8 +225,11 @@ fn create_identity(env: &Env) -> Result<Identity> {
         let name = entry.name.as_str();
         name != LOCK_FILE && !name.starts_with(Identity::FILE) && !name.starts_with(crate::USERS_FILE)
     });
-    let ours = |dir: &str| env.disk.list(dir).map(|entries| !entries.is_empty()).unwrap_or(true);
-    let lost = [LOG_DIR, SEGMENT_DIR, MANIFEST_DIR].into_iter().find(|dir| ours(dir));
+    let mut lost = None;
+    for dir in [LOG_DIR, SEGMENT_DIR, MANIFEST_DIR] {
+        let entries = env.disk.list(dir).map_err(|error| FileError::new("list", dir, error))?;
+        lost = lost.or((!entries.is_empty()).then_some(dir));
+    }
     if let Some(name) = foreign.map(|entry| entry.name.as_str()).or(lost) {
         return Err(Error::new(
             Condition::ObjectNotInPrerequisiteState,

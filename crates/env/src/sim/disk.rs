@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::clock::SimClock;
 use super::faults::{FaultKind, FaultPlan, Operation, OperationClass, Trace};
 use super::image::{DiskState, InodeId};
-use super::clock::SimClock;
 use super::moment::Moment;
 use super::rng::SimRng;
 use crate::disk::{DirEntry, DirLock, Disk, File, FileName, check_dir};

@@ -58,7 +58,8 @@ impl Fates {
     pub(super) fn all(pieces: &[Option<u64>], names: usize, budget: usize) -> Option<Vec<Self>> {
         let masks: Vec<u64> = pieces.iter().copied().collect::<Option<_>>()?;
         let bits = masks.iter().map(|mask| mask.count_ones()).sum::<u32>() + u32::try_from(names).ok()?;
-        let count = 1_u64.checked_shl(bits).filter(|count| usize::try_from(*count).is_ok_and(|count| count <= budget))?;
+        let count =
+            1_u64.checked_shl(bits).filter(|count| usize::try_from(*count).is_ok_and(|count| count <= budget))?;
         let outcome = |mut choice: u64| {
             let mut take = || {
                 let bit = choice & 1;

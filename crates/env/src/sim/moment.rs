@@ -23,6 +23,12 @@ impl Moment {
         self.changes
     }
 
+    /// The disk as a process finds it that is started again while the machine stays up: what no sync covered is there, and still
+    /// waits for one.
+    pub fn killed(&self) -> RestingDisk {
+        RestingDisk { state: self.state.clone() }
+    }
+
     /// The disks that a power cut may leave now: all of them, if pieces of 512 bytes and names make at most `budget` outcomes;
     /// otherwise `budget` of them, the systematic ones first.
     pub fn disks(&self, budget: usize, seed: u64) -> LegalDisks<'_> {

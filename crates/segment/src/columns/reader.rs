@@ -1,7 +1,7 @@
 //! Reading columns of a Vortex file with a mask of ours (architecture S4).
 
 use std::ops::{Range, RangeInclusive};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use arrow_array::ArrayRef;
 use arrow_buffer::BooleanBuffer;
@@ -28,14 +28,15 @@ use super::types::{file_field, from_file};
 use super::{filter, writer};
 use crate::pages::PagedFile;
 
-/// Vortex's registries, for reading. Shared by the segments of a [`crate::PageCache`].
+/// Vortex's registries, for reading: the same for all files of the process, because filling them takes longer than opening one.
 #[derive(Clone)]
 pub(crate) struct ReadSession(VortexSession);
 
 impl Default for ReadSession {
     fn default() -> Self {
         // No runtime handle: evaluating a layout spawns nothing.
-        Self(<VortexSession as VortexSessionDefault>::default())
+        static REGISTRIES: LazyLock<VortexSession> = LazyLock::new(<VortexSession as VortexSessionDefault>::default);
+        Self(REGISTRIES.clone())
     }
 }
 

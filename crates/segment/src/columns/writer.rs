@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use outcrop_env::File;
 use outcrop_types::{Column, DataType, Error, Result};
+use parking_lot::Mutex;
 use vortex::VortexSessionDefault;
 use vortex::array::arrays::StructArray;
 use vortex::array::stream::ArrayStreamAdapter;
@@ -53,12 +54,37 @@ pub(crate) struct ColumnWriter {
     path: String,
     types: Vec<DataType>,
     fields: Vec<Field>,
-    session: VortexSession,
     executor: LocalExecutor,
     batches: mpsc::Sender<VortexResult<VortexArray>>,
     summary: BoxFuture<'static, VortexResult<WriteSummary>>,
     sink: PageSink,
     buffered: BufferedBytesTracker,
+    /// Goes last: the next writer may take it.
+    session: WriteSession,
+}
+
+/// Vortex's registries with the executor of one writer. Filling them takes longer than a small file, so the next writer gets them.
+struct WriteSession(VortexSession);
+
+static IDLE: Mutex<Vec<VortexSession>> = Mutex::new(Vec::new());
+/// More writers than this at once are rare.
+const IDLE_MAX: usize = 4;
+
+impl WriteSession {
+    fn new(executor: &LocalExecutor) -> Self {
+        let idle = IDLE.lock().pop();
+        let session = idle.unwrap_or_else(<VortexSession as VortexSessionDefault>::default);
+        Self(session.with_handle(executor.handle()))
+    }
+}
+
+impl Drop for WriteSession {
+    fn drop(&mut self) {
+        let mut idle = IDLE.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push(self.0.clone());
+        }
+    }
 }
 
 /// What a finished file is.
@@ -78,13 +104,14 @@ impl ColumnWriter {
     ) -> Result<Self> {
         let fields = file_fields(columns, row_seqs);
         let executor = LocalExecutor::new();
+        let own = WriteSession::new(&executor);
+        let WriteSession(session) = &own;
         let sink = PageSink::new(file);
         let (batches, received) = mpsc::channel(0);
         let started = encoding(&path, || {
-            let session = <VortexSession as VortexSessionDefault>::default().with_handle(executor.handle());
             let dtype = session.arrow().from_arrow_fields(&fields.iter().cloned().collect())?;
             let dtype = DType::Struct(dtype, vortex::dtype::Nullability::NonNullable);
-            let strategy = WriteStrategyBuilder::from_session(&session)
+            let strategy = WriteStrategyBuilder::from_session(session)
                 .with_row_block_size(usize::try_from(layout.block_rows)?)
                 .with_data_block_target_bytes(Some(layout.chunk_bytes))
                 .build();
@@ -98,11 +125,11 @@ impl ColumnWriter {
             let buffered = options.buffered_bytes_tracker();
             let stream = ArrayStreamAdapter::new(dtype, received.boxed());
             let summary = options.write(sink.clone(), stream).boxed();
-            Ok((session, buffered, summary))
+            Ok((buffered, summary))
         });
-        let (session, buffered, summary) = started?;
+        let (buffered, summary) = started?;
         let types = columns.iter().map(|column| column.data_type.clone()).collect();
-        Ok(Self { path, types, fields, session, executor, batches, summary, sink, buffered })
+        Ok(Self { path, types, fields, executor, batches, summary, sink, buffered, session: own })
     }
 
     /// Adds rows: the columns in the order of [`ColumnWriter::new`], and the hidden one if the file has it.
@@ -113,7 +140,7 @@ impl ColumnWriter {
         let chunk = encoding(&self.path, || {
             let columns = arrays.into_iter().zip(&self.fields);
             let columns: Vec<_> = columns
-                .map(|(array, field)| self.session.arrow().from_arrow_array(array, field))
+                .map(|(array, field)| self.session.0.arrow().from_arrow_array(array, field))
                 .collect::<VortexResult<_>>()?;
             let names: FieldNames = self.fields.iter().map(|field| FieldName::from(field.name().as_str())).collect();
             Ok(StructArray::try_new(names, columns, rows, Validity::NonNullable)?.into_array())
