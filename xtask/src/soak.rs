@@ -50,7 +50,55 @@ enum Program {
     Cargo,
 }
 
-const LANES: &[Lane] = &[];
+const LANES: &[Lane] = &[
+    Lane {
+        name: "damage",
+        about: "a small database, damaged in every way at every place (P7)",
+        program: Program::Cargo,
+        arguments: &[
+            "test",
+            "--release",
+            "--config",
+            "env.DAMAGE_SECONDS='{seconds}'",
+            "--config",
+            "env.DAMAGE_SEED='{seed}'",
+            "--package",
+            "outcrop-engine",
+            "--test",
+            "damage",
+            "--",
+            "--ignored",
+            "--nocapture",
+            "p7_the_whole_matrix",
+        ],
+    },
+    Lane {
+        name: "fuzz",
+        about: "hostile bytes for every decoder, under libFuzzer",
+        program: Program::Cargo,
+        arguments: &["xtask", "fuzz", "--seconds", "{seconds}", "--seed", "{seed}"],
+    },
+    Lane {
+        name: "sql_text",
+        about: "mutated statements, parsed and planned",
+        program: Program::Cargo,
+        arguments: &[
+            "test",
+            "--config",
+            "env.FUZZ_SECONDS='{seconds}'",
+            "--config",
+            "env.FUZZ_SEED='{seed}'",
+            "--package",
+            "outcrop-query",
+            "--test",
+            "it",
+            "--",
+            "--ignored",
+            "--nocapture",
+            "mutated_statements_for_a_long_time",
+        ],
+    },
+];
 
 /// Crates that a simulation spends its time in. They are optimised; what is below them is used as it was built for tests.
 const OPTIMISED: &[&str] = &[
