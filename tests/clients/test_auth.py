@@ -142,6 +142,9 @@ def test_users_and_certificate_are_read_again_at_sighup(new_server: Callable[...
         assert trusted(certificate).execute("SELECT 1").fetchall() == [(1,)]
         with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
             trusted(first)
+        server.expect_log("ERROR .* users and certificate stay as they were")
+        server.expect_log("ERROR .* users_file ")
+        server.expect_log("ERROR .* tls")
         good = users.read_text()
         for broken, why in [("[[user]]\nname = 1\n", "users_file"), ("", "the last user cannot be removed")]:
             users.write_text(broken)

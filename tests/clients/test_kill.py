@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from harness import marks
+from harness import kill_points
 from harness.actors import Load, all_actors, schema
 from harness.changes import KEY
 from harness.flights import COLUMNS
@@ -26,7 +26,7 @@ SEED = 9
 LIVES = 2
 RANDOM_KILLS = 8
 # The moments of victims files need a statement of many thousand rows each: here one stands for them.
-MARKS = [mark for mark in marks.ALL if not mark.startswith("staged/") or mark == "staged/renamed"]
+POINTS = [point for point in kill_points.ALL if not point.startswith("staged/") or point == "staged/renamed"]
 
 
 def test_acknowledged_writes_survive_kill9(new_server: Callable[..., Server]) -> None:
@@ -63,13 +63,13 @@ def loop(tmp_path_factory: pytest.TempPathFactory, measured: Callable[[str], Non
 
 
 @pytest.mark.outcrop_only
-@pytest.mark.parametrize("mark", MARKS)
-def test_an_end_at_a_mark(loop: KillLoop, mark: str) -> None:
-    if not loop.marked:
-        pytest.skip("the binary has no marks: it was built without debug assertions")
-    before = loop.kills[mark]
-    loop.run_round(mark)
-    assert loop.kills[mark] == before + 1, f"the server never came to {mark}"
+@pytest.mark.parametrize("point", POINTS)
+def test_an_end_at_a_kill_point(loop: KillLoop, point: str) -> None:
+    if not loop.has_kill_points:
+        pytest.skip("the binary has no kill points: it was built without debug assertions")
+    before = loop.kills[point]
+    loop.run_round(point)
+    assert loop.kills[point] == before + 1, f"the server never came to {point}"
 
 
 @pytest.mark.outcrop_only

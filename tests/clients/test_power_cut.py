@@ -20,13 +20,12 @@ SEED = 5
 CUTS = 5
 
 
-def test_acknowledged_writes_survive_power_cuts(tmp_path: Path, measured: Callable[[str], None]) -> None:
+def test_acknowledged_writes_survive_power_cuts(measured: Callable[[str], None]) -> None:
     reason = power.missing()
     if reason is not None:
         pytest.skip(reason)
     outcome = subprocess.run(
-        [sys.executable, "-m", "harness.power", *("--seed", str(SEED), "--cuts", str(CUTS), "--directory", str(tmp_path))],
-        cwd=Path(__file__).parent,
+        [sys.executable, str(Path(__file__).with_name("soak.py")), "power", "--seed", str(SEED), "--rounds", str(CUTS)],
         capture_output=True,
         text=True,
         check=False,

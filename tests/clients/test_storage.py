@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -54,6 +55,9 @@ def test_a_flipped_byte(
     shutil.copytree(original.data, server.data)
     path = max(server.data.glob(kind), key=lambda found: len(found.read_bytes().rstrip(b"\0")))
     flip(path, place)
+    # Whether it is noticed in the start, by the query, or by neither, depends on what needs the byte.
+    server.allow_log(f"(WARN|ERROR) .*{re.escape(path.name)} is corrupt")
+    server.allow_log("WARN .* its key run is built anew")
     outcome = server.check()
     assert outcome.returncode == 1, f"check ended with {outcome.returncode}:\n{outcome.stdout}{outcome.stderr}"
     assert path.name in outcome.stdout + outcome.stderr, f"check does not name {path.name}:\n{outcome.stdout}{outcome.stderr}"
@@ -68,7 +72,6 @@ def test_a_flipped_byte(
             assert error.sqlstate == "XX001", f"{error.sqlstate}: {error}"
     finally:
         server.close()
-    server.assert_log_is_clean()
 
 
 @pytest.mark.parametrize("kind", ["segments/*.meta", "segments/*.vortex", "segments/*.keys", "log/*"])
@@ -79,6 +82,8 @@ def test_a_missing_file(stored: tuple[OutcropServer, list[tuple]], new_server: C
     # The oldest log file may already be unneeded, the newest may be prepared for later: the fullest is neither.
     path = max(server.data.glob(kind), key=lambda found: len(found.read_bytes().rstrip(b"\0")))
     path.unlink()
+    server.allow_log(f"(WARN|ERROR) .*{re.escape(path.name)} is corrupt .*: the file is missing")
+    server.allow_log("WARN .* its key run is built anew")
     outcome = server.check()
     # Of a missing log file it is the neighbour that tells.
     named = ".log" if kind == "log/*" else path.name
@@ -93,7 +98,6 @@ def test_a_missing_file(stored: tuple[OutcropServer, list[tuple]], new_server: C
         assert error.sqlstate in ("XX001", "58030"), f"{error.sqlstate}: {error}"
     finally:
         server.close()
-    server.assert_log_is_clean()
 
 
 def test_a_directory_of_another_version(
@@ -138,6 +142,7 @@ def test_a_full_disk(new_server: Callable[..., OutcropServer], tmp_path: Path) -
     )
     with small_disk(tmp_path / "disk", 16) as disk:
         server.data = disk / "data"
+        allow_full_disk(server)
         with serving(server):
             server.sql("CREATE TABLE filling (id int PRIMARY KEY, payload text)")
             acked = 0
@@ -170,6 +175,7 @@ def test_truncate_frees_a_full_disk(new_server: Callable[..., OutcropServer], tm
     )
     with small_disk(tmp_path / "disk", 16) as disk:
         server.data = disk / "data"
+        allow_full_disk(server)
         with serving(server):
             server.sql("CREATE TABLE filling (id int PRIMARY KEY, payload text)")
             with server.connect() as connection, pytest.raises(psycopg.Error) as failure:
@@ -208,6 +214,12 @@ def wait_until_written(server: OutcropServer, row: int) -> None:
             time.sleep(0.2)
         else:
             return
+
+
+def allow_full_disk(server: OutcropServer) -> None:
+    """What is said of a full disk, once until there is space again."""
+    server.allow_log("WARN .* no log file could be prepared error=no space left")
+    server.allow_log("WARN .* (a flush or checkpoint must wait|a compaction found the disk full) error=.*(No space left|no space left)")
 
 
 @contextmanager

@@ -27,7 +27,7 @@
 
 pub mod clock;
 pub mod disk;
-pub mod marks;
+pub mod kill_points;
 pub mod reached;
 mod real;
 pub mod rng;
@@ -40,6 +40,7 @@ use std::sync::Arc;
 
 pub use clock::Clock;
 pub use disk::{DirEntry, DirLock, Disk, File, FileName, InvalidFileName, is_out_of_handles};
+pub use kill_points::kill_point;
 pub use rng::Rng;
 pub use sim::{DiskImage, FaultKind, LegalDisks, Moment, Operation, OperationClass, RestingDisk, Sim};
 pub use tasks::{Signal, Step, TaskHandle, Tasks, Thread, Worker};

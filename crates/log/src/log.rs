@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use outcrop_env::marks::reached;
-use outcrop_env::{Env, File, FileName, TaskHandle};
+use outcrop_env::{Env, File, FileName, TaskHandle, kill_point};
 use outcrop_format::frame::{GroupKind, GroupWriter, PAGE_BYTES, PagePosition, RECORD_BYTES_MAX, pages_of_records};
 use outcrop_types::{CommitSeq, Epoch, Error, LogId, Result};
 
@@ -180,7 +179,7 @@ impl Log {
             .map_err(|error| Error::internal("a log group could not be encoded").with_source(error))?;
         self.append(&group, &runs, *last_seq)?;
         self.data_to = self.position();
-        reached("log", "group-written");
+        kill_point("log", "group-written");
         Ok(())
     }
 
@@ -213,7 +212,7 @@ impl Log {
             return Ok(());
         }
         self.append_empty(GroupKind::SyncedMark)?;
-        reached("log", "marked");
+        kill_point("log", "marked");
         Ok(())
     }
 
@@ -234,7 +233,7 @@ impl Log {
             self.preparer.retire(&oldest.ready)?;
             self.files.pop_front();
             self.current = self.current.saturating_sub(1);
-            reached("log", "file-retired");
+            kill_point("log", "file-retired");
         }
         if drop_files == 0 {
             return Ok(());
@@ -373,7 +372,7 @@ impl Log {
             let (bytes, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
             rest = after;
             if run.page == 1 {
-                reached("log", "file-entered");
+                kill_point("log", "file-entered");
             }
             let offset = run.page * PAGE_BYTES as u64;
             if let Err(error) = file.ready.file.write_all_at(offset, bytes) {

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use outcrop_env::marks::reached;
-use outcrop_env::{Env, FileName};
+use outcrop_env::{Env, FileName, kill_point};
 use outcrop_format::frame::{FileHeader, GroupKind, PAGE_BYTES, Page, PagePart};
 use outcrop_types::{CommitSeq, Condition, Epoch, Error, LogId, Result};
 
@@ -133,7 +132,7 @@ fn make_durable(env: &Env, dir: &str, id: LogId, run: &[FoundFile], walked: &Wal
             file.map_or(Ok(()), |file| write_again(env, id, file, pages))?;
         }
     }
-    reached("recovery", "log-written-again");
+    kill_point("recovery", "log-written-again");
     for file in run.iter().filter(|file| file.end() > walked.synced_to && file.first <= walked.end_position) {
         file.file.sync_data().map_err(|error| io_error(env, "sync", &file.name, Range::Whole, error))?;
     }

@@ -26,6 +26,7 @@
     reason = "a crate for tests reports by panicking"
 )]
 
+pub mod alarms;
 pub mod compare;
 pub mod generate;
 pub mod model;

@@ -2,15 +2,11 @@
 
 `faults.c` is loaded in front of the server. Whatever fails: nothing acknowledged is lost, reads go on, and the server either
 goes on or refuses every write from then on. After a failed sync of the log it must refuse.
-
-By hand, every call of the life, or for some minutes:
-
-    cd tests/clients && OUTCROP_BINARY=... python -m harness.faults --minutes 10
+`soak.py faults` goes through all of them, again and again with other statements.
 """
 
 from __future__ import annotations
 
-import argparse
 import collections
 import copy
 import errno
@@ -18,9 +14,7 @@ import itertools
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import psycopg
@@ -161,7 +155,7 @@ class FaultRun:
 
 
 class Faults:
-    """A directory with some data, of which each run gets a copy."""
+    """A directory with some data, of which each life gets a copy. Another one when each of its calls has failed."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.directory = directory
@@ -169,28 +163,30 @@ class Faults:
         self.library = compile_shim(directory)
         self.config = CONFIG.format(rows=100, age=50, inline=16, dead=30, retention=1000)
         self.injected: collections.Counter[str] = collections.Counter()
-        """Calls that failed, by kind of file."""
-        self.prepared = directory / "prepared"
-        server = OutcropServer(directory, config=self.config)
-        self.actors: list[Actor] = [RowsActor(1), LargeActor(), ShapesActor(is_outcrop=True), CursorsActor()]
-        chance = random.Random(seed)
-        server.start()
-        server.psql(schema(), "-v", "ON_ERROR_STOP=1")
-        with server.connect() as connection:
-            for actor in self.actors * 4:
-                actor.step(connection, chance)
-            for actor in self.actors:
-                actor.check(connection)
-        server.kill9()
-        server.data.rename(self.prepared)
+        """Calls that failed, by call and error."""
+        self._begin()
+
+    def run_round(self) -> None:
+        """The next call fails."""
+        if not self._left:
+            self.seed += 1
+            self._begin()
+        call, error, nth = self._left.popleft()
+        if self.run(call, error, nth):
+            self._left.append((call, error, nth + 1))
 
     def run(self, call: str, error: int, nth: int) -> bool:
-        """One life; false when it has fewer such calls."""
-        failed = FaultRun(self, call, error, nth).run()
-        if failed is None:
+        """One life in which the n-th such call fails; false when it has fewer."""
+        if FaultRun(self, call, error, nth).run() is None:
             return False
         self.injected[f"{call} {errno.errorcode[error]}"] += 1
         return True
+
+    def finish(self) -> None:
+        """Each life looks at everything itself."""
+
+    def close(self) -> None:
+        """Nothing runs between two lives."""
 
     def copy_of_actors(self) -> list[Actor]:
         """The actors as they were when the directory was prepared."""
@@ -200,40 +196,24 @@ class Faults:
         return copies
 
     def summary(self) -> str:
-        """Figures of all runs."""
+        """Figures of all lives."""
         return f"{sum(self.injected.values())} calls failed: {dict(self.injected)}"
 
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=0, help="stop then; without it every call fails once")
-    parser.add_argument("--only", default=None, help="one run, such as 'fsync 3 EIO'")
-    options = parser.parse_args()
-    reason = missing()
-    if reason is not None:
-        print(f"soak faults: skipped, {reason}")
-        return 0
-    faults = Faults(Path(tempfile.mkdtemp(prefix="outcrop-faults-")), options.seed)
-    if options.only:
-        call, nth, error = options.only.split()
-        print(faults.run(call, getattr(errno, error), int(nth)), faults.summary())
-        return 0
-    deadline = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
-    left = list(FAULTS)
-    try:
-        for nth in itertools.count(1):
-            # The calls of two lives differ a little: threads are as fast as they are.
-            left = [fault for fault in left if time.monotonic() < deadline and faults.run(*fault, nth)]
-            if not left:
-                break
-    except BaseException:
-        print(f"soak faults: {faults.summary()}, 1 failed")
-        print(f"repeat: python -m harness.faults --seed {options.seed} --only '<the line above>'")
-        raise
-    print(f"soak faults: {faults.summary()}, 0 failed, seed {options.seed}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    def _begin(self) -> None:
+        place = self.directory / f"seed-{self.seed}"
+        place.mkdir()
+        self.prepared = place / "prepared"
+        # Threads are as fast as they are, so the last calls of two lives differ a little.
+        self._left = collections.deque((call, error, 1) for call, error in FAULTS)
+        server = OutcropServer(place, config=self.config)
+        self.actors: list[Actor] = [RowsActor(1), LargeActor(), ShapesActor(is_outcrop=True), CursorsActor()]
+        chance = random.Random(self.seed)
+        server.start()
+        server.psql(schema(), "-v", "ON_ERROR_STOP=1")
+        with server.connect() as connection:
+            for actor in self.actors * 4:
+                actor.step(connection, chance)
+            for actor in self.actors:
+                actor.check(connection)
+        server.kill9()
+        server.data.rename(self.prepared)

@@ -2,15 +2,11 @@
 
 The shutdown ioctl of ext4 stops it at once: what was not synced is lost, later calls fail, and the next mount replays the
 journal, as after a power cut. It loses what is above the disk; it is no test of a disk. Needs root, loop devices and ext4.
-
-By hand, for some minutes:
-
-    cd tests/clients && OUTCROP_BINARY=... python -m harness.power --seed 7 --minutes 10
+`soak.py power` does nothing else for as long as it is told.
 """
 
 from __future__ import annotations
 
-import argparse
 import collections
 import ctypes
 import fcntl
@@ -19,7 +15,6 @@ import random
 import shutil
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -150,6 +145,7 @@ class PowerLoop:
         self.disk.close()
 
     def summary(self) -> str:
+        """Figures of the loop."""
         slowest = max(self.restarts, default=0)
         acknowledged = self.acknowledged + sum(actor.acknowledged for actor in self.actors)
         return (
@@ -210,37 +206,3 @@ class PowerLoop:
 def run(*command: str) -> None:
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, f"{' '.join(command)} ended with {outcome.returncode}:\n{outcome.stdout}{outcome.stderr}"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--minutes", type=float, default=0)
-    parser.add_argument("--cuts", type=int, default=0, help="so many at least")
-    parser.add_argument("--directory", type=Path, default=None)
-    options = parser.parse_args()
-    reason = missing()
-    if reason is not None:
-        print(f"soak power: skipped, {reason}")
-        return 0
-    enter_own_mounts()
-    seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
-    directory = options.directory or Path(tempfile.mkdtemp(prefix="outcrop-power-"))
-    loop = PowerLoop(directory, seed)
-    deadline = time.monotonic() + options.minutes * 60
-    try:
-        while loop.cuts < options.cuts or time.monotonic() < deadline:
-            loop.run_round()
-        loop.finish()
-    except BaseException:
-        print(f"soak power: {loop.summary()}, 1 failed in round {loop.round}; the logs are in {loop.server.directory}")
-        print(f"repeat: python -m harness.power --seed {seed} --cuts {loop.cuts}")
-        raise
-    finally:
-        loop.close()
-    print(f"soak power: {loop.summary()}, 0 failed, seed {seed}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use outcrop_env::marks::reached;
+use outcrop_env::kill_point;
 use outcrop_format::record::{Change, DdlChange, Install, InstalledSegment};
 use outcrop_log::SpaceClass;
 use outcrop_segment::DeleteVector;
@@ -154,7 +154,7 @@ impl Node {
         let ticket = Ticket::new();
         tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
         drop(tail);
-        reached("fill", "sequenced");
+        kill_point("fill", "sequenced");
         filled.iter().for_each(|unit| turn.remaps.add(unit.input.unit, seq, unit.input.map.clone()));
         self.pressure.resize(before, after);
         let segments = inputs.iter().filter_map(|unit| state.segment(*unit)).map(|view| view.segment);

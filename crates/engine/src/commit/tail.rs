@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use outcrop_env::Clock;
-use outcrop_env::marks::reached;
+use outcrop_env::{Clock, kill_point};
 use outcrop_format::CommitRecord;
 use outcrop_format::record::Change;
 use outcrop_log::Permit;
@@ -144,7 +143,7 @@ impl Tail {
         self.group.permits.push(permit);
         self.group.version = Some(version.clone());
         self.version = version;
-        reached("commit", "sequenced");
+        kill_point("commit", "sequenced");
     }
 
     /// Puts another state of a table in the newest version, without a commit: only what no record says may differ, as which

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use outcrop_env::marks::reached;
-use outcrop_env::{Step, Worker};
+use outcrop_env::{Step, Worker, kill_point};
 use outcrop_types::{CommitSeq, Condition, Error, Result};
 
 use super::generations::{Sealed, is_published, seal, sealed_generations};
@@ -135,9 +134,9 @@ impl FlushWorker {
         if !asked && !installed.is_some_and(is_due) && !self.checkpoint_due.is_some_and(is_due) {
             return Ok(false);
         }
-        reached("checkpoint", "due");
+        kill_point("checkpoint", "due");
         self.checkpoints.write(&self.node)?;
-        reached("checkpoint", "done");
+        kill_point("checkpoint", "done");
         self.checkpoint_due = self.checkpoint_due.filter(|due| *due > published);
         self.node.flushes.finish(wanted);
         self.node.progress.notify();

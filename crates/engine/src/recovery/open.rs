@@ -5,8 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
-use outcrop_env::marks::reached;
-use outcrop_env::{DirLock, Env, FileName, Signal};
+use outcrop_env::{DirLock, Env, FileName, Signal, kill_point};
 use outcrop_format::Manifest;
 use outcrop_format::envelope::Features;
 use outcrop_format::feed::ManifestFeeds;
@@ -60,18 +59,18 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
     let cache = PageCache::with_open_files(options.page_cache_bytes, options.open_files_max);
     let live = LiveVersions::new();
     let (recovered, mut replayed) = replay(env, (&manifest, deletes), chosen.log_start(), &cache, &live)?;
-    reached("recovery", "replayed");
+    kill_point("recovery", "replayed");
     complete_key_indexes(env, &cache, identity.log_id, &mut replayed)?;
     // Nothing was changed so far, though missing key runs may have been written; from here on it is known that what is there
     // makes sense.
     store_again(env, &chosen.newest.name)?;
-    reached("recovery", "manifest-written-again");
+    kill_point("recovery", "manifest-written-again");
     let log = recovered.start(&log_options)?;
-    reached("recovery", "log-started");
+    kill_point("recovery", "log-started");
     replayed.segments.extend(segments_of(&stored));
     replayed.key_runs.extend(key_runs_of(&stored));
     sweep(env, identity.log_id, &replayed, &chosen.deletes_files())?;
-    reached("recovery", "swept");
+    kill_point("recovery", "swept");
     tracing::info!(
         checkpoint = %manifest.checkpoint,
         commit_seq = %replayed.version.seq,
@@ -265,7 +264,7 @@ fn create(
     }
     // Refuses a log that has records: then the manifest was lost, not never written.
     let log = Log::create(env, LOG_DIR, log_id, log_options)?;
-    reached("creation", "log-created");
+    kill_point("creation", "log-created");
     let manifest = Manifest {
         log_id,
         epoch: log.epoch(),

@@ -8,7 +8,7 @@ use std::process;
 use std::sync::Arc;
 
 use crate::disk::{DirEntry, DirLock, Disk, File, FileName, check_dir};
-use crate::marks::reached;
+use crate::kill_points::kill_point;
 
 /// How many zero bytes one write of [`File::zero_fill`] carries.
 const ZERO_CHUNK: usize = 1 << 20;
@@ -91,7 +91,7 @@ impl Disk for RealDisk {
 
     fn remove(&self, name: &FileName) -> io::Result<()> {
         fs::remove_file(self.path(name))?;
-        reached(name.dir(), "removed");
+        kill_point(name.dir(), "removed");
         Ok(())
     }
 
@@ -104,16 +104,16 @@ impl Disk for RealDisk {
         let file = fs::File::open(self.path(temporary))?;
         let dir = fs::File::open(self.dir_path(name.dir())?)?;
         let old_dir = fs::File::open(self.dir_path(temporary.dir())?)?;
-        reached(name.dir(), "written");
+        kill_point(name.dir(), "written");
         sync(&file)?;
-        reached(name.dir(), "synced");
+        kill_point(name.dir(), "synced");
         fs::rename(self.path(temporary), self.path(name))?;
-        reached(name.dir(), "renamed");
+        kill_point(name.dir(), "renamed");
         sync(&dir)?;
         if temporary.dir() != name.dir() {
             sync(&old_dir)?;
         }
-        reached(name.dir(), "published");
+        kill_point(name.dir(), "published");
         Ok(())
     }
 

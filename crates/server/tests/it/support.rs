@@ -6,6 +6,7 @@ use outcrop_engine::{Engine, EngineOptions};
 use outcrop_env::Env;
 use outcrop_query::{Database, DatabaseOptions};
 use outcrop_server::{RunningServer, Server, ServerConfig};
+use outcrop_testkit::alarms;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
@@ -19,6 +20,8 @@ pub(crate) struct TestServer {
     engine: Engine,
     queries: Option<Runtime>,
     _dir: TempDir,
+    /// The last to go.
+    _alarms: alarms::Watch,
 }
 
 impl TestServer {
@@ -27,6 +30,7 @@ impl TestServer {
     }
 
     pub(crate) fn start_with(configure: impl FnOnce(&mut ServerConfig)) -> Self {
+        let alarms = alarms::watch();
         let dir = TempDir::new().unwrap();
         let env = Env::real(dir.path()).unwrap();
         let engine = Engine::open(&env, EngineOptions::default()).unwrap();
@@ -37,7 +41,7 @@ impl TestServer {
         config.drain_timeout = Duration::from_secs(1);
         configure(&mut config);
         let server = Server::start(config, database, env).unwrap();
-        Self { server: Some(server), engine, queries: Some(queries), _dir: dir }
+        Self { server: Some(server), engine, queries: Some(queries), _dir: dir, _alarms: alarms }
     }
 
     pub(crate) fn server(&self) -> &RunningServer {

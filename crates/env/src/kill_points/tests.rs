@@ -1,7 +1,7 @@
 use super::Kill;
 
 #[test]
-fn a_kill_is_due_at_the_nth_time_of_its_mark() {
+fn a_kill_is_due_at_the_nth_time_of_its_moment() {
     let kill = Kill::parse("segments/renamed:3").unwrap();
     assert!(!kill.is_due("segments", "renamed"));
     assert!(!kill.is_due("segments", "synced"));
@@ -16,7 +16,7 @@ fn the_root_directory_is_an_empty_subject() {
 }
 
 #[test]
-fn what_names_no_mark_asks_for_nothing() {
+fn what_names_no_kill_point_asks_for_nothing() {
     for text in ["", "segments/renamed", "segments:1", "segments/renamed:0", "segments/renamed:soon"] {
         assert!(Kill::parse(text).is_none(), "{text}");
     }

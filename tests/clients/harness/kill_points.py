@@ -1,4 +1,4 @@
-"""The marks of the server (`crates/env/src/marks.rs`): moments at which `OUTCROP_KILL_AT=name:n` ends it for the n-th time.
+"""The kill points of the server (`crates/env/src/kill_points.rs`): moments at which `OUTCROP_KILL_AT=name:n` ends it for the n-th time.
 
 Only a server with debug assertions has them.
 """
@@ -50,6 +50,6 @@ SOON: dict[str, tuple[dict[str, int], list[str]]] = {
 
 
 def in_binary(program: str) -> bool:
-    """Whether the program has marks."""
+    """Whether the program has kill points."""
     with Path(program).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.find(b"OUTCROP_KILL_AT") >= 0
