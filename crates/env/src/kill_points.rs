@@ -53,5 +53,5 @@ impl Kill {
     }
 }
 
-#[cfg(all(test, debug_assertions))]
+#[cfg(test)]
 mod tests;

@@ -227,7 +227,7 @@ fn create_identity(env: &Env) -> Result<Identity> {
     let mut lost = None;
     for dir in [LOG_DIR, SEGMENT_DIR, MANIFEST_DIR] {
         let entries = env.disk.list(dir).map_err(|error| FileError::new("list", dir, error))?;
-        lost = lost.or((!entries.is_empty()).then_some(dir));
+        lost = lost.or_else(|| (!entries.is_empty()).then_some(dir));
     }
     if let Some(name) = foreign.map(|entry| entry.name.as_str()).or(lost) {
         return Err(Error::new(

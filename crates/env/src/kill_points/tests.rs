@@ -1,3 +1,5 @@
+#![cfg(debug_assertions)]
+
 use super::Kill;
 
 #[test]
