@@ -191,6 +191,11 @@ impl Feeds {
         self.units.contains_key(&unit)
     }
 
+    /// Whether a unit that left was a generation.
+    pub(crate) fn keeps_generation(&self, unit: UnitId) -> bool {
+        self.units.get(&unit).is_some_and(|kept| kept.first_seq.is_some())
+    }
+
     /// Rows of a segment that were dead when retention took it out with the others.
     pub(crate) fn dead_when_expired(&self, unit: UnitId) -> Option<&Bytes> {
         self.units.get(&unit)?.expired.as_ref()

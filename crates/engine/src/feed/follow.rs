@@ -14,6 +14,7 @@ use outcrop_log::{LogReader, RecordPlace};
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, TableId, TableSchema, UnitId};
 
 use super::batches::FeedEvent;
+use super::earlier_rows::EarlierRows;
 use super::live_rows::LiveRows;
 use super::old_rows::OldRows;
 use super::row_events::{OwnDeletes, RowEvents};
@@ -153,25 +154,17 @@ impl Feed {
         decode(*seq, bytes).map(|record| Some((record, *place)))
     }
 
-    /// Opens the log, and reads what came before `position` and brought rows that may still be replaced.
+    /// Opens the log behind `position`. What came before is read when a row of it is asked for.
     fn begin_reading(&self) -> Result<Reading> {
         let version = self.node.published.load_full();
-        let mut cursor = version.feeds.active_cursor(&self.cursor)?.clone();
-        cursor.position = self.position;
-        let from = version.feeds.log_from(&cursor, &version.tables);
+        let cursor = version.feeds.active_cursor(&self.cursor)?;
+        let lost = || gone(&self.cursor, self.position, cursor.position);
+        let from = self.position.next().ok_or_else(lost)?;
         let extents = self.node.log_extents.load_full();
-        let log = LogReader::open(&self.node.env, LOG_DIR, self.node.log_id, &extents, from)
-            .ok_or_else(|| gone(&self.cursor, self.position, cursor.position))?;
-        let scanned = CommitSeq::new(from.get().saturating_sub(1));
-        let mut reading = Reading { old_rows: OldRows::new(&self.node, log), scanned, ahead: VecDeque::new() };
-        while reading.scanned < self.position {
-            reading.read_group(scanned)?;
-            while let Some((seq, bytes, place)) = reading.ahead.pop_front_if(|(seq, ..)| *seq <= self.position) {
-                let record = decode(seq, &bytes)?;
-                reading.old_rows.generations.pass(&record, place, |table| self.tables.has(table));
-            }
-        }
-        Ok(reading)
+        let log = LogReader::open(&self.node.env, LOG_DIR, self.node.log_id, &extents, from).ok_or_else(lost)?;
+        let earlier = EarlierRows::new(&self.cursor, self.position, self.tables.clone());
+        let old_rows = OldRows::new(&self.node, log, earlier);
+        Ok(Reading { old_rows, scanned: self.position, ahead: VecDeque::new() })
     }
 
     /// What a record shows of the tables.
@@ -344,7 +337,7 @@ impl fmt::Debug for FeedCommit<'_> {
     }
 }
 
-fn decode(seq: CommitSeq, bytes: &[u8]) -> Result<CommitRecord> {
+pub(super) fn decode(seq: CommitSeq, bytes: &[u8]) -> Result<CommitRecord> {
     CommitRecord::decode(bytes).map_err(|error| error.in_file(format!("{LOG_DIR}: record {seq}"), 0))
 }
 
@@ -421,7 +414,7 @@ fn schema_of(schemas: &Schemas, table: TableId) -> Result<&Arc<TableSchema>> {
 }
 
 /// What a consumer needs is not there any more.
-fn gone(name: &str, wanted: CommitSeq, kept: CommitSeq) -> Error {
+pub(super) fn gone(name: &str, wanted: CommitSeq, kept: CommitSeq) -> Error {
     let message = format!("feed cursor \"{name}\" does not keep the changes after commit {wanted}");
     Error::new(Condition::ObjectNotInPrerequisiteState, message)
         .with_detail(format!("It keeps those after commit {kept}."))

@@ -58,6 +58,11 @@ impl GenerationRows {
         }
     }
 
+    /// Whether rows of a generation passed.
+    pub(super) fn has(&self, unit: UnitId) -> bool {
+        self.generations.contains_key(&unit)
+    }
+
     /// The record that brought a row.
     pub(super) fn record_of(&self, unit: UnitId, row: RowOrdinal) -> Option<RowsRecord> {
         let records = &self.generations.get(&unit)?.records;

@@ -7,7 +7,7 @@
 //!
 //! New rows are in the records, or in the segments that a staged commit names. Old rows are read by address: where
 //! the unit is still there, from it; else from the file of the segment that left, or from the record that inserted the row,
-//! if it was in a memtable. So a cursor keeps, from its position on: log files, back to the first row of each
+//! if it was in a memtable; which record that is, is looked for when such a row goes ([`earlier_rows`]). So a cursor keeps, from its position on: log files, back to the first row of each
 //! generation that was in memory then; segments that left tables since; victims files; schemas that were replaced. What left
 //! is noted in [`Feeds`], by the commit that took it out, and only while a cursor follows the table: without cursors there is no cost.
 //! What a cursor keeps is limited by `feed_retain_bytes`; beyond it the cursor is *ended*: it says so and
@@ -16,6 +16,7 @@
 mod batches;
 mod command;
 mod cursors;
+mod earlier_rows;
 mod follow;
 mod generation_rows;
 mod limits;

@@ -14,6 +14,7 @@ use outcrop_log::{LogGroup, LogReader, RecordPlace};
 use outcrop_segment::{ScanColumn, Segment, read_meta};
 use outcrop_types::{ColumnId, Error, Result, RowAddress, RowOrdinal, TableId, TableSchema, UnitId};
 
+use super::earlier_rows::EarlierRows;
 use super::generation_rows::{GenerationRows, RowsRecord};
 use crate::commit::only_shard;
 use crate::node::{LOG_DIR, Node, SEGMENT_DIR};
@@ -24,6 +25,7 @@ pub(super) struct OldRows {
     node: Arc<Node>,
     pub(super) log: LogReader,
     pub(super) generations: GenerationRows,
+    earlier: EarlierRows,
     /// Segments that left, opened.
     segments: HashMap<UnitId, Arc<Segment>>,
     /// The group that was read last.
@@ -31,9 +33,9 @@ pub(super) struct OldRows {
 }
 
 impl OldRows {
-    pub(super) fn new(node: &Arc<Node>, log: LogReader) -> Self {
+    pub(super) fn new(node: &Arc<Node>, log: LogReader, earlier: EarlierRows) -> Self {
         let (generations, segments) = (GenerationRows::default(), HashMap::new());
-        Self { node: Arc::clone(node), log, generations, segments, group: None }
+        Self { node: Arc::clone(node), log, generations, earlier, segments, group: None }
     }
 
     /// These columns of these rows, in the given order.
@@ -116,9 +118,12 @@ impl OldRows {
                 return table.fetch(&addresses, &scanned);
             }
         }
-        match rows.first().and_then(|row| self.generations.record_of(unit, *row)) {
-            Some(_) => self.fetch_from_log(schema, columns, unit, rows),
-            None => self.segment(schema.id, unit)?.take(schema, &scanned, rows),
+        let table = version.tables.get(&schema.id).map(|table| only_shard(table)).transpose()?;
+        let in_memory = table.is_some_and(|state| state.has_unit(unit));
+        if in_memory || self.generations.has(unit) || version.feeds.keeps_generation(unit) {
+            self.fetch_from_log(schema, columns, unit, rows)
+        } else {
+            self.segment(schema.id, unit)?.take(schema, &scanned, rows)
         }
     }
 
@@ -137,7 +142,10 @@ impl OldRows {
         let mut parts = Vec::new();
         let mut rest = rows;
         while let Some(first) = rest.first() {
-            let Some(record) = self.generations.record_of(unit, *first) else {
+            let known = self.generations.record_of(unit, *first);
+            let record =
+                known.map_or_else(|| self.earlier.record_of(&self.node, unit, *first), |known| Ok(Some(known)))?;
+            let Some(record) = record else {
                 return Err(Error::internal(format!("no record of the feed has row {unit}/{first}")));
             };
             let end = record.first_row + record.rows;

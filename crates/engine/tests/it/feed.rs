@@ -600,3 +600,33 @@ fn without_a_cursor_nothing_is_kept() {
     assert_eq!((status.feed_log_bytes, u64::try_from(segment_files(&env)).unwrap()), (0, status.segments));
     assert!(env.disk.list("log").unwrap().len() <= 4);
 }
+
+/// Bytes of log files that were read since the trace was so long.
+fn log_bytes_read(sim: &Sim, since: usize) -> u64 {
+    let reads = sim.trace().into_iter().skip(since).filter(|operation| operation.class == OperationClass::Read);
+    reads.filter(|operation| operation.name.starts_with("log/")).map(|operation| operation.len).sum()
+}
+
+/// A lot of log holds rows in memory, which no flush made needless.
+#[test]
+fn a_feed_reads_the_log_before_its_position_only_when_a_row_of_it_is_replaced() {
+    const FILE: u64 = 1 << 20;
+    let (_env, sim, engine, table) = open(roomy());
+    for id in 0..40 {
+        insert(&engine, table, &[row(id, &"x".repeat(150_000))]).unwrap();
+    }
+    cursor(&engine, "f", table);
+    insert(&engine, table, &[row(100, "new")]).unwrap();
+    let since = sim.trace().len();
+    let mut feed = engine.feed("f", None).unwrap();
+    assert_eq!(events(&mut feed), [Shown::Inserted(vec![row(100, "new")])]);
+    assert!(log_bytes_read(&sim, since) <= FILE, "{} bytes read", log_bytes_read(&sim, since));
+    // A row of the memtable, of this commit and of one long ago, whose memtable is gone.
+    upsert(&engine, table, &[row(100, "newer"), row(7, "b")]).unwrap();
+    engine.flush(None).unwrap();
+    let expected =
+        [Shown::Updated(vec![(row(100, "new"), row(100, "newer")), (row(7, &"x".repeat(150_000)), row(7, "b"))])];
+    let since = sim.trace().len();
+    assert_eq!(events(&mut feed), expected);
+    assert!(log_bytes_read(&sim, since) > 5 * FILE, "{} bytes read", log_bytes_read(&sim, since));
+}
