@@ -121,6 +121,24 @@ const LANES: &[Lane] = &[
             "mutated_statements_for_a_long_time",
         ],
     },
+    Lane {
+        name: "kill",
+        about: "the real server ends at its kill points and at random, under load",
+        program: Program::Python,
+        arguments: &["tests/clients/soak.py", "kill", "--seconds", "{seconds}", "--seed", "{seed}"],
+    },
+    Lane {
+        name: "power",
+        about: "the power fails under the real server on an ext4 image; needs root",
+        program: Program::Python,
+        arguments: &["tests/clients/soak.py", "power", "--seconds", "{seconds}", "--seed", "{seed}"],
+    },
+    Lane {
+        name: "faults",
+        about: "each call of the kernel that the real server makes fails once",
+        program: Program::Python,
+        arguments: &["tests/clients/soak.py", "faults", "--seconds", "{seconds}", "--seed", "{seed}"],
+    },
 ];
 
 /// Crates that a simulation spends its time in. They are optimised; what is below them is used as it was built for tests.

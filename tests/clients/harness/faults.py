@@ -73,6 +73,9 @@ class FaultRun:
             "FAULT_REPORT": str(self.report),
         }
         self.actors = faults.copy_of_actors()
+        if error == errno.ENOSPC:
+            # A full disk may end a cursor.
+            self.actors = [actor for actor in self.actors if not isinstance(actor, CursorsActor)]
 
     def run(self) -> str | None:
         """The file of the call that failed; `None` when the life was over before."""

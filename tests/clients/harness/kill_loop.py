@@ -29,6 +29,7 @@ START_KILL_SECONDS = 0.15
 
 # Small limits, so that a short life meets flushes, checkpoints, merges, rotation of the log and staged statements.
 CONFIG = """
+drain_timeout = "1s"
 [engine]
 flush_rows_max = {rows}
 flush_age_max = "{age}ms"
@@ -189,6 +190,7 @@ class KillLoop:
         else:
             is_gone = self._is_gone(self._chance.uniform(0.01, LIFE_SECONDS))
             if not is_gone and stops:
+                self.server.allow_log("WARN .* (cancelling what still runs|dropping connections that do not end)")
                 self._process().terminate()
                 is_gone = self._is_gone(self._chance.uniform(0, 0.1) if end == "stop" else STOP_SECONDS_MAX)
         if not is_gone:
@@ -196,6 +198,7 @@ class KillLoop:
             # What did not come to its point was killed at random.
             end = "random" if "/" in end else end
         load.join()
+        self.server.settle_log()
         return end
 
     def _die_in_start(self) -> str:
@@ -221,5 +224,5 @@ class KillLoop:
 
 
 ABORTED = -signal.SIGABRT
-# A session that is told that the server stops.
-STOPPED = frozenset({"57P01"})
+# A session that is told that the server stops, and a statement that did not end in time then.
+STOPPED = frozenset({"57P01", "57014"})

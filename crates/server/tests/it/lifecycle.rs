@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use outcrop_testkit::alarms;
+
 use crate::raw::{RawClient, field};
 use crate::support::{PATIENCE, TestServer, connect};
 
@@ -35,6 +37,7 @@ fn idle_sessions_are_told_that_the_server_stops() {
 
 #[tokio::test]
 async fn running_statements_are_cancelled_after_the_drain_timeout() {
+    alarms::allow("cancelling what still runs");
     let server = TestServer::start_with(|config| config.drain_timeout = Duration::from_millis(200));
     let client = server.connect().await;
     let endless =
