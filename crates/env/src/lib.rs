@@ -25,6 +25,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod place;
 mod real;
 pub mod rng;
 pub mod sim;

@@ -13,7 +13,7 @@ mod leftovers;
 mod open;
 mod replay;
 
-pub(crate) use identity::Identity;
+pub(crate) use identity::{Identity, sealed_text};
 pub(crate) use leftovers::{Claimed, find_leftovers};
-pub(crate) use open::{Start, choose, lock, open, replay};
+pub(crate) use open::{RESTORING, Start, choose, lock, open, refuse_others, replay};
 pub(crate) use replay::{Replayed, decode_deletes};
