@@ -172,8 +172,9 @@ pub(crate) struct RestoreArguments {
     /// Data directory of the new database: empty or not there yet
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
-    /// Last moment to restore: the number of a commit, or a time such as "2026-11-23 12:00:00+01" (UTC without a zone)
-    #[arg(long, value_name = "COMMIT|TIME")]
+    /// Last moment to restore: the number of a commit, a position (outcrop.commit_seq), or a time such as
+    /// "2026-11-23 12:00:00+01" (UTC without a zone)
+    #[arg(long, value_name = "MOMENT")]
     pub(crate) until: Option<String>,
 }
 

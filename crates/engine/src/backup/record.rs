@@ -6,7 +6,7 @@
 use std::iter::Peekable;
 
 use outcrop_env::{Env, FileName};
-use outcrop_types::{CommitSeq, Condition, Error, Result};
+use outcrop_types::{CommitSeq, Condition, Error, LogId, Result};
 
 use super::copy::verify_file;
 use crate::files::{FileError, file_name, read_file};
@@ -15,6 +15,8 @@ use crate::recovery::{Identity, sealed_text};
 /// Which moments of a database a backup holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupRange {
+    /// The log of the commits.
+    pub log_id: LogId,
     /// The first commit to which it can be restored.
     pub first: CommitSeq,
     /// The last one.
@@ -96,7 +98,7 @@ impl BackupRecord {
     }
 
     pub(crate) fn encode(&self) -> String {
-        let BackupRange { first, last, first_us, last_us } = self.range;
+        let BackupRange { first, last, first_us, last_us, .. } = self.range;
         let mut text = format!(
             "{TITLE}\nversion {VERSION}\n{}commits {} to {}\ntimes {first_us} to {last_us}\n",
             self.identity.lines(),
@@ -137,7 +139,8 @@ impl BackupRecord {
         let (first, last) = lines.next()?.strip_prefix("commits ")?.split_once(" to ")?;
         let (first, last) = (CommitSeq::new(first.parse().ok()?), CommitSeq::new(last.parse().ok()?));
         let (first_us, last_us) = lines.next()?.strip_prefix("times ")?.split_once(" to ")?;
-        let range = BackupRange { first, last, first_us: first_us.parse().ok()?, last_us: last_us.parse().ok()? };
+        let (first_us, last_us) = (first_us.parse().ok()?, last_us.parse().ok()?);
+        let range = BackupRange { log_id: identity.log_id, first, last, first_us, last_us };
         let mut files = Vec::new();
         while let Some(line) = lines.next_if(|line| line.starts_with("file ")) {
             let mut words = line.splitn(4, ' ').skip(1);

@@ -230,7 +230,7 @@ fn visit_log(
 }
 
 fn check_range(range: &BackupRange, until: Until) -> Result<()> {
-    let BackupRange { first, last, first_us, last_us } = *range;
+    let BackupRange { first, last, first_us, last_us, .. } = *range;
     match until {
         Until::Commit(seq) if seq < first || seq > last => {
             Err(Error::new(Condition::InvalidParameterValue, format!("the backup does not hold commit {seq}"))

@@ -108,7 +108,8 @@ fn read_log(node: &Arc<Node>, manifest: &Manifest) -> Result<LogCopy> {
             .with_hint("Take it again."));
     }
     let last_us = last_us.max(time).unwrap_or(manifest.wall_us);
-    let range = BackupRange { first: checkpoint, last, first_us: first_us.unwrap_or(last_us).min(last_us), last_us };
+    let first_us = first_us.unwrap_or(last_us).min(last_us);
+    let range = BackupRange { log_id: node.log_id, first: checkpoint, last, first_us, last_us };
     Ok(LogCopy { parts: reader.parts()?, range, named: named.into_files() })
 }
 

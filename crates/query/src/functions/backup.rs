@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, StringViewArray};
 use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
+use datafusion::arrow::temporal_conversions::timestamp_us_to_datetime;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{
@@ -15,7 +16,6 @@ use datafusion::logical_expr::{
 };
 use outcrop_engine::backup::{open_backup, open_target};
 use outcrop_engine::{BackupReport, Engine};
-use outcrop_ingest::text::calendar::write_timestamptz;
 use outcrop_types::{Condition, DataType, Error};
 
 use crate::error::to_datafusion;
@@ -135,8 +135,7 @@ fn describe(report: &BackupReport) -> String {
     )
 }
 
+/// As PostgreSQL shows a time in UTC; µs since 1970 where there is no such day.
 fn time(us: i64) -> String {
-    let mut out = Vec::new();
-    write_timestamptz(&mut out, us, 0, b' ');
-    String::from_utf8_lossy(&out).into_owned()
+    timestamp_us_to_datetime(us).map_or_else(|| us.to_string(), |time| format!("{time}+00"))
 }

@@ -7,6 +7,7 @@ fn record() -> BackupRecord {
     BackupRecord {
         identity: Identity::new(LogId::from_bytes([0xAB; 16])).fork(LogId::from_bytes([1; 16]), UnitId::new(9)),
         range: BackupRange {
+            log_id: LogId::from_bytes([1; 16]),
             first: CommitSeq::new(3),
             last: CommitSeq::new(17),
             first_us: -5,
