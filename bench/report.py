@@ -58,7 +58,9 @@ def table(results: Results) -> list[str]:
 def shown(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
-    return f"{value:,.1f}" if unit == "ms" and value < 100 else f"{value:,.0f}"
+    if abs(value) < 10 and unit != "rows":
+        return f"{value:,.2f}"
+    return f"{value:,.1f}" if abs(value) < 100 and unit in ("ms", "s", "%") else f"{value:,.0f}"
 
 
 def ratio(own: float | None, other: float | None, unit: str) -> str:

@@ -193,6 +193,10 @@ class Outcrop(WireSystem):
     def make(self, directory: Path) -> Server:
         return OutcropServer(directory)
 
+    def metric(self, name: str) -> int:
+        assert isinstance(self.server, OutcropServer)
+        return self.server.metric(name)
+
     def load_parquet(self, table: str, columns: str, path: Path) -> float | None:
         assert isinstance(self.server, OutcropServer)
         self._connection().execute(columns)

@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "clients"))
 
 from report import WORK, Results, machine, table  # noqa: E402
-from systems import System, WireSystem, available  # noqa: E402
+from systems import Outcrop, System, WireSystem, available  # noqa: E402
 
 SEED = 42
 BATCH_ROWS = 1_000
@@ -108,6 +108,7 @@ def measure_upserts(system: System, scratch: Path, options: argparse.Namespace, 
     seconds = system.load("accounts", accounts(key), path)
     results.add("load of the keys (COPY)", "rows/s", system, options.rows / seconds)
     system.settle()
+    measure_engine(system, "before", options.rows, results)
     done = system.run_for(Upserts(system, key, options.rows), options.connections, options.seconds)
     quarter = options.seconds / 4
     rates = {
@@ -117,11 +118,20 @@ def measure_upserts(system: System, scratch: Path, options: argparse.Namespace, 
     }
     for measure, rate in rates.items():
         results.add(measure, "rows/s", system, rate)
+    measure_engine(system, "after", options.rows, results)
     found, _ = system.rows("SELECT count(*), count(DISTINCT id) FROM accounts")
     assert found == [(options.rows, options.rows)], found
     results.add("disk at the end", "MiB", system, system.bytes_on_disk() / (1 << 20))
     if isinstance(system, WireSystem):
         results.add("memory at the end", "MiB", system, system.resident_bytes() / (1 << 20))
+
+
+def measure_engine(system: System, when: str, rows: int, results: Results) -> None:
+    """What only Outcrop tells of itself."""
+    if not isinstance(system, Outcrop):
+        return
+    results.add(f"compaction debt {when}", "MiB", system, system.metric("outcrop_compaction_debt_bytes") / (1 << 20))
+    results.add(f"key index in memory {when}", "bytes/row", system, system.metric("outcrop_key_index_bytes") / rows)
 
 
 def measure_commits(system: System, scratch: Path, options: argparse.Namespace, results: Results) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import flights
-from harness.servers import OutcropServer, PostgresServer, Server, serving
+from harness.servers import SERVERS, OutcropServer, PostgresServer, Server, serving
 
 # What tests measured and nobody should have to assert: shown after the results.
 MEASURED: list[str] = []
@@ -63,6 +63,14 @@ def new_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFac
         return OutcropServer(directory, config=config, arguments=arguments)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def no_undeclared_alarm() -> Iterator[None]:
+    """A warning or an error in the log of any server fails the test in which it comes, unless that declared it."""
+    yield
+    for running in list(SERVERS):
+        running.settle_log()
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,14 @@ enum Suite {
     Commits,
     /// Bulk load from Parquet.
     Load,
+    /// From a commit at a fixed time to a reader that sees it.
+    Visible,
+    /// Scans before and after a tenth of the rows was deleted.
+    DeadRows,
+    /// Starts after a kill and after a clean stop.
+    Recovery,
+    /// Disk after all rows were rewritten five times.
+    Space,
 }
 
 impl Suite {
@@ -39,6 +47,10 @@ impl Suite {
             Self::Upsert => &["bench/writes.py", "upsert"],
             Self::Commits => &["bench/writes.py", "commits"],
             Self::Load => &["bench/writes.py", "load"],
+            Self::Visible => &["bench/changes.py", "visible"],
+            Self::DeadRows => &["bench/changes.py", "dead-rows"],
+            Self::Recovery => &["bench/changes.py", "recovery"],
+            Self::Space => &["bench/changes.py", "space"],
         }
     }
 }

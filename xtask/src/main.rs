@@ -20,6 +20,7 @@
 mod bench;
 mod cache;
 mod command;
+mod soak;
 mod test;
 mod tidy;
 
@@ -41,6 +42,8 @@ enum Verb {
     Test(test::Options),
     /// Checks layers, names, lengths, headings and other habits of the repository itself.
     Tidy,
+    /// The long lanes: looks for lost and wrong data until its time is over, and counts what it has looked at.
+    Soak(soak::Options),
     /// Measures Outcrop beside PostgreSQL and DuckDB on the same data in the same run.
     Bench(bench::Options),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().verb {
         Verb::Test(options) => test::run(&options),
         Verb::Tidy => tidy::run(),
+        Verb::Soak(options) => soak::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };
     match outcome {

@@ -56,7 +56,8 @@ fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-fn cargo() -> Command {
+/// Cargo, as it runs us, at the root of the repository.
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(cache::repository());
     command
@@ -107,12 +108,17 @@ fn number_before(line: &str, word: &str) -> u64 {
 }
 
 /// Builds the server in the profile of the tests and returns its path.
-fn built_binary() -> Result<PathBuf> {
+pub(crate) fn built_binary() -> Result<PathBuf> {
     // The whole workspace, so that features unify as in `cargo test` and no dependency is compiled a second time.
     command::run(cargo().args(["build", "--workspace", "--quiet"]))?;
+    Ok(target_directory()?.join("debug/outcrop"))
+}
+
+/// Where Cargo puts what it builds.
+pub(crate) fn target_directory() -> Result<PathBuf> {
     let metadata = command::output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata).context("read cargo metadata")?;
     let target =
         metadata.get("target_directory").and_then(|dir| dir.as_str()).context("cargo metadata: target_directory")?;
-    Ok(PathBuf::from(target).join("debug/outcrop"))
+    Ok(PathBuf::from(target))
 }

@@ -13,8 +13,8 @@ use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
 use outcrop_env::Env;
-use outcrop_format::{Manifest, SegmentMeta};
-use outcrop_log::verify as verify_log;
+use outcrop_format::SegmentMeta;
+use outcrop_log::{is_unused, verify as verify_log};
 use outcrop_segment::{KeyRun, PageCache, Segment, key_run_file_name};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, RowOrdinal, TableId, TableSchema, UnitId};
 
@@ -22,9 +22,11 @@ use crate::ScanColumn;
 use crate::backup::{BackupRange, BackupRecord};
 use crate::commit::only_shard;
 use crate::key_index::ShardKeys;
-use crate::manifest::{StoredManifest, list_manifests};
+use crate::manifest::{StoredManifest, list_manifests, read_deletes};
 use crate::node::{LOG_DIR, SEGMENT_DIR};
-use crate::recovery::{Claimed, Identity, Replayed, choose, find_leftovers, lock, refuse_others, replay};
+use crate::recovery::{
+    Chosen, Claimed, Identity, Replayed, choose, find_leftovers, holds_units, lock, refuse_others, replay,
+};
 use crate::snapshot::{LiveVersions, ShardState, Snapshot, TableSnapshot, TableState};
 
 /// What a data directory holds, and what is wrong with it.
@@ -156,10 +158,14 @@ impl CheckReport {
     fn check_files(&mut self, env: &Env, identity: &Identity) -> Result<()> {
         let stored = list_manifests(env, identity.log_id)?;
         self.manifests = stored.len() as u64;
+        // A crash in its creation leaves a database without manifests and with nothing in it.
+        if stored.is_empty() && !holds_units(env)? && is_unused(env, LOG_DIR)? {
+            return Ok(());
+        }
         self.check_log(env)?;
         let named = self.check_manifests(env, &stored)?;
-        match choose(&stored) {
-            Ok(Some((manifest, found))) => self.check_state((env, identity), &manifest, found.log_start(), named)?,
+        match choose(env, identity.log_id, &stored) {
+            Ok(Some(chosen)) => self.check_state((env, identity), chosen, named)?,
             Ok(None) => self.add("manifest", "no manifest can be read"),
             Err(error) if is_damage(&error) => self.add("manifest", "no manifest can be read"),
             Err(error) => return Err(error),
@@ -186,6 +192,7 @@ impl CheckReport {
         for stored in stored {
             match &stored.manifest {
                 Ok(manifest) => {
+                    self.note("manifest", read_deletes(env, self.log_id, manifest).map(drop))?;
                     for shard in manifest.tables.iter().flat_map(|table| &table.shards) {
                         key_runs.extend(shard.runs.iter().map(|run| run.unit));
                         for segment in &shard.segments {
@@ -209,18 +216,13 @@ impl CheckReport {
     }
 
     /// Replays the log, and checks what comes out.
-    fn check_state(
-        &mut self,
-        (env, identity): (&Env, &Identity),
-        manifest: &Manifest,
-        names_from: CommitSeq,
-        named: Named,
-    ) -> Result<()> {
+    fn check_state(&mut self, (env, identity): (&Env, &Identity), chosen: Chosen, named: Named) -> Result<()> {
+        let Chosen { manifest, deletes, kept } = chosen;
         let Named { segments: mut named, key_runs: mut named_runs } = named;
         self.checkpoint = manifest.checkpoint;
         let cache = PageCache::new(CACHE_BYTES);
         let live = LiveVersions::new();
-        let replayed = replay((env, identity), manifest, names_from, &cache, &live);
+        let replayed = replay((env, identity), (&manifest, deletes), kept.log_start(), &cache, &live);
         let Replayed { version, segments, key_runs, damaged_runs, victims_files, .. } = match replayed {
             Ok((_, replayed)) => replayed,
             Err(error) if is_damage(&error) => {
@@ -240,7 +242,13 @@ impl CheckReport {
         named.extend(segments);
         named_runs.extend(key_runs);
         let victims_files: Vec<String> = victims_files.into_iter().map(|(_, name)| name).collect();
-        let claimed = Claimed { identity, segments: &named, key_runs: &named_runs, victims_files: &victims_files };
+        let claimed = Claimed {
+            identity,
+            segments: &named,
+            key_runs: &named_runs,
+            deletes_files: &kept.deletes_files(),
+            victims_files: &victims_files,
+        };
         if self.backup.is_none() {
             self.leftovers = find_leftovers(env, &claimed)?.iter().map(|name| name.as_str().to_owned()).collect();
         }

@@ -98,6 +98,11 @@ impl Engine {
         Ok(Self { owner: Arc::new(Owner { node, running: Mutex::new(Some(running)) }) })
     }
 
+    /// How long a snapshot can be read ([`EngineOptions::snapshot_age_max`]); `None` is for ever.
+    pub fn snapshot_age_max(&self) -> Option<Duration> {
+        Some(self.node().options.snapshot_age_max).filter(|age| !age.is_zero())
+    }
+
     /// The newest published snapshot. Lock-free; never waits.
     pub fn snapshot(&self) -> Snapshot {
         let node = self.node();

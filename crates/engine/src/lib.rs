@@ -25,6 +25,8 @@
 //!   widened one is widened. No column id is given twice.
 //! - E8. What a feed cursor may still have to show is kept until it has passed or was ended; no writer waits for it.
 //!
+//! What went wrong in other engines, and which test looks for it here: `docs/pitfalls.md`.
+//!
 //! # Start reading at
 //! [`Engine`], then [`Snapshot`], then [`TableWrite`].
 

@@ -101,6 +101,8 @@ pub(crate) struct Counters {
     pub(crate) compacted_rows: AtomicU64,
     pub(crate) compacted_bytes: AtomicU64,
     pub(crate) expired_rows: AtomicU64,
+    /// Records of the log that the start applied.
+    pub(crate) replayed: u64,
     /// Log that recovery would read.
     pub(crate) log_bytes: AtomicU64,
     /// Log before that, kept for feeds.
@@ -113,8 +115,9 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(replayed: u64) -> Self {
         Self {
+            replayed,
             commits: AtomicU64::new(0),
             groups: AtomicU64::new(0),
             flushes: AtomicU64::new(0),

@@ -22,6 +22,8 @@ pub struct EngineOptions {
     pub log_file_bytes: u64,
     /// Commits above this are staged in segments (W10). Default 8 MiB.
     pub commit_inline_bytes_max: u64,
+    /// Dead rows that a checkpoint says in the manifest itself, as bytes; more are a file of their own. Default 64 KiB.
+    pub checkpoint_inline_bytes_max: u64,
     /// Memory for checked pages of segment files. Default 256 MiB.
     pub page_cache_bytes: u64,
     /// Segment files that are open at once, well below the limit of the process. Default 256.
@@ -32,6 +34,9 @@ pub struct EngineOptions {
     pub compaction_bytes_target: u64,
     /// A segment is rewritten when this share of its rows is dead. Default 30.
     pub compaction_dead_percent: u32,
+    /// Small segments that a table may have before writes that add rows are delayed, then refused, because compaction is
+    /// behind; only if it runs in the background. Default 256.
+    pub small_segments_max: usize,
     /// How long a snapshot can be read, because it keeps files; zero is for ever. Default 10 min.
     pub snapshot_age_max: Duration,
     /// Log and files that a feed cursor may keep for itself before it is ended. Default 4 GiB.
@@ -55,11 +60,13 @@ impl Default for EngineOptions {
             log_bytes_max: 1 << 30,
             log_file_bytes: 64 << 20,
             commit_inline_bytes_max: 8 << 20,
+            checkpoint_inline_bytes_max: 64 << 10,
             page_cache_bytes: 256 << 20,
             open_files_max: PageCache::OPEN_FILES,
             stall_max: Duration::from_secs(10),
             compaction_bytes_target: 256 << 20,
             compaction_dead_percent: 30,
+            small_segments_max: 256,
             snapshot_age_max: Duration::from_secs(600),
             feed_retain_bytes: 4 << 30,
             compaction_memory_bytes: 256 << 20,
@@ -83,3 +90,22 @@ impl EngineOptions {
 
 /// Above this a commit would hold up the ones behind it.
 const COMMIT_INLINE_BYTES_LIMIT: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use outcrop_segment::SEGMENT_ROWS_MAX;
+
+    use super::EngineOptions;
+
+    #[test]
+    fn limits_of_the_formats_hold_whatever_the_options_say() {
+        let mut options = EngineOptions::default();
+        (options.flush_rows_max, options.commit_inline_bytes_max) = (u32::MAX, u64::MAX);
+        (options.compaction_dead_percent, options.log_bytes_max) = (0, 0);
+        let checked = options.checked();
+        // A generation takes one commit more, and becomes one segment.
+        assert!(checked.flush_rows_max <= SEGMENT_ROWS_MAX / 2);
+        assert_eq!((checked.commit_inline_bytes_max, checked.compaction_dead_percent), (64 << 20, 1));
+        assert_eq!(checked.log_bytes_max, 2 * checked.log_file_bytes);
+    }
+}

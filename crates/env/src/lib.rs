@@ -18,6 +18,8 @@
 //! - E4. A panic of a worker is kept and reaches its owner; it never ends silently.
 //! - E5. [`Disk::publish`] is the only rename.
 //!
+//! Places in the code that tests must come to are marked with [`reached!`].
+//!
 //! # Start reading at
 //! [`disk`], then [`tasks`], then [`sim`].
 
@@ -25,7 +27,9 @@
 
 pub mod clock;
 pub mod disk;
+pub mod marks;
 pub mod place;
+pub mod reached;
 mod real;
 pub mod rng;
 pub mod sim;
@@ -38,7 +42,7 @@ use std::sync::Arc;
 pub use clock::Clock;
 pub use disk::{DirEntry, DirLock, Disk, File, FileName, InvalidFileName, is_out_of_handles};
 pub use rng::Rng;
-pub use sim::{DiskImage, FaultKind, Operation, OperationClass, Sim};
+pub use sim::{DiskImage, FaultKind, LegalDisks, Moment, Operation, OperationClass, RestingDisk, Sim};
 pub use tasks::{Signal, Step, TaskHandle, Tasks, Thread, Worker};
 
 /// The world as the rest of the system sees it. Cheap to clone; clones share everything.

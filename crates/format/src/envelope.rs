@@ -124,6 +124,11 @@ pub fn open<'a>(kind: &FileKind, bytes: &'a [u8]) -> Result<(Header, Decoder<'a>
     Ok((Header { log_id, epoch, features }, body))
 }
 
+/// The checksum that a whole file says of itself; `None` if it is too short to be one.
+pub fn checksum(bytes: &[u8]) -> Option<u64> {
+    bytes.last_chunk::<TRAILER_BYTES>().map(|stored| u64::from_le_bytes(*stored))
+}
+
 fn truncated(needed: usize, left: usize) -> DecodeProblem {
     DecodeProblem::Truncated { needed: needed as u64, left: left as u64 }
 }

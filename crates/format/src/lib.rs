@@ -29,6 +29,7 @@
 pub mod batch;
 pub mod cursor;
 pub mod deletes;
+pub mod deletes_file;
 pub mod envelope;
 pub mod error;
 pub mod feed;
@@ -43,6 +44,7 @@ pub mod section;
 pub mod value;
 
 pub use batch::{BatchDecoder, decode_batch, encode_batch};
+pub use deletes_file::{DeletesFile, NamedDeletesFile};
 pub use error::{DecodeError, DecodeProblem, EncodeError};
 pub use key::{KeyCodec, KeyError, KeyHash, KeyWidth};
 pub use manifest::Manifest;

@@ -9,15 +9,17 @@
 //! | 3 table, one each | schema (nested), shards (count, each nested) |
 //! | 4 feeds | feed cursors and what they keep ([`ManifestFeeds`]); only if there are any |
 //! | 5 pin | reserved: named manifests and forks that keep files |
+//! | 6 dead rows | files of dead rows ([`crate::deletes_file`]), each nested: number, length, checksum; only if there are any |
 //!
 //! A shard is: number, segments (count, each nested), generations (count, each nested). A segment is: unit, log id,
-//! rows, meta file as blob, delete vector. A generation is: unit, rows, first commit. After them a shard may have section 1,
+//! rows, meta file as blob, dead rows that no file of section 6 says. A generation is: unit, rows, first commit. After them a shard may have section 1,
 //! which may be skipped: key runs (count, each nested: unit, log id, and the count and units of the segments that it covers).
 
 use bytes::Bytes;
 use outcrop_types::{CommitSeq, Epoch, LogId, ShardId, TableId, TableSchema, UnitId};
 
 use crate::cursor::{Decoder, Encoder};
+use crate::deletes_file::NamedDeletesFile;
 use crate::envelope::{self, Features, FileKind, Header};
 use crate::error::DecodeError;
 use crate::feed::ManifestFeeds;
@@ -31,6 +33,7 @@ const STATE: u16 = 1;
 const SCHEMA: u16 = 2;
 const TABLE: u16 = 3;
 const FEEDS: u16 = 4;
+const DELETES_FILES: u16 = 6;
 
 /// Section of a shard.
 const KEY_RUNS: u16 = 1;
@@ -63,6 +66,8 @@ pub struct Manifest {
     pub tables: Vec<ManifestTable>,
     /// The feed cursors, and what is kept for them.
     pub feeds: ManifestFeeds,
+    /// Files that say which rows are dead, beside [`ManifestSegment::deletes`].
+    pub deletes_files: Vec<NamedDeletesFile>,
 }
 
 /// A table.
@@ -109,7 +114,7 @@ pub struct ManifestSegment {
     pub rows: u32,
     /// The whole meta file ([`crate::meta`]), which has a checksum of its own.
     pub meta: Bytes,
-    /// Its delete vector ([`crate::deletes`]); empty if no row is dead.
+    /// Its dead rows ([`crate::deletes`]) but for those that [`Manifest::deletes_files`] say; empty if there are none.
     pub deletes: Bytes,
 }
 
@@ -146,6 +151,12 @@ impl Manifest {
                 // Who does not know them would remove what they keep.
                 out.put_section(FEEDS, WhenUnknown::Refuse, |out| self.feeds.encode(out));
             }
+            if !self.deletes_files.is_empty() {
+                out.put_section(DELETES_FILES, WhenUnknown::Refuse, |out| {
+                    out.put_count(self.deletes_files.len());
+                    self.deletes_files.iter().for_each(|file| out.put_nested(|out| file.encode(out)));
+                });
+            }
         });
     }
 
@@ -156,7 +167,7 @@ impl Manifest {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (Header { log_id, epoch, features }, mut body) = envelope::open(&MANIFEST_KIND, bytes)?;
         let mut state = None;
-        let (mut schemas, mut tables, mut feeds) = (Vec::new(), Vec::new(), None);
+        let (mut schemas, mut tables, mut feeds, mut deletes_files) = (Vec::new(), Vec::new(), None, None);
         while let Some(mut section) = body.section()? {
             match section.tag {
                 STATE => {
@@ -172,10 +183,15 @@ impl Manifest {
                     let value = ManifestFeeds::decode(&mut section.payload)?;
                     section.set(&mut feeds, MANIFEST, value)?;
                 }
+                DELETES_FILES => {
+                    let value = decode_list(&mut section.payload, "files of dead rows", NamedDeletesFile::decode)?;
+                    section.payload.extensions("files of dead rows")?;
+                    section.set(&mut deletes_files, MANIFEST, value)?;
+                }
                 _ => section.unknown(MANIFEST)?,
             }
         }
-        let feeds = feeds.unwrap_or_default();
+        let (feeds, deletes_files) = (feeds.unwrap_or_default(), deletes_files.unwrap_or_default());
         let State { checkpoint, wall_us, next_unit, next_table, log_start } = body.required(state, MANIFEST, STATE)?;
         Ok(Self {
             log_id,
@@ -189,6 +205,7 @@ impl Manifest {
             schemas,
             tables,
             feeds,
+            deletes_files,
         })
     }
 }

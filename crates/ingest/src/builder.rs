@@ -164,13 +164,31 @@ impl ColumnBuilder {
     }
 
     fn try_append_binary(&mut self, bytes: &[u8]) -> Result<()> {
-        if let (Builder::Decimal256(cells), DataType::Numeric { precision, scale }) = (&mut self.cells, &self.data_type)
-        {
-            let text = binary::numeric_to_text(bytes)?;
-            cells.append_value(parse_decimal(&text, *precision, *scale)?);
-            return Ok(());
+        match (&mut self.cells, &self.data_type) {
+            (Builder::Int2(cells), _) => cells.append_value(i16::from_be_bytes(binary::fixed(bytes)?)),
+            (Builder::Int4(cells), _) => cells.append_value(i32::from_be_bytes(binary::fixed(bytes)?)),
+            (Builder::Int8(cells), _) if bytes.len() == 8 => {
+                cells.append_value(i64::from_be_bytes(binary::fixed(bytes)?));
+            }
+            (Builder::Float4(cells), _) => cells.append_value(f32::from_be_bytes(binary::fixed(bytes)?)),
+            (Builder::Float8(cells), _) => cells.append_value(f64::from_be_bytes(binary::fixed(bytes)?)),
+            (Builder::Date(cells), _) => cells.append_value(binary::date(i32::from_be_bytes(binary::fixed(bytes)?))?),
+            (Builder::Timestamp(cells), _) => {
+                cells.append_value(binary::timestamp(i64::from_be_bytes(binary::fixed(bytes)?))?);
+            }
+            (Builder::Decimal128(cells), DataType::Numeric { precision, scale }) => {
+                cells.append_value(binary::numeric_to_decimal128(bytes, *precision, *scale)?);
+            }
+            (Builder::Decimal256(cells), DataType::Numeric { precision, scale }) => {
+                cells.append_value(parse_decimal(&binary::numeric_to_text(bytes)?, *precision, *scale)?);
+            }
+            (Builder::Text(cells), DataType::Text | DataType::Varchar { .. }) => {
+                append_checked_text(cells, &self.data_type, binary::utf8(bytes)?)?;
+            }
+            (Builder::Bytea(cells), _) => cells.append_value(bytes),
+            _ => return self.try_append_value(&binary::decode(&self.data_type, bytes)?),
         }
-        self.try_append_value(&binary::decode(&self.data_type, bytes)?)
+        Ok(())
     }
 
     fn try_append_value(&mut self, value: &Value) -> Result<()> {

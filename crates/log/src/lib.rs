@@ -44,5 +44,5 @@ pub use log::Log;
 pub use options::LogOptions;
 pub use prepare::{LogSpace, Permit, SpaceClass};
 pub use reader::{LogExtent, LogGroup, LogPart, LogReader, RecordPlace};
-pub use recovery::{Reach, RecoveredLog};
+pub use recovery::{Reach, RecoveredLog, is_unused};
 pub use verify::{LogProblem, LogReport, verify};

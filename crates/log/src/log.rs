@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use outcrop_env::marks::reached;
 use outcrop_env::{Env, File, FileName, TaskHandle};
 use outcrop_format::frame::{GroupKind, GroupWriter, PAGE_BYTES, PagePosition, RECORD_BYTES_MAX, pages_of_records};
 use outcrop_types::{CommitSeq, Epoch, Error, LogId, Result};
@@ -187,6 +188,7 @@ impl Log {
             .map_err(|error| Error::internal("a log group could not be encoded").with_source(error))?;
         self.append(&group, &runs, *last_seq)?;
         self.data_to = self.position();
+        reached("log", "group-written");
         Ok(())
     }
 
@@ -218,7 +220,9 @@ impl Log {
         if !self.needs_synced_mark() || !self.preparer.has_idle_space(1) {
             return Ok(());
         }
-        self.append_empty(GroupKind::SyncedMark)
+        self.append_empty(GroupKind::SyncedMark)?;
+        reached("log", "marked");
+        Ok(())
     }
 
     /// True when a synced group is not yet covered by a header on disk, so that [`Log::write_synced_mark`] has work.
@@ -238,6 +242,7 @@ impl Log {
             self.preparer.retire(&oldest.ready)?;
             self.files.pop_front();
             self.current = self.current.saturating_sub(1);
+            reached("log", "file-retired");
         }
         if drop_files == 0 {
             return Ok(());
@@ -375,6 +380,9 @@ impl Log {
             let len = usize::try_from(run.pages).unwrap_or(0) * PAGE_BYTES;
             let (bytes, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
             rest = after;
+            if run.page == 1 {
+                reached("log", "file-entered");
+            }
             let offset = run.page * PAGE_BYTES as u64;
             if let Err(error) = file.ready.file.write_all_at(offset, bytes) {
                 self.failed = true;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use outcrop_env::marks::reached;
 use outcrop_env::{Env, FileName};
 use outcrop_format::frame::{FileHeader, GroupKind, PAGE_BYTES, Page, PagePart};
 use outcrop_types::{CommitSeq, Condition, Epoch, Error, LogId, Result};
@@ -132,6 +133,7 @@ fn make_durable(env: &Env, dir: &str, id: LogId, run: &[FoundFile], walked: &Wal
             file.map_or(Ok(()), |file| write_again(env, id, file, pages))?;
         }
     }
+    reached("recovery", "log-written-again");
     for file in run.iter().filter(|file| file.end() > walked.synced_to && file.first <= walked.end_position) {
         file.file.sync_data().map_err(|error| io_error(env, "sync", &file.name, Range::Whole, error))?;
     }
@@ -210,6 +212,20 @@ fn remove_unused(env: &Env, dir: &str) -> Result<()> {
         remove(env, dir, name)?;
     }
     Ok(())
+}
+
+/// Whether the directory holds no log, or one that was begun and never had a record: a new one may take its place.
+///
+/// # Errors
+/// I/O.
+pub fn is_unused(env: &Env, dir: &str) -> Result<bool> {
+    let entries = env.disk.list(dir).map_err(|error| dir_error("list", dir, error))?;
+    for entry in entries.iter().filter(|entry| entry.name.base().ends_with(".log")) {
+        if holds_records(env, &entry.name, entry.len)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// True when the file may hold records: unless it is plainly one of ours without any.

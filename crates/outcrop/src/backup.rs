@@ -4,12 +4,13 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use outcrop_engine::backup::{open_backup, open_target};
 use outcrop_engine::{BackupReport, Engine, EngineOptions};
 use outcrop_env::Env;
 use serde::Deserialize;
 use tokio::runtime::Builder;
+use tokio_postgres::SimpleQueryMessage;
 
 use crate::cli::BackupArguments;
 use crate::client::{Notices, connect, describe};
@@ -64,24 +65,21 @@ fn of_server(arguments: &BackupArguments, to: &Path, since: Option<&Path>) -> Re
         .context("start the threads of the connection")?;
     runtime.block_on(async {
         let connection = connect(&arguments.server, "outcrop backup", Notices::Shown).await?;
-        let answer = match since {
-            None => {
-                let sql = "SELECT outcrop.backup($1)::text";
-                connection.client.query_one(sql, &[&to]).await.map_err(|error| (error, sql))
-            }
-            Some(since) => {
-                let sql = "SELECT outcrop.backup($1, $2)::text";
-                connection.client.query_one(sql, &[&to, &since]).await.map_err(|error| (error, sql))
-            }
-        };
-        match answer {
-            Ok(row) => {
-                let report: &str = row.try_get(0).context("read the server's answer")?;
-                serde_json::from_str(report).context("read the server's answer")
-            }
-            Err((error, sql)) => bail!("{}", describe(&error, sql)),
-        }
+        let since = since.map(|since| format!(", {}", quote_text(&since))).unwrap_or_default();
+        let sql = format!("SELECT outcrop.backup({}{since})", quote_text(&to));
+        let answer = connection.client.simple_query(&sql).await;
+        let messages = answer.map_err(|error| anyhow!(describe(&error, &sql)))?;
+        let report = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        serde_json::from_str(report.context("the server gave no answer")?).context("read the server's answer")
     })
+}
+
+/// A literal of SQL.
+fn quote_text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// A server that is stopped: its database is opened for the purpose, which recovers it as a start does.

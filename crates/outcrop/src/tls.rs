@@ -99,16 +99,17 @@ fn take_word(address: &mut String, name: &str) -> Option<String> {
 
 fn config(asked: Asked, root: Option<&Path>) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = match (asked, root) {
-        (Asked::Nothing, _) | (_, None) => Arc::new(AnyCertificate { provider: Arc::clone(&provider) }),
+    let trusted = match (asked, root) {
+        (Asked::Nothing, _) | (_, None) => None,
         (Asked::Chain | Asked::Host, Some(path)) => {
-            let (trusted, store) = roots(path).with_context(|| format!("read {}", path.display()))?;
+            let (certificates, store) = roots(path).with_context(|| format!("read {}", path.display()))?;
             let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
                 .build()
                 .with_context(|| format!("use {}", path.display()))?;
-            Arc::new(Trusted { certificates: trusted, chain, asked })
+            Some(Trusted { certificates, chain, asked })
         }
     };
+    let verifier = Arc::new(Verifier { provider: Arc::clone(&provider), trusted });
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .context("set up TLS")?
@@ -129,10 +130,12 @@ fn roots(path: &Path) -> Result<(Vec<CertificateDer<'static>>, RootCertStore)> {
     Ok((certificates, store))
 }
 
-/// Encrypts without asking who is there, as libpq does for `prefer` and `require`.
+/// Verifies the server's certificate as it was asked; with nothing to trust it encrypts without asking who is there, as
+/// libpq does for `prefer` and `require`.
 #[derive(Debug)]
-struct AnyCertificate {
+struct Verifier {
     provider: Arc<CryptoProvider>,
+    trusted: Option<Trusted>,
 }
 
 /// Verifies that a certificate is one of a file, or signed by one, and for `verify-full` that it is for the host.
@@ -143,43 +146,8 @@ struct Trusted {
     asked: Asked,
 }
 
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _stapled: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for Trusted {
-    fn verify_server_cert(
+impl Trusted {
+    fn verify(
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -202,6 +170,22 @@ impl ServerCertVerifier for Trusted {
             verified => verified,
         }
     }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        stapled: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match &self.trusted {
+            Some(trusted) => trusted.verify(certificate, intermediates, name, stapled, now),
+            None => Ok(ServerCertVerified::assertion()),
+        }
+    }
 
     fn verify_tls12_signature(
         &self,
@@ -209,7 +193,7 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -218,11 +202,11 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

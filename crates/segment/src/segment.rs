@@ -119,6 +119,20 @@ impl Segment {
         kept
     }
 
+    /// What is known of a column in the blocks that `range` touches; `None` for a column that is younger than the segment.
+    pub fn zones(&self, column: ColumnId, range: Range<u32>) -> Option<impl Iterator<Item = Bounds<'_>>> {
+        self.files.column(column)?;
+        let block_rows = self.meta.block_rows.max(1);
+        let blocks = range.start / block_rows..range.end.min(self.meta.rows).div_ceil(block_rows);
+        let unknown = |block| Bounds {
+            min: None,
+            max: None,
+            null_count: 0,
+            rows: block_length(index(block), self.meta.rows, self.meta.block_rows),
+        };
+        Some(blocks.map(move |block| self.known_zone(column, block).unwrap_or_else(|| unknown(block))))
+    }
+
     /// The rows of `range` that are set in `live` (all when `None`; its length is that of the range), in order, with the
     /// asked columns in the types of `schema`. A column that is younger than the segment has its initial default, one that was
     /// widened since is widened.

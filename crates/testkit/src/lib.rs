@@ -29,6 +29,7 @@
 pub mod compare;
 pub mod generate;
 pub mod model;
+pub mod mutation;
 pub mod rows;
 pub mod seed;
 pub mod slt;

@@ -21,6 +21,7 @@ pub mod data_type;
 pub mod error;
 pub mod ids;
 pub mod jsonb;
+pub mod plain;
 pub mod predicate;
 pub mod schema;
 pub mod value;

@@ -17,7 +17,9 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,8 +32,18 @@ READY = re.compile(r"^ready: postgres on (?P<pg>\S+:\d+), http on (?P<http>\S+:\
 POSTGRES_PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 
 
+# A line of the server's log that somebody should look at.
+ALARM = re.compile(r"^\S+ +(WARN|ERROR) .*", re.MULTILINE)
+# Every Outcrop server of this run, so that each test can look at all logs when it ends.
+SERVERS: weakref.WeakSet[OutcropServer] = weakref.WeakSet()
+
+
 class ServerFailed(Exception):
     """The server ended or never became ready; the text carries the end of its log."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Server:
@@ -113,9 +125,7 @@ class Server:
         return self.log_path.read_text(errors="replace")[-4000:] if self.log_path.exists() else ""
 
     def assert_log_is_clean(self) -> None:
-        """No input may make the server panic."""
-        log = self.log_path.read_text(errors="replace")
-        assert "panicked at" not in log, f"the server panicked:\n{log[max(0, log.index('panicked at') - 500) :][:4000]}"
+        """The server said nothing that the test did not expect."""
 
     def close(self) -> None:
         """Ends the process if a test left it running."""
@@ -136,11 +146,19 @@ class Server:
         while not is_ready():
             if process.poll() is not None:
                 self.process = None
-                raise ServerFailed(f"{what} ended with code {process.returncode}:\n{self.log_tail()}")
+                raise ServerFailed(f"{what} ended with code {process.returncode}:\n{self.log_tail()}", process.returncode)
             if time.monotonic() > deadline:
                 self.kill9()
                 raise ServerFailed(f"{what} was not ready after {START_SECONDS_MAX} s:\n{self.log_tail()}")
             time.sleep(0.005)
+
+
+@dataclass
+class LogLine:
+    """A warning or an error that a test declared."""
+
+    pattern: re.Pattern[str]
+    is_due: bool
 
 
 class OutcropServer(Server):
@@ -155,16 +173,26 @@ class OutcropServer(Server):
         self.environment: dict[str, str] = {}
         self.prefix: list[str] = []
         """A program that starts the server, such as `prlimit` with its arguments."""
+        self._log_checked = 0
+        """Bytes of the log that were looked at."""
+        self._expected: list[LogLine] = []
+        SERVERS.add(self)
         if config:
             path = directory / "outcrop.toml"
             path.write_text(config)
             self.arguments += ["--config", str(path)]
 
     def start(self) -> float:
-        assert self.process is None, "the server is running"
         # Its log is kept over restarts, so only what this start adds may be searched for the ready line.
         seen = self.log_path.stat().st_size if self.log_path.exists() else 0
         begin = time.monotonic()
+        self.spawn()
+        self._wait(lambda: self._find_ready_line(seen), "outcrop serve")
+        return time.monotonic() - begin
+
+    def spawn(self) -> None:
+        """Starts the process and does not wait for it."""
+        assert self.process is None, "the server is running"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -178,8 +206,40 @@ class OutcropServer(Server):
                 env=clean_environment() | self.environment,
                 cwd=self.directory,
             )
-        self._wait(lambda: self._find_ready_line(seen), "outcrop serve")
-        return time.monotonic() - begin
+
+    def expect_log(self, pattern: str) -> None:
+        """Declares a warning or an error of the log: until this test ends it must come, as often as it likes."""
+        self._expected.append(LogLine(re.compile(pattern), is_due=True))
+
+    def allow_log(self, pattern: str) -> None:
+        """Declares a warning or an error of the log that may come until this test ends."""
+        self._expected.append(LogLine(re.compile(pattern), is_due=False))
+
+    def assert_log_is_clean(self) -> None:
+        """No warning, error or panic that was not declared came since somebody last looked."""
+        if not self.log_path.exists():
+            return
+        log = self.log_path.read_bytes()[self._log_checked :]
+        # A line that is being written is looked at the next time.
+        log = log[: log.rfind(b"\n") + 1]
+        self._log_checked += len(log)
+        text = log.decode(errors="replace")
+        assert "panicked at" not in text, f"the server panicked:\n{text[max(0, text.index('panicked at') - 500) :][:4000]}"
+        for alarm in ALARM.finditer(text):
+            declared = [line for line in self._expected if line.pattern.search(alarm[0])]
+            assert declared, f"nobody declared this line of the server's log:\n{alarm[0][:4000]}"
+            for line in declared:
+                line.is_due = False
+
+    def settle_log(self) -> None:
+        """What was declared about the log is true, and from here on nothing is declared."""
+        expected, due = self._expected, []
+        try:
+            self.assert_log_is_clean()
+            due = [line.pattern.pattern for line in expected if line.is_due]
+        finally:
+            self._expected = []
+        assert not due, f"the server's log never had {due}:\n{self.log_tail()}"
 
     def kill9(self) -> None:
         process = self._running()

@@ -72,6 +72,8 @@ fn is_test(file: &Path) -> bool {
     file.ends_with("tests.rs")
         || file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches")
         || file.starts_with("crates/testkit")
+        || file.starts_with("crates/fuzzing")
+        || file.starts_with("fuzz")
         || file.starts_with("crates/sim")
 }
 

@@ -15,7 +15,7 @@ use super::names::{NamedFile, NamedFiles};
 use super::record::{BackupRange, BackupRecord};
 use crate::feed::Feeds;
 use crate::files::file_name;
-use crate::manifest::{publish_manifest, read_manifest};
+use crate::manifest::{is_deletes_file, publish_manifest, read_deletes, read_manifest};
 use crate::node::{LOG_DIR, MANIFEST_DIR, SEGMENT_DIR, STAGED_DIR};
 use crate::recovery::{Identity, RESTORING};
 
@@ -114,9 +114,10 @@ impl Source {
     /// Reads manifest and log of a backup up to a moment.
     fn read(env: &Env, record: &BackupRecord, until: Until) -> Result<Self> {
         let BackupRecord { identity, range, files } = record;
-        let name = files.iter().find(|file| file.name.dir() == MANIFEST_DIR);
+        let name = files.iter().find(|file| file.name.dir() == MANIFEST_DIR && !is_deletes_file(&file.name));
         let name = name.ok_or_else(|| Error::corrupt(BackupRecord::FILE, 0, "it names no manifest"))?;
         let manifest = read_manifest(env, &name.name, identity.log_id)?;
+        let manifest = with_deletes(env, identity.log_id, manifest)?;
         let mut named = NamedFiles::of_manifest(env, identity, &manifest)?;
         let mut feeds = Feeds::of_manifest(&manifest.feeds);
         let (mut last, mut wall_us, mut over) = (manifest.checkpoint, manifest.wall_us, false);
@@ -212,6 +213,17 @@ impl Source {
         record.encode(&mut bytes);
         Ok(Some((seq, Bytes::from(bytes))))
     }
+}
+
+/// The manifest with all dead rows in itself: files of them are of the log that wrote them.
+fn with_deletes(env: &Env, log_id: LogId, mut manifest: Manifest) -> Result<Manifest> {
+    let mut vectors = read_deletes(env, log_id, &manifest)?;
+    let shards = manifest.tables.iter_mut().flat_map(|table| &mut table.shards);
+    for segment in shards.flat_map(|shard| &mut shard.segments) {
+        segment.deletes = vectors.remove(&segment.unit).map(|vector| vector.encode().into()).unwrap_or_default();
+    }
+    manifest.deletes_files.clear();
+    Ok(manifest)
 }
 
 /// Reads the log of a backup, from the first record that its manifest needs.

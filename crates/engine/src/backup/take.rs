@@ -13,7 +13,7 @@ use super::names::{NamedFile, NamedFiles};
 use super::record::{BackupFile, BackupRange, BackupRecord};
 use crate::Engine;
 use crate::files::file_name;
-use crate::manifest::read_manifest;
+use crate::manifest::{deletes_file_name, read_manifest};
 use crate::node::{LOG_DIR, MANIFEST_DIR, Node, SEGMENT_DIR, STAGED_DIR};
 
 /// A backup that was taken.
@@ -50,7 +50,8 @@ impl Engine {
         let manifest = read_manifest(&node.env, &hold.kept.name, node.log_id)?;
         let log = read_log(node, &manifest)?;
         let mut backup = Backup { node, base, made, files: Vec::new(), copied_files: 0, copied_bytes: 0 };
-        backup.take(&hold.kept.name, &log)?;
+        let deletes = hold.kept.deletes_files.iter().map(|number| deletes_file_name(*number));
+        backup.take((&hold.kept.name, &deletes.collect::<Result<Vec<_>>>()?), &log)?;
         drop(hold);
         backup.finish(log.range)
     }
@@ -151,7 +152,7 @@ struct Backup<'a> {
 }
 
 impl Backup<'_> {
-    fn take(&mut self, manifest: &FileName, log: &LogCopy) -> Result<()> {
+    fn take(&mut self, (manifest, deletes): (&FileName, &[FileName]), log: &LogCopy) -> Result<()> {
         let env = &self.node.env;
         for (name, file) in &log.named {
             match file {
@@ -168,8 +169,11 @@ impl Backup<'_> {
             let file = self.made.copy(env, &part.name, &Expected::Anything(Some(part.bytes)))?;
             self.add(file, true);
         }
-        let file = self.made.copy(env, manifest, &Expected::Anything(None))?;
-        self.add(file, true);
+        // Their names are not those of a log: another file may have the same in another backup.
+        for name in deletes.iter().chain([manifest]) {
+            let file = self.made.copy(env, name, &Expected::Anything(None))?;
+            self.add(file, true);
+        }
         if let Some(users) = self.made.copy_private(env, &file_name("", crate::USERS_FILE)?)? {
             self.add(users, true);
         }

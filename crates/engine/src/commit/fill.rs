@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use outcrop_env::marks::reached;
 use outcrop_format::record::{Change, DdlChange, Install, InstalledSegment};
 use outcrop_log::SpaceClass;
 use outcrop_segment::DeleteVector;
@@ -89,6 +90,7 @@ impl Node {
                 filled.write(&state, *unit, version.seq).map_err(refused)?;
             }
         }
+        filled.last_word().map_err(refused)?;
         self.install_filled(&mut turn, &state, &schema, filled, plan_on).map_err(refused)
     }
 
@@ -152,6 +154,7 @@ impl Node {
         let ticket = Ticket::new();
         tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
         drop(tail);
+        reached("fill", "sequenced");
         filled.iter().for_each(|unit| turn.remaps.add(unit.input.unit, seq, unit.input.map.clone()));
         self.pressure.resize(before, after);
         let segments = inputs.iter().filter_map(|unit| state.segment(*unit)).map(|view| view.segment);

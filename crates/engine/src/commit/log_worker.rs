@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use outcrop_env::marks::reached;
 use outcrop_env::{Step, Thread, Worker};
 use outcrop_log::Log;
 use outcrop_types::{CommitSeq, Result};
@@ -129,6 +130,7 @@ impl LogWorker {
             group.answers.into_iter().for_each(|answer| answer.refuse(error.message()));
             return;
         }
+        reached("commit", "synced");
         // Before it is visible: whoever follows the log looks for it in these files.
         self.count_bytes();
         if let Some(version) = group.version.take() {
@@ -136,6 +138,7 @@ impl LogWorker {
             self.node.published.store(Arc::clone(&version));
             self.node.forget_shards(&version);
         }
+        reached("commit", "published");
         let records = group.records.len() as u64;
         if records > 0 {
             let counters = &self.node.counters;
@@ -159,6 +162,7 @@ impl LogWorker {
             }
             answer.send();
         }
+        reached("commit", "answered");
         self.node.progress.notify();
     }
 
@@ -185,6 +189,7 @@ impl LogWorker {
         if let Err(error) = self.log.write_synced_mark().and_then(|()| self.log.sync()) {
             self.node.poison(error.message());
         }
+        reached("close", "marked");
         requests.finished.store(true, Ordering::Release);
         self.node.progress.notify();
     }

@@ -1,10 +1,11 @@
 //! Back-pressure (W8): writes are delayed, then refused with a retryable error, never left waiting.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outcrop_types::{Condition, Error, Result};
 
+use crate::EngineOptions;
 use crate::node::Node;
 
 /// Memory held by memtables, and what waiting writes learn about flushes.
@@ -14,6 +15,8 @@ pub(crate) struct Pressure {
     /// What statements will take that were let pass and have no place in the order yet.
     promised_bytes: AtomicU64,
     flush_disk_full: AtomicBool,
+    /// Small segments of the table that has most of them: how far compaction is behind.
+    small_segments: AtomicUsize,
     /// The disk was full since feeds were last asked for what they keep.
     disk_was_full: AtomicBool,
 }
@@ -88,8 +91,23 @@ impl Pressure {
         Promise { pressure: self, bytes, before: self.memtable_bytes().saturating_add(promised) }
     }
 
+    /// How many small segments the table has that has most of them. Returns whether they have become fewer.
+    pub(crate) fn set_small_segments(&self, count: usize) -> bool {
+        self.small_segments.swap(count, Ordering::Relaxed) > count
+    }
+
     /// Why writes are delayed or refused, if they are.
-    pub(crate) fn reason(&self, bytes_max: u64) -> Option<&'static str> {
+    pub(crate) fn reason(&self, options: &EngineOptions) -> Option<&'static str> {
+        let behind = || self.compaction_level(options) != Level::Free;
+        self.memory_reason(options.memtable_bytes_max).or_else(|| behind().then_some("compaction behind"))
+    }
+
+    fn compaction_level(&self, options: &EngineOptions) -> Level {
+        level(self.small_segments.load(Ordering::Relaxed) as u64, options.small_segments_max as u64)
+    }
+
+    /// Why writes wait for memory, if they do.
+    pub(crate) fn memory_reason(&self, bytes_max: u64) -> Option<&'static str> {
         let disk_full = self.flush_disk_full.load(Ordering::Relaxed);
         match level(self.taken_bytes(), bytes_max) {
             Level::Free => None,
@@ -129,6 +147,40 @@ impl Node {
         let outcome = self.wait_at(level, promise);
         self.counters.stall_time.observe(self.env.clock.monotonic().saturating_sub(begin));
         outcome
+    }
+
+    /// Lets a statement pass that adds rows, after a delay if compaction is behind. Without limit the segments of a table, and the memory
+    /// that each of them takes, would grow as long as its rows are not merged.
+    ///
+    /// # Errors
+    /// `WriteStalled` when compaction did not catch up in time; `Poisoned`.
+    pub(crate) fn wait_for_compaction(&self) -> Result<()> {
+        let level = || self.pressure.compaction_level(&self.options);
+        let wait = match level() {
+            Level::Free => return Ok(()),
+            Level::Delayed(delay) => delay,
+            Level::Full => self.options.stall_max,
+        };
+        self.compaction_signal.notify();
+        let begin = self.env.clock.monotonic();
+        let was_full = level() == Level::Full;
+        self.env.tasks.wait_until(&self.progress, Some(wait), &mut || {
+            let now = level();
+            now == Level::Free || (was_full && now != Level::Full) || self.tail.lock().check_open().is_err()
+        });
+        self.counters.stall_time.observe(self.env.clock.monotonic().saturating_sub(begin));
+        self.tail.lock().check_open()?;
+        if level() != Level::Full {
+            return Ok(());
+        }
+        let most = self.options.small_segments_max;
+        let failure = self.compactions.last_failure().map(|error| format!(" The last compaction failed: {error}."));
+        Err(Error::new(Condition::WriteStalled, "writes arrive faster than they can be compacted")
+            .with_detail(format!(
+                "A table has {most} small segments or more that wait to be merged.{}",
+                failure.unwrap_or_default()
+            ))
+            .with_hint("Nothing was applied; repeat the statement later."))
     }
 
     fn wait_at<'a>(&'a self, now: Level, promise: Promise<'a>) -> Result<Promise<'a>> {
@@ -179,6 +231,12 @@ mod tests {
     use super::{Duration, Level, Pressure, level};
 
     #[test]
+    fn the_delay_grows_from_four_fifths_of_the_limit_to_the_limit() {
+        assert_eq!((level(200, 256), level(256, 256)), (Level::Free, Level::Full));
+        assert!(matches!(level(230, 256), Level::Delayed(_)));
+    }
+
+    #[test]
     fn what_is_promised_counts_until_it_is_taken_or_given_back() {
         let pressure = Pressure::default();
         pressure.resize(0, 70);
@@ -192,6 +250,6 @@ mod tests {
         drop(first);
         assert_eq!((pressure.memtable_bytes(), pressure.taken_bytes()), (90, 110));
         drop(second);
-        assert_eq!((pressure.taken_bytes(), pressure.reason(100)), (90, Some("memtables full")));
+        assert_eq!((pressure.taken_bytes(), pressure.memory_reason(100)), (90, Some("memtables full")));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outcrop_env::Clock;
+use outcrop_env::marks::reached;
 use outcrop_format::CommitRecord;
 use outcrop_format::record::Change;
 use outcrop_log::Permit;
@@ -143,6 +144,7 @@ impl Tail {
         self.group.permits.push(permit);
         self.group.version = Some(version.clone());
         self.version = version;
+        reached("commit", "sequenced");
     }
 
     /// Divides time: commits so far have at most the time, in µs, that this gives back, and later ones have a later one.

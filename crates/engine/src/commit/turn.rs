@@ -247,6 +247,9 @@ struct Admitted<'a> {
 impl<'a> Admitted<'a> {
     fn of(node: &'a Node, proposal: &dyn Proposal) -> Result<Self> {
         let bytes = proposal.record_bytes();
+        if proposal.adds_rows() {
+            node.wait_for_compaction()?;
+        }
         let memory = if proposal.needs_memory() { Some(node.wait_for_memory(bytes)?) } else { None };
         let class = if proposal.adds_rows() { SpaceClass::Ordinary } else { SpaceClass::Reserve };
         Ok(Self { permit: node.admit(bytes, class)?, memory, bytes, class })
@@ -445,6 +448,7 @@ fn apply(
         next.install(&[], with_commit(node, segments, seq)?)?;
         turn.journal.record(seq, &keys);
         node.merge_signal.notify();
+        node.flush_signal.notify();
     }
     if let Some(rows) = rows {
         append_rows(&mut next, rows, &row_keys, seq, turn)?;

@@ -18,7 +18,7 @@ mod worker;
 
 pub(crate) use asked::AskedTables;
 pub(crate) use history::History;
-pub(crate) use plan::{Limits, debt, sorted_rows_max};
+pub(crate) use plan::{Limits, debt, small_segments, sorted_rows_max};
 pub(crate) use sizes::sizes;
 pub(crate) use worker::CompactionWorker;
 

@@ -178,6 +178,11 @@ fn overlapping<'a>(segments: &'a [SegmentSize], limits: &Limits) -> Vec<&'a Segm
     if inputs.len() < 2 { Vec::new() } else { inputs }
 }
 
+/// How many segments wait to be merged with others.
+pub(crate) fn small_segments(segments: &[SegmentSize], limits: &Limits) -> usize {
+    segments.iter().filter(|segment| segment.is_small(limits)).count()
+}
+
 /// Bytes that the next rewrites would write: how far compaction is behind.
 pub(crate) fn debt(segments: &[SegmentSize], limits: &Limits) -> u64 {
     let small = segments.iter().filter(|segment| segment.live > 0 && segment.is_small(limits));

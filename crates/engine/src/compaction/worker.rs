@@ -51,7 +51,7 @@ impl CompactionWorker {
     fn try_step(&mut self) -> Result<Step> {
         if let Some(job) = &mut self.job {
             match job.rewrite.step()? {
-                JobStep::More if self.node.pressure.reason(self.node.options.memtable_bytes_max).is_some() => {
+                JobStep::More if self.node.pressure.memory_reason(self.node.options.memtable_bytes_max).is_some() => {
                     // Writers wait for a flush, which needs the disk more.
                     return Ok(Step::WaitAtMost(PRESSURE_PAUSE));
                 }

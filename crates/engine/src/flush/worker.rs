@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use outcrop_env::marks::reached;
 use outcrop_env::{Step, Worker};
 use outcrop_types::{CommitSeq, Condition, Error, Result};
 
 use super::generations::{Sealed, is_published, seal, sealed_generations};
 use super::plan::{Load, OpenGeneration, generations_to_seal, next_due};
 use crate::commit::only_shard;
+use crate::compaction::{Limits, sizes, small_segments};
 use crate::manifest::Checkpoints;
 use crate::node::Node;
 use crate::rewrite::{Installed, JobStep, RewriteJob, is_harmless};
@@ -56,6 +58,7 @@ impl FlushWorker {
             return Ok(Step::Wait);
         }
         self.installing = None;
+        self.note_small_segments();
         if !closing {
             self.node.end_feeds_over_limit();
         }
@@ -91,6 +94,21 @@ impl FlushWorker {
         Ok(Step::WaitAtMost(due.clamp(PUBLISH_POLL, IDLE_POLL)))
     }
 
+    /// Says how far compaction is behind. Every install wakes this worker, and every staged statement.
+    fn note_small_segments(&self) {
+        let options = &self.node.options;
+        if !options.compaction_in_background {
+            return;
+        }
+        let limits = Limits::background(options);
+        let version = self.node.tail.lock().version().clone();
+        let shards = version.tables.values().flat_map(|table| table.shards.iter().map(|shard| (shard, &table.schema)));
+        let most = shards.map(|(shard, schema)| small_segments(&sizes(shard, schema), &limits)).max();
+        if self.node.pressure.set_small_segments(most.unwrap_or_default()) {
+            self.node.progress.notify();
+        }
+    }
+
     fn installed(&mut self, installed: Installed) {
         let Installed { seq, handle } = installed;
         self.job = None;
@@ -117,7 +135,9 @@ impl FlushWorker {
         if !asked && !installed.is_some_and(is_due) && !self.checkpoint_due.is_some_and(is_due) {
             return Ok(false);
         }
+        reached("checkpoint", "due");
         self.checkpoints.write(&self.node)?;
+        reached("checkpoint", "done");
         self.checkpoint_due = self.checkpoint_due.filter(|due| *due > published);
         self.node.flushes.finish(wanted);
         self.node.progress.notify();

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outcrop_env::marks::reached;
 use outcrop_env::{Step, Worker};
 use outcrop_segment::{KeyRun, KeyRunMerge, KeyRunPlace, key_run_file_name};
 use outcrop_types::{Condition, Error, Result, TableId, UnitId};
@@ -129,6 +130,7 @@ impl Job {
                     return Ok(false);
                 }
                 merge.finish()?;
+                reached("key-runs", "merged");
                 Ok(true)
             }
             Merge::Done => Ok(true),
@@ -163,6 +165,7 @@ impl Job {
         node.retire_runs(&state, &next, at);
         tail.replace_table(one_shard(&seen.schema, next));
         drop((tail, turn));
+        reached("key-runs", "installed");
         node.progress.notify();
         tracing::debug!(table = %self.table, output = %self.place.unit, inputs = self.inputs.len(), "key runs merged");
         Ok(())

@@ -6,6 +6,7 @@ use outcrop_format::envelope::Features;
 use outcrop_format::manifest::{ManifestGeneration, ManifestRun, ManifestSegment, ManifestShard, ManifestTable};
 use outcrop_types::{CommitSeq, Epoch, Error, LogId, Result, ShardId, TableId, UnitId};
 
+use super::deletes::SaidDeletes;
 use crate::snapshot::{ShardState, Version};
 
 /// What a manifest says beside the version.
@@ -19,11 +20,12 @@ pub(crate) struct Stamp {
 }
 
 /// The manifest of a published version.
-pub(crate) fn build(version: &Version, stamp: Stamp) -> Result<Manifest> {
+pub(super) fn build(version: &Version, stamp: Stamp, deletes: &SaidDeletes) -> Result<Manifest> {
     let Stamp { log_id, epoch, wall_us, next_unit, next_table } = stamp;
     let mut tables = Vec::with_capacity(version.tables.len());
     for state in version.tables.values() {
-        let shards = (0_u16..).zip(&state.shards).map(|(number, shard)| build_shard(ShardId::new(number), shard));
+        let shards =
+            (0_u16..).zip(&state.shards).map(|(number, shard)| build_shard(ShardId::new(number), shard, deletes));
         tables.push(ManifestTable { schema: state.schema.as_ref().clone(), shards: shards.collect() });
     }
     Ok(Manifest {
@@ -38,6 +40,7 @@ pub(crate) fn build(version: &Version, stamp: Stamp) -> Result<Manifest> {
         schemas: version.catalog.schemas().map(str::to_owned).collect(),
         tables,
         feeds: version.feeds.to_manifest(),
+        deletes_files: deletes.files.clone(),
     })
 }
 
@@ -49,18 +52,17 @@ pub(crate) fn log_start_of(version: &Version) -> Result<CommitSeq> {
     Ok(oldest.min().unwrap_or(next))
 }
 
-fn build_shard(shard: ShardId, state: &ShardState) -> ManifestShard {
+fn build_shard(shard: ShardId, state: &ShardState, deletes: &SaidDeletes) -> ManifestShard {
     let segments = state.segments().map(|view| {
         let meta = view.segment.meta();
         let mut bytes = Vec::new();
         meta.encode(&mut bytes);
-        let deletes = if view.deletes.deleted() == 0 { Vec::new() } else { view.deletes.encode() };
         ManifestSegment {
             unit: meta.unit,
             log_id: meta.log_id,
             rows: meta.rows,
             meta: Bytes::from(bytes),
-            deletes: Bytes::from(deletes),
+            deletes: deletes.inline.get(&meta.unit).cloned().unwrap_or_default(),
         }
     });
     let generations = state.generations().map(|generation| ManifestGeneration {

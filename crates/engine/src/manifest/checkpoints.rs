@@ -1,9 +1,11 @@
 //! The checkpoints of a running log.
 
 use outcrop_env::FileName;
+use outcrop_format::{DeletesFile, Manifest};
 use outcrop_types::{CommitSeq, Result};
 
 use super::build::{Stamp, build};
+use super::deletes::{Deletes, deletes_file_name};
 use super::retire::{retire, retired};
 use super::store::publish_manifest;
 use crate::files::remove_if_there;
@@ -17,6 +19,8 @@ pub(crate) struct Kept {
     pub(crate) name: FileName,
     pub(crate) checkpoint: CommitSeq,
     pub(crate) log_start: CommitSeq,
+    /// Numbers of the files of dead rows that it names.
+    pub(crate) deletes_files: Vec<u64>,
 }
 
 /// Writes checkpoints and removes what they make needless.
@@ -25,13 +29,22 @@ pub(crate) struct Checkpoints {
     newest: Kept,
     /// The one before, if there is one.
     older: Option<Kept>,
-    /// Manifests to remove.
+    /// Manifests, and files of dead rows, to remove.
     outdated: Vec<FileName>,
+    deletes: Deletes,
+}
+
+impl Kept {
+    /// A manifest with its number and name.
+    pub(crate) fn of(number: u64, name: FileName, manifest: &Manifest) -> Self {
+        let deletes_files = manifest.deletes_files.iter().map(|file| file.number).collect();
+        Self { number, name, checkpoint: manifest.checkpoint, log_start: manifest.log_start, deletes_files }
+    }
 }
 
 impl Checkpoints {
     pub(crate) fn new(newest: Kept, older: Option<Kept>, outdated: Vec<FileName>) -> Self {
-        Self { newest, older, outdated }
+        Self { newest, older, outdated, deletes: Deletes::default() }
     }
 
     /// The commit that the newest checkpoint holds.
@@ -77,12 +90,14 @@ impl Checkpoints {
                 next_unit: node.ids.next_unit(),
                 next_table: node.ids.next_table(),
             };
-            let manifest = build(&version, stamp)?;
             let number = self.newest.number.saturating_add(1);
+            let file = |units| DeletesFile { log_id: node.log_id, epoch, units };
+            let dead = (&*version, node.options.checkpoint_inline_bytes_max);
+            let (said, deletes) = self.deletes.say(&node.env, number, file, dead)?;
+            let manifest = build(&version, stamp, &said)?;
             let name = publish_manifest(&node.env, number, &manifest)?;
-            let kept = Kept { number, name, checkpoint: manifest.checkpoint, log_start: manifest.log_start };
-            let before = std::mem::replace(&mut self.newest, kept);
-            self.outdated.extend(self.older.replace(before).map(|older| older.name));
+            self.deletes = deletes;
+            self.replace_newest(Kept::of(number, name, &manifest))?;
             tracing::debug!(number, checkpoint = %version.seq, log_start = %self.newest.log_start, "checkpoint written");
         }
         drop(version);
@@ -93,6 +108,20 @@ impl Checkpoints {
     /// The older of the manifests that recovery could start from.
     fn oldest(&self) -> &Kept {
         self.older.as_ref().unwrap_or(&self.newest)
+    }
+
+    /// The newest manifest is the older one now, and the older one is to be removed, with files that only it names.
+    fn replace_newest(&mut self, newest: Kept) -> Result<()> {
+        let before = std::mem::replace(&mut self.newest, newest);
+        let Some(outdated) = self.older.replace(before) else { return Ok(()) };
+        let named = |kept: &Kept, number| kept.deletes_files.contains(&number);
+        for number in outdated.deletes_files {
+            if !named(&self.newest, number) && !self.older.as_ref().is_some_and(|older| named(older, number)) {
+                self.outdated.push(deletes_file_name(number)?);
+            }
+        }
+        self.outdated.push(outdated.name);
+        Ok(())
     }
 
     /// Removes what neither of the two manifests needs, and no backup. What cannot be removed now stays for the next time.

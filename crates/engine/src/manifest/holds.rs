@@ -6,6 +6,7 @@ use outcrop_env::{FileName, Signal};
 use parking_lot::Mutex;
 
 use super::checkpoints::Kept;
+use super::deletes::deletes_file_name;
 
 /// What must stay on the disk. Shared by the flush worker, which removes files, and by backups, which copy them.
 #[derive(Debug)]
@@ -46,9 +47,11 @@ impl Holds {
         held.fold(oldest, |a, b| if b.checkpoint < a.checkpoint { b } else { a }).clone()
     }
 
-    /// Whether a backup reads this manifest.
-    pub(crate) fn has(&self, manifest: &FileName) -> bool {
-        self.state.lock().held.iter().any(|(_, kept)| kept.name == *manifest)
+    /// Whether a backup reads this manifest, or this file of dead rows.
+    pub(crate) fn has(&self, name: &FileName) -> bool {
+        let names = |number: &u64| deletes_file_name(*number).is_ok_and(|deletes| deletes == *name);
+        let state = self.state.lock();
+        state.held.iter().any(|(_, kept)| kept.name == *name || kept.deletes_files.iter().any(names))
     }
 
     /// Keeps what recovery could start from now.

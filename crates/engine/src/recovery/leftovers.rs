@@ -1,4 +1,4 @@
-//! Files that belong to nothing: what a crash left of segments, key runs, victims and manifests that never became part of the log.
+//! Files that belong to nothing: what a crash left of segments, key runs, victims, dead rows and manifests that never became part of the log.
 
 use std::collections::BTreeSet;
 
@@ -8,6 +8,7 @@ use outcrop_types::{Result, UnitId};
 
 use super::identity::Identity;
 use crate::files::{FileError, TEMPORARY};
+use crate::manifest::{deletes_file_name, is_deletes_file};
 use crate::node::{MANIFEST_DIR, SEGMENT_DIR, STAGED_DIR};
 
 /// What manifests and records name.
@@ -17,6 +18,8 @@ pub(crate) struct Claimed<'a> {
     pub(crate) segments: &'a BTreeSet<UnitId>,
     /// Key runs whose files stay.
     pub(crate) key_runs: &'a BTreeSet<UnitId>,
+    /// Files of dead rows that stay, by number.
+    pub(crate) deletes_files: &'a [u64],
     /// Victims files that stay, by name from the root.
     pub(crate) victims_files: &'a [String],
 }
@@ -34,6 +37,11 @@ pub(crate) fn find_leftovers(env: &Env, claimed: &Claimed<'_>) -> Result<Vec<Fil
         let entries = env.disk.list(dir).map_err(|error| FileError::new("list", dir, error))?;
         leftovers.extend(entries.into_iter().map(|entry| entry.name).filter(is_temporary));
     }
+    let claimed_deletes: Vec<FileName> =
+        claimed.deletes_files.iter().map(|number| deletes_file_name(*number)).collect::<Result<_>>()?;
+    let entries = env.disk.list(MANIFEST_DIR).map_err(|error| FileError::new("list", MANIFEST_DIR, error))?;
+    let deletes = entries.into_iter().map(|entry| entry.name).filter(is_deletes_file);
+    leftovers.extend(deletes.filter(|name| !claimed_deletes.contains(name)));
     let entries = env.disk.list(STAGED_DIR).map_err(|error| FileError::new("list", STAGED_DIR, error))?;
     let victims = entries.into_iter().map(|entry| entry.name);
     leftovers.extend(victims.filter(|name| !claimed.victims_files.iter().any(|claimed| claimed == name.as_str())));

@@ -1,16 +1,17 @@
 //! Opening a directory: creating, recovering, and putting the node together.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
+use outcrop_env::marks::reached;
 use outcrop_env::{DirLock, Env, FileName, Signal};
 use outcrop_format::Manifest;
 use outcrop_format::envelope::Features;
 use outcrop_format::feed::ManifestFeeds;
 use outcrop_log::{Log, LogOptions, Reach, RecoveredLog};
-use outcrop_segment::PageCache;
+use outcrop_segment::{DeleteVector, PageCache};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, TableId, UnitId};
 use parking_lot::{Mutex, RwLock};
 
@@ -24,7 +25,7 @@ use crate::compaction::History;
 use crate::files::{FileError, file_name, read_file, remove_if_there, write_file};
 use crate::flush::Requests;
 use crate::key_index::rebuild_runs;
-use crate::manifest::{Checkpoints, Holds, Kept, StoredManifest, list_manifests, publish_manifest};
+use crate::manifest::{Checkpoints, Holds, Kept, StoredManifest, list_manifests, publish_manifest, read_deletes};
 use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, RetiredRun, RetiredSegment, SEGMENT_DIR, STAGED_DIR};
 use crate::rewrite::is_harmless;
 use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, TableState, Version};
@@ -52,7 +53,7 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
     }
     let log_options = log_options(&options);
     let stored = list_manifests(env, identity.log_id)?;
-    let Some((manifest, chosen)) = choose(&stored)? else {
+    let Some(Chosen { manifest, deletes, kept: chosen }) = choose(env, identity.log_id, &stored)? else {
         if was_there {
             // Its creation was interrupted, and whether its name is durable is unknown.
             identity.write(env)?;
@@ -61,18 +62,24 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
     };
     let cache = PageCache::with_open_files(options.page_cache_bytes, options.open_files_max);
     let live = LiveVersions::new();
-    let (recovered, mut replayed) = replay((env, &identity), &manifest, chosen.log_start(), &cache, &live)?;
+    let replayed = replay((env, &identity), (&manifest, deletes), chosen.log_start(), &cache, &live);
+    let (recovered, mut replayed) = replayed?;
+    reached("recovery", "replayed");
     complete_key_indexes(env, &cache, &mut replayed)?;
     // Nothing was changed so far, though missing key runs may have been written; from here on it is known that what is there
     // makes sense.
     store_again(env, &chosen.newest.name)?;
+    reached("recovery", "manifest-written-again");
     let log = recovered.start(&log_options)?;
+    reached("recovery", "log-started");
     replayed.segments.extend(segments_of(&stored));
     replayed.key_runs.extend(key_runs_of(&stored));
-    sweep(env, &identity, &replayed)?;
+    sweep(env, &identity, &replayed, &chosen.deletes_files())?;
+    reached("recovery", "swept");
     tracing::info!(
         checkpoint = %manifest.checkpoint,
         commit_seq = %replayed.version.seq,
+        records = replayed.records,
         tables = replayed.version.tables.len(),
         "database recovered"
     );
@@ -85,12 +92,12 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
 /// needs which is kept.
 pub(crate) fn replay(
     (env, identity): (&Env, &Identity),
-    manifest: &Manifest,
+    (manifest, deletes): (&Manifest, BTreeMap<UnitId, DeleteVector>),
     names_from: CommitSeq,
     cache: &Arc<PageCache>,
     live: &Arc<LiveVersions>,
 ) -> Result<(RecoveredLog, Replayed)> {
-    let mut replay = Replay::begin((env, identity), manifest, names_from, cache, live)?;
+    let mut replay = Replay::begin((env, identity), (manifest, deletes), names_from, cache, live)?;
     // Everything up to the checkpoint was durable when the manifest was written (W11).
     let reach = Reach { from: manifest.log_start, to: manifest.checkpoint };
     let log = Log::recover(env, LOG_DIR, manifest.log_id, reach, &mut |seq, bytes| replay.apply(seq, bytes))?;
@@ -120,6 +127,14 @@ pub(crate) fn log_options(options: &EngineOptions) -> LogOptions {
     }
 }
 
+/// The manifest that a start begins with.
+pub(crate) struct Chosen {
+    pub(crate) manifest: Manifest,
+    /// Delete vectors of its segments, but for those without dead rows.
+    pub(crate) deletes: BTreeMap<UnitId, DeleteVector>,
+    pub(crate) kept: Found,
+}
+
 /// The manifests that are kept, as they were found.
 pub(crate) struct Found {
     newest: Kept,
@@ -138,6 +153,12 @@ impl Found {
         self.older.as_ref().unwrap_or(&self.newest)
     }
 
+    /// Numbers of the files of dead rows that they name.
+    pub(crate) fn deletes_files(&self) -> Vec<u64> {
+        let both = std::iter::once(&self.newest).chain(&self.older);
+        both.flat_map(|kept| kept.deletes_files.iter().copied()).collect()
+    }
+
     fn into_checkpoints(self) -> Checkpoints {
         Checkpoints::new(self.newest, self.older, self.outdated)
     }
@@ -145,40 +166,43 @@ impl Found {
 
 /// The newest valid manifest. A damaged one is passed over with a warning: the one before it and the log hold everything,
 /// and where they do not, replay says so.
-pub(crate) fn choose(stored: &[StoredManifest]) -> Result<Option<(Manifest, Found)>> {
-    let mut valid = Vec::new();
+pub(crate) fn choose(env: &Env, log_id: LogId, stored: &[StoredManifest]) -> Result<Option<Chosen>> {
+    let mut chosen = None;
+    let mut older = None;
     let mut outdated = Vec::new();
     let mut first_error = None;
     for found in stored {
-        match &found.manifest {
-            Ok(manifest) if valid.len() < 2 => {
-                let kept = Kept {
-                    number: found.number,
-                    name: found.name.clone(),
-                    checkpoint: manifest.checkpoint,
-                    log_start: manifest.log_start,
-                };
-                valid.push((manifest, kept));
+        let manifest = match &found.manifest {
+            Ok(manifest) if chosen.is_none() => read_deletes(env, log_id, manifest).map(|deletes| (manifest, deletes)),
+            Ok(manifest) => Ok((manifest, BTreeMap::new())),
+            Err(error) => Err(copy_of(error)),
+        };
+        match manifest {
+            Ok((manifest, deletes)) => {
+                let kept = Kept::of(found.number, found.name.clone(), manifest);
+                match (&chosen, &older) {
+                    (None, _) => chosen = Some((manifest.clone(), deletes, kept)),
+                    (Some(_), None) => older = Some(kept),
+                    (Some(_), Some(_)) => outdated.push(kept.name),
+                }
             }
-            Ok(_) => outdated.push(found.name.clone()),
-            Err(error) if error.condition() == Condition::DataCorrupted && valid.is_empty() => {
-                tracing::warn!(%error, "a damaged manifest is passed over");
-                first_error = first_error.or(Some(error));
+            Err(error) if error.condition() != Condition::DataCorrupted => return Err(error),
+            Err(error) => {
                 outdated.push(found.name.clone());
+                if chosen.is_none() {
+                    tracing::warn!(%error, "a damaged manifest is passed over");
+                    first_error = first_error.or(Some(error));
+                }
             }
-            Err(error) if error.condition() == Condition::DataCorrupted => outdated.push(found.name.clone()),
-            Err(error) => return Err(copy_of(error)),
         }
     }
-    let mut valid = valid.into_iter();
-    match (valid.next(), first_error) {
-        (Some((manifest, newest)), _) => {
-            let older = valid.next().map(|(_, kept)| kept);
+    match (chosen, first_error) {
+        (Some((manifest, deletes, newest)), _) => {
             let number = stored.first().map_or(newest.number, |first| first.number.max(newest.number));
-            let newest = Kept { number, ..newest };
-            Ok(Some((manifest.clone(), Found { newest, older, outdated })))
+            let kept = Found { newest: Kept { number, ..newest }, older, outdated };
+            Ok(Some(Chosen { manifest, deletes, kept }))
         }
-        (None, Some(error)) => Err(copy_of(error)),
+        (None, Some(error)) => Err(error),
         (None, None) => Ok(None),
     }
 }
@@ -248,6 +272,12 @@ fn create_identity(env: &Env) -> Result<Identity> {
     Ok(identity)
 }
 
+/// Whether there are files that manifests name: then there was a manifest too.
+pub(crate) fn holds_units(env: &Env) -> Result<bool> {
+    let entries = env.disk.list(SEGMENT_DIR).map_err(|error| FileError::new("list", SEGMENT_DIR, error))?;
+    Ok(!entries.is_empty())
+}
+
 /// A database without any commit. A crash in here leaves no manifest, and the next start begins here again.
 fn create(
     env: &Env,
@@ -257,12 +287,13 @@ fn create(
     damaged: usize,
     lock: Box<dyn DirLock>,
 ) -> Result<Start> {
-    if damaged > 0 {
+    if damaged > 0 || holds_units(env)? {
         return Err(Error::corrupt(MANIFEST_DIR, 0, "no manifest can be read"));
     }
     let log_id = identity.log_id;
     // Refuses a log that has records: then the manifest was lost, not never written.
     let log = Log::create(env, LOG_DIR, log_id, log_options)?;
+    reached("creation", "log-created");
     let manifest = Manifest {
         log_id,
         epoch: log.epoch(),
@@ -275,14 +306,15 @@ fn create(
         schemas: crate::Catalog::default().schemas().map(str::to_owned).collect(),
         tables: Vec::new(),
         feeds: ManifestFeeds::default(),
+        deletes_files: Vec::new(),
     };
     let name = publish_manifest(env, 1, &manifest)?;
-    let newest = Kept { number: 1, name, checkpoint: manifest.checkpoint, log_start: manifest.log_start };
+    let newest = Kept::of(1, name, &manifest);
     let cache = PageCache::with_open_files(options.page_cache_bytes, options.open_files_max);
     let live = LiveVersions::new();
-    let replayed =
-        Replay::begin((env, &identity), &manifest, manifest.log_start, &cache, &live)?.finish(CommitSeq::ZERO)?;
-    sweep(env, &identity, &replayed)?;
+    let replayed = Replay::begin((env, &identity), (&manifest, BTreeMap::new()), manifest.log_start, &cache, &live)?
+        .finish(CommitSeq::ZERO)?;
+    sweep(env, &identity, &replayed, &[])?;
     let node = build_node(env, Opened { options, identity, cache, live, oldest: newest.clone() }, &log, replayed);
     Ok(Start { node, log, checkpoints: Checkpoints::new(newest, None, Vec::new()), lock })
 }
@@ -345,10 +377,15 @@ fn retired_segments(version: &Version, named: &BTreeSet<UnitId>) -> Vec<RetiredS
 }
 
 /// Removes what a crash left of things that never became part of the log.
-fn sweep(env: &Env, identity: &Identity, replayed: &Replayed) -> Result<()> {
+fn sweep(env: &Env, identity: &Identity, replayed: &Replayed, deletes_files: &[u64]) -> Result<()> {
     let victims: Vec<String> = replayed.victims_files.iter().map(|(_, name)| name.clone()).collect();
-    let claimed =
-        Claimed { identity, segments: &replayed.segments, key_runs: &replayed.key_runs, victims_files: &victims };
+    let claimed = Claimed {
+        identity,
+        segments: &replayed.segments,
+        key_runs: &replayed.key_runs,
+        deletes_files,
+        victims_files: &victims,
+    };
     for name in find_leftovers(env, &claimed)? {
         tracing::info!(file = %name, "a file that belongs to nothing is removed");
         let path = env.disk.describe(&name);
@@ -369,8 +406,18 @@ struct Opened {
 
 fn build_node(env: &Env, opened: Opened, log: &Log, replayed: Replayed) -> Arc<Node> {
     let Opened { options, identity, cache, live, oldest } = opened;
-    let Replayed { version, wall_us, next_unit, next_table, victims_files, segments, key_runs, needed_from, .. } =
-        replayed;
+    let Replayed {
+        version,
+        wall_us,
+        next_unit,
+        next_table,
+        victims_files,
+        segments,
+        key_runs,
+        needed_from,
+        records,
+        ..
+    } = replayed;
     let retired = retired_segments(&version, &segments);
     // The age of recovered rows counts from now on: the clock of the process before is gone.
     let now = env.clock.monotonic();
@@ -403,7 +450,7 @@ fn build_node(env: &Env, opened: Opened, log: &Log, replayed: Replayed) -> Arc<N
         compaction_history: History::default(),
         compaction_tables: Mutex::default(),
         installed: AtomicU64::new(0),
-        counters: Counters::new(),
+        counters: Counters::new(records),
         retired: Mutex::new(retired),
         retired_runs: Mutex::new(retired_runs),
         victims_files: Mutex::new(victims_files),

@@ -11,6 +11,7 @@ use outcrop_segment::{DeleteVector, KeyRun, PageCache, Segment, key_run_file_nam
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, TableId, TableSchema, UnitId};
 
 use super::identity::Identity;
+use super::progress::Progress;
 use crate::Catalog;
 use crate::commit::one_shard;
 use crate::feed::Feeds;
@@ -45,6 +46,9 @@ pub(crate) struct Replay<'a> {
     damaged_runs: Vec<Error>,
     victims_files: Vec<(CommitSeq, String)>,
     feeds: Feeds,
+    /// Delete vectors of the manifest's segments that no segment took yet.
+    deletes: BTreeMap<UnitId, DeleteVector>,
+    progress: Progress,
 }
 
 struct Table {
@@ -69,6 +73,8 @@ pub(crate) struct Replayed {
     pub(crate) victims_files: Vec<(CommitSeq, String)>,
     /// The first record that any manifest needs which is kept.
     pub(crate) needed_from: CommitSeq,
+    /// Records that were applied.
+    pub(crate) records: u64,
 }
 
 impl<'a> Replay<'a> {
@@ -76,7 +82,7 @@ impl<'a> Replay<'a> {
     /// which files they name: an older manifest, which replaces this one should it rot, may need those.
     pub(crate) fn begin(
         (env, identity): (&'a Env, &'a Identity),
-        manifest: &Manifest,
+        (manifest, deletes): (&Manifest, BTreeMap<UnitId, DeleteVector>),
         names_from: CommitSeq,
         cache: &'a Arc<PageCache>,
         live: &'a Arc<LiveVersions>,
@@ -106,6 +112,8 @@ impl<'a> Replay<'a> {
             damaged_runs: Vec::new(),
             victims_files: Vec::new(),
             feeds,
+            deletes,
+            progress: Progress::new(&*env.clock),
         };
         for table in &manifest.tables {
             let schema = Arc::new(table.schema.clone());
@@ -134,6 +142,7 @@ impl<'a> Replay<'a> {
         if seq < self.log_start {
             return Ok(());
         }
+        self.progress.note(&*self.env.clock, seq, bytes.len());
         self.wall_us = self.wall_us.max(record.wall_us);
         let after = seq > self.checkpoint;
         if after && !self.passed {
@@ -179,13 +188,15 @@ impl<'a> Replay<'a> {
             damaged_runs: self.damaged_runs,
             victims_files: self.victims_files,
             needed_from: self.needed_from,
+            records: self.progress.records(),
         })
     }
 
     fn load_shard(&mut self, schema: Arc<TableSchema>, shard: &ManifestShard) -> Result<()> {
         let open = shard.generations.first().map_or(NO_GENERATION, |generation| generation.unit);
         let mut state = ShardState::new(&schema, self.identity.log_id, self.live, open);
-        let segments = shard.segments.iter().map(|segment| self.load_segment(segment)).collect::<Result<Vec<_>>>()?;
+        let segments = shard.segments.iter().map(|segment| self.load_segment(segment));
+        let segments = segments.collect::<Result<Vec<_>>>()?;
         state.install(&[], segments)?;
         for run in &shard.runs {
             self.note_units([run.unit]);
@@ -243,13 +254,13 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn load_segment(&self, stored: &ManifestSegment) -> Result<NewSegment> {
+    fn load_segment(&mut self, stored: &ManifestSegment) -> Result<NewSegment> {
         let place = format!("manifest: segment {}", stored.unit);
         let meta = SegmentMeta::decode(&stored.meta).map_err(|error| error.in_file(&place, 0))?;
         if (meta.unit, meta.rows) != (stored.unit, stored.rows) {
             return Err(Error::corrupt(place, 0, "its metadata is that of another segment"));
         }
-        let deletes = decode_deletes(&stored.deletes, meta.rows, &place)?;
+        let deletes = self.deletes.remove(&stored.unit).unwrap_or_else(|| DeleteVector::new(meta.rows));
         let segment = Segment::open(self.env, SEGMENT_DIR, Arc::new(meta), self.cache)?;
         Ok(NewSegment { segment, deletes, run: None })
     }

@@ -24,6 +24,15 @@ pub trait FillColumns: Send {
     /// # Errors
     /// What the evaluation says; the statement is refused then.
     fn fill(&mut self, rows: usize) -> Result<Vec<ArrayRef>>;
+
+    /// Asked when all values are there, before the change has its place in the order of commits: the last moment at which the
+    /// statement can be given up.
+    ///
+    /// # Errors
+    /// Why it is.
+    fn last_word(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The columns of an `ALTER TABLE` whose values are made row by row.
@@ -98,6 +107,14 @@ impl FilledUnits {
             .partition(|written| is_there(written.input.unit, written.input.map.pinned().rows()));
         self.written = kept;
         self.remove(gone);
+    }
+
+    /// Whether the statement is still wanted.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub(crate) fn last_word(&mut self) -> Result<()> {
+        self.values.last_word()
     }
 
     /// Most bytes of what a record says of them.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use outcrop_env::marks::reached;
 use outcrop_format::record::{Change, Expire, Install, InstalledSegment};
 use outcrop_log::{Permit, SpaceClass};
 use outcrop_segment::DeleteVector;
@@ -116,6 +117,7 @@ fn replace_units(node: &Arc<Node>, seen: &TableState, state: &ShardState, step: 
     let ticket = Ticket::new();
     tail.answer(Answer::new(&ticket, Ok(Commit::of_nothing(seq))));
     drop(tail);
+    reached("install", "sequenced");
     node.pressure.resize(before, after);
     let gone = units.iter().filter_map(|unit| state.segment(*unit)).map(|view| view.segment);
     node.retired.lock().extend(gone.map(|segment| RetiredSegment {

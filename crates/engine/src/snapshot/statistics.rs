@@ -1,10 +1,14 @@
 //! What is known of a table without reading its rows.
 
 use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
 
+use outcrop_segment::Segment;
 use outcrop_types::{Column, Value};
 
 use super::{ShardState, TableState};
+use crate::memtable::Chunk;
 
 /// What is known of a column without reading it. Bounds may be wider than the truth: rows die, bounds do not shrink.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,12 +54,25 @@ impl<'a> StatisticsBuilder<'a> {
             }
         }
         for generation in shard.all_generations().filter(|generation| generation.deletes().live() > 0) {
-            for chunk in generation.chunks() {
-                match chunk.bounds(self.column.id) {
-                    Some(known) => self.add(known.min.as_ref(), known.max.as_ref(), known.null_count, known.rows),
-                    None => self.add_default(chunk.len()),
-                }
+            self.add_chunks(generation.chunks());
+        }
+    }
+
+    /// Adds chunks of a generation.
+    pub(super) fn add_chunks<'c>(&mut self, chunks: impl IntoIterator<Item = &'c Arc<Chunk>>) {
+        for chunk in chunks {
+            match chunk.bounds(self.column.id) {
+                Some(known) => self.add(known.min.as_ref(), known.max.as_ref(), known.null_count, known.rows),
+                None => self.add_default(chunk.len()),
             }
+        }
+    }
+
+    /// Adds the blocks of a segment that a range of its rows touches.
+    pub(super) fn add_zones(&mut self, segment: &Segment, rows: Range<u32>) {
+        match segment.zones(self.column.id, rows.clone()) {
+            Some(zones) => zones.for_each(|zone| self.add(zone.min, zone.max, zone.null_count, zone.rows)),
+            None => self.add_default(rows.end.saturating_sub(rows.start)),
         }
     }
 

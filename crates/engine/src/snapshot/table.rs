@@ -121,6 +121,18 @@ impl TableSnapshot {
         Some(statistics.finish())
     }
 
+    /// As [`TableSnapshot::column_statistics`], for the rows of one piece.
+    pub fn statistics_of(&self, morsel: &Morsel, column: ColumnId) -> Option<ColumnStatistics> {
+        let shard = self.shard_of(morsel.unit).ok()?;
+        let mut statistics = StatisticsBuilder::new(self.table.schema.column(column)?);
+        match (shard.generation(morsel.unit), shard.segment(morsel.unit)) {
+            (Some(generation), _) => statistics.add_chunks(generation.chunks_in(morsel.rows.clone())),
+            (None, Some(segment)) => statistics.add_zones(segment.segment, morsel.rows.clone()),
+            (None, None) => return None,
+        }
+        Some(statistics.finish())
+    }
+
     /// Cuts the table in pieces of about `rows` rows; pieces without live rows are left out.
     pub fn morsels(&self, rows: u32) -> Vec<Morsel> {
         self.table.shards.iter().flat_map(|shard| morsel::cut_shard(shard, rows)).collect()

@@ -6,6 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
 use hashbrown::HashTable;
+use outcrop_env::marks::reached;
 use outcrop_segment::{DeleteVector, Segment};
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, RowOrdinal, TableSchema, UnitId};
 
@@ -209,6 +210,7 @@ impl Stage {
             remove_segment_files(&self.node, unit);
         })?;
         self.finished.push(output);
+        reached("stage", "segment-written");
         Ok(())
     }
 

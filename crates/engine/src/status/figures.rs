@@ -35,6 +35,8 @@ pub struct EngineStatus {
     pub log_bytes: u64,
     /// Bytes of the log before that, kept for feed cursors.
     pub feed_log_bytes: u64,
+    /// Records of the log that the start applied; none after a clean stop that flushed.
+    pub replayed_records: u64,
     /// Commits since the start.
     pub commits: u64,
     /// Groups, each one sync.

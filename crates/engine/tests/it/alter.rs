@@ -529,3 +529,38 @@ fn rows_that_others_write_while_rows_are_written_anew_have_values_too() {
         stays(&sim, engine, table, &found);
     }
 }
+
+/// Given up when all its values are there.
+struct Unwanted(Counter);
+
+impl FillColumns for Unwanted {
+    fn fill(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
+        self.0.fill(rows)
+    }
+
+    fn last_word(&mut self) -> Result<()> {
+        Err(Error::new(Condition::QueryCanceled, "canceling statement due to user request"))
+    }
+}
+
+#[test]
+fn an_alter_that_is_given_up_at_its_last_word_leaves_nothing() {
+    let (sim, engine, table) = open();
+    insert(&engine, table, &rows(0..10, "a")).unwrap();
+    engine.flush(None).unwrap();
+    insert(&engine, table, &rows(10..20, "a")).unwrap();
+    let before = schema(&engine, table);
+    let column = NewColumn { write_default: Some("next()".to_owned()), ..column("n", DataType::Int8, false) };
+    let actions = [AlterAction::AddColumn { column, if_not_exists: false }];
+    let values = Box::new(Unwanted(Counter { next: 0, fails_at: i64::MAX }));
+    let fill = Fill { columns: vec!["n".to_owned()], values };
+    let error = engine.alter_filling(&TableName::new("commons", "t"), &actions, fill).wait().unwrap_err();
+    assert_eq!(error.condition(), Condition::QueryCanceled);
+    assert_eq!((schema(&engine, table), engine.status().poisoned), (before, None));
+    engine.close().unwrap();
+    drop(engine);
+    let report = outcrop_engine::check::check(&sim.env()).unwrap();
+    assert_eq!((report.problems, report.leftovers), (Vec::new(), Vec::new()));
+    let engine = Engine::open(&sim.env(), roomy()).unwrap();
+    stays(&sim, engine, table, &rows(0..20, "a"));
+}

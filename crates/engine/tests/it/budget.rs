@@ -88,3 +88,51 @@ fn p12_writers_that_come_together_do_not_overshoot_the_limit() {
     assert!(most < LIMIT + 2 * STATEMENT_BYTES, "{most} bytes in memory");
     assert_eq!(scan(&engine.snapshot(), table).len(), 8 * 12 * 20);
 }
+
+/// Flushes go on, and each of them adds a segment, while no compaction can read what it should merge.
+#[test]
+fn p12_a_stuck_compaction_refuses_writes_with_a_retryable_error_and_never_grows_files_or_memory() {
+    const SEGMENTS: u64 = 20;
+    for staged in [false, true] {
+        let (env, sim) = Env::simulated(52);
+        let mut options = tiny();
+        options.small_segments_max = 20;
+        options.stall_max = Duration::from_millis(50);
+        options.commit_inline_bytes_max = if staged { 1 } else { 1 << 20 };
+        let engine = Engine::open(&env, options).unwrap();
+        let mut definition = keyed("t");
+        definition.primary_key = None;
+        definition.options.append_only = true;
+        let table = create(&engine, definition);
+        let (mut written, mut refused, mut files, mut memory) = (0, 0, 0, 0);
+        // No file that is there can be opened: compaction waits and tries again.
+        sim.fail_always(OperationClass::Open, 0, FaultKind::OutOfHandles);
+        for round in 0..200 {
+            match insert(&engine, table, &rows(round * 50..round * 50 + 50, "x")) {
+                Ok(_) => written += 50,
+                Err(error) => {
+                    assert_eq!(error.condition(), Condition::WriteStalled, "{error}");
+                    assert_eq!(error.message(), "writes arrive faster than they can be compacted");
+                    assert_eq!(engine.status().stall_reason, Some("compaction behind"));
+                    refused += 1;
+                }
+            }
+            sim.run_until_idle(1_000);
+            files = files.max(env.disk.list("segments").unwrap().len());
+            memory = memory.max(engine.status().memtable_bytes);
+        }
+        assert!(refused > 100, "{written} rows written, {refused} statements refused");
+        assert!(engine.status().segments <= SEGMENTS + 1, "{} segments", engine.status().segments);
+        assert!(files <= 2 * (20 + 2), "{files} files of {SEGMENTS} segments");
+        assert!(memory <= tiny().memtable_bytes_max, "{memory} bytes in memory");
+        // Deletes and DDL add no segment.
+        engine.ddl(outcrop_engine::Ddl::CreateSchema("s".into())).wait().unwrap();
+        sim.clear_faults();
+        sim.advance(Duration::from_secs(6));
+        insert(&engine, table, &rows(100_000..100_001, "x")).unwrap();
+        sim.run_until_idle(100_000);
+        assert_eq!(scan(&engine.snapshot(), table).len(), written + 1);
+        assert_eq!((engine.status().stall_reason, engine.status().poisoned), (None, None));
+        assert!(engine.status().segments < SEGMENTS / 2, "{} segments", engine.status().segments);
+    }
+}

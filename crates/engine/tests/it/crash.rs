@@ -68,6 +68,7 @@ fn content(engine: &Engine) -> Option<Vec<(i64, String)>> {
 fn options() -> EngineOptions {
     let mut options = tiny();
     options.commit_inline_bytes_max = 1_000;
+    options.checkpoint_inline_bytes_max = 0;
     options.compaction_in_background = false;
     options
 }
@@ -105,6 +106,10 @@ fn check_recovered(sim: &Sim, env: &Env, acknowledged: usize, states: &[Vec<(i64
     }
     let files = u64::try_from(env.disk.list("segments").unwrap().len()).unwrap();
     assert_eq!(files, 2 * engine.status().segments + engine.status().key_runs, "{place}");
+    let manifests = env.disk.list("manifest").unwrap();
+    let (manifests, deletes): (Vec<_>, Vec<_>) =
+        manifests.iter().map(|entry| entry.name.base()).partition(|base| base.ends_with(".manifest"));
+    assert!(manifests.len() == 2 && deletes.len() <= 1, "{place}: {manifests:?} {deletes:?}");
 }
 
 #[test]

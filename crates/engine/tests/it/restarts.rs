@@ -206,3 +206,38 @@ fn p8_a_creation_that_met_a_failed_sync_is_done_again() {
         }
     }
 }
+
+/// What `serve` does when it is told to stop: the next start applies nothing, and opens no data of a segment.
+#[test]
+fn a_clean_stop_leaves_nothing_to_replay_and_a_start_opens_no_data() {
+    let (env, sim, engine, table) = open(59);
+    for round in 0..4 {
+        upsert(&engine, table, &rows(round * 10..round * 10 + 20, "a")).unwrap();
+        engine.flush(None).unwrap();
+    }
+    write_rows(&engine, table, &rows(100..400, "staged"), WriteMode::Upsert).unwrap();
+    upsert(&engine, table, &rows(0..5, "b")).unwrap();
+    delete_keys(&engine, table, &[vec![outcrop_types::Value::Int(7)]]).unwrap();
+    let before = pairs(&engine.snapshot(), table);
+    engine.close().unwrap();
+    drop(engine);
+    // A stop without a flush: the rows in memory are replayed.
+    let engine = Engine::open(&env, staging()).unwrap();
+    assert!(engine.status().replayed_records > 0);
+    engine.flush(None).unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    let env = sim.kill();
+    let already = sim.trace().len();
+    let engine = Engine::open(&env, staging()).unwrap();
+    assert_eq!(engine.status().replayed_records, 0);
+    let touched: Vec<_> = sim.trace()[already..]
+        .iter()
+        .filter(|operation| matches!(operation.class, OperationClass::Open | OperationClass::Read))
+        .filter(|operation| [".vortex", ".meta"].iter().any(|suffix| operation.name.ends_with(suffix)))
+        .cloned()
+        .collect();
+    assert_eq!(touched, []);
+    assert_eq!(pairs(&engine.snapshot(), table), before);
+    assert!(sim.trace()[already..].iter().any(|operation| operation.name.ends_with(".vortex")), "reads are traced");
+}

@@ -304,3 +304,31 @@ fn whoever_waits_for_a_flush_learns_that_the_engine_closed() {
     assert_eq!(clone.flush(Some(table)).unwrap_err().condition(), Condition::AdminShutdown);
     clone.close().unwrap();
 }
+
+/// Neither of them is durable when the second is decided: it replaces the row of the first, whose address is in no version that
+/// anybody reads.
+#[test]
+fn two_writers_of_one_key_in_one_group_leave_the_row_of_the_second() {
+    let (env, engine, table) = open();
+    let before = engine.status();
+    let snapshot = engine.snapshot();
+    let handles: Vec<_> = ["one", "two", "three"]
+        .map(|value| {
+            let mut write = engine.write(&snapshot, table, WriteMode::Upsert).unwrap();
+            write.insert(batch(&snapshot, table, &[row(1, value), row(2, value)])).unwrap();
+            write.commit()
+        })
+        .into();
+    assert_eq!(engine.snapshot().commit_seq(), snapshot.commit_seq(), "none of them is published");
+    let commits: Vec<_> = handles.into_iter().map(|handle| handle.wait().unwrap()).collect();
+    let after = engine.status();
+    assert_eq!((after.commits - before.commits, after.groups - before.groups), (3, 1));
+    let counts: Vec<_> = commits.iter().map(|commit| (commit.inserted, commit.updated)).collect();
+    assert_eq!(counts, [(2, 0), (0, 2), (0, 2)]);
+    assert_eq!(pairs(&engine.snapshot(), table), text(&[(1, "three"), (2, "three")]));
+    check_keys(&engine.snapshot(), table);
+    drop(engine);
+    let engine = Engine::open(&env, roomy()).unwrap();
+    assert_eq!(pairs(&engine.snapshot(), table), text(&[(1, "three"), (2, "three")]));
+    check_keys(&engine.snapshot(), table);
+}

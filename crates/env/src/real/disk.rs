@@ -8,6 +8,7 @@ use std::process;
 use std::sync::Arc;
 
 use crate::disk::{DirEntry, DirLock, Disk, File, FileName, check_dir};
+use crate::marks::reached;
 
 /// How many zero bytes one write of [`File::zero_fill`] carries.
 const ZERO_CHUNK: usize = 1 << 20;
@@ -106,7 +107,9 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, name: &FileName) -> io::Result<()> {
-        fs::remove_file(self.path(name))
+        fs::remove_file(self.path(name))?;
+        reached(name.dir(), "removed");
+        Ok(())
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
@@ -118,10 +121,17 @@ impl Disk for RealDisk {
         let file = fs::File::open(self.path(temporary))?;
         let dir = fs::File::open(self.dir_path(name.dir())?)?;
         let old_dir = fs::File::open(self.dir_path(temporary.dir())?)?;
+        reached(name.dir(), "written");
         sync(&file)?;
+        reached(name.dir(), "synced");
         fs::rename(self.path(temporary), self.path(name))?;
+        reached(name.dir(), "renamed");
         sync(&dir)?;
-        if temporary.dir() == name.dir() { Ok(()) } else { sync(&old_dir) }
+        if temporary.dir() != name.dir() {
+            sync(&old_dir)?;
+        }
+        reached(name.dir(), "published");
+        Ok(())
     }
 
     fn lock(&self, name: &FileName) -> io::Result<Box<dyn DirLock>> {

@@ -11,6 +11,7 @@ use super::disk::{Machine, SimDisk};
 use super::fates::Fates;
 use super::faults::{FaultKind, Operation, OperationClass};
 use super::image::{DiskImage, DiskState};
+use super::moment::Moment;
 use super::rng::SimRng;
 use super::tasks::SimTasks;
 use crate::Env;
@@ -47,7 +48,11 @@ pub struct Sim {
 impl Sim {
     /// A machine that starts with the disk `image`.
     pub fn from_image(image: &DiskImage, seed: u64) -> (Env, Self) {
-        let machine = Machine::new(DiskState::from_image(image), SimRng::new(seed, DISK_STREAM));
+        Self::from_state(DiskState::from_image(image), seed)
+    }
+
+    pub(super) fn from_state(state: DiskState, seed: u64) -> (Env, Self) {
+        let machine = Machine::new(state, SimRng::new(seed, DISK_STREAM));
         let machine = Arc::new(Mutex::new(machine));
         let clock = Arc::new(SimClock::new());
         let rng = Arc::new(SimRng::new(seed, APPLICATION_STREAM));
@@ -61,15 +66,15 @@ impl Sim {
         self.env.lock().0.clone()
     }
 
-    /// Cuts the power and starts again: of what no sync covered, the seed decides what is left (E1). Faults, capacity
-    /// and a planned power cut are over.
+    /// Cuts the power and starts again: of what no sync covered, the seed decides what is left (E1). Faults, capacity,
+    /// slow syncs and a planned power cut are over.
     pub fn crash(&self) -> Env {
         let mut machine = self.machine.lock();
         let fates = Fates::random(machine.state.waiting(), &machine.rng);
-        let image = machine.state.after_crash(&fates);
-        machine.state = DiskState::from_image(&image);
+        machine.state = machine.state.after_crash(&fates);
         machine.faults.clear();
         machine.capacity = None;
+        machine.sync_time = Duration::ZERO;
         drop(machine);
         self.restart()
     }
@@ -86,7 +91,7 @@ impl Sim {
         let fates = Fates::explore(machine.state.waiting(), budget, &machine.rng);
         let mut images: Vec<DiskImage> = Vec::with_capacity(fates.len());
         for fate in &fates {
-            let image = machine.state.after_crash(fate);
+            let image = machine.state.after_crash(fate).image();
             if !images.contains(&image) {
                 images.push(image);
             }
@@ -96,12 +101,25 @@ impl Sim {
 
     /// The disk as the process sees it, synced or not.
     pub fn image(&self) -> DiskImage {
-        self.machine.lock().state.after_kill()
+        self.machine.lock().state.image()
     }
 
     /// Operations so far that changed the disk: the places for [`Sim::power_off_after`].
     pub fn changes(&self) -> u64 {
         self.machine.lock().changes
+    }
+
+    /// Begins to keep the disk as it is before each change.
+    pub fn record_moments(&self) {
+        self.machine.lock().moments = Some(Vec::new());
+    }
+
+    /// Ends the recording: every moment since it began, the present one last.
+    pub fn take_moments(&self) -> Vec<Moment> {
+        let mut machine = self.machine.lock();
+        let mut moments = machine.moments.take().unwrap_or_default();
+        moments.push(Moment::new(machine.changes, &machine.state));
+        moments
     }
 
     /// Lets the power fail once [`Sim::changes`] has reached `changes`: every later operation fails with `EIO`.
@@ -111,12 +129,17 @@ impl Sim {
 
     /// Lets one operation of `class` fail, after `successes` more that do not.
     pub fn fail_once(&self, class: OperationClass, successes: u64, kind: FaultKind) {
-        self.machine.lock().faults.add(class, successes, kind, false);
+        self.machine.lock().faults.add(Some(class), successes, kind, false);
+    }
+
+    /// Lets one operation of any class fail, after `successes` more that do not.
+    pub fn fail_any_once(&self, successes: u64, kind: FaultKind) {
+        self.machine.lock().faults.add(None, successes, kind, false);
     }
 
     /// Lets all operations of `class` fail, after `successes` more that do not, until [`Sim::clear_faults`].
     pub fn fail_always(&self, class: OperationClass, successes: u64, kind: FaultKind) {
-        self.machine.lock().faults.add(class, successes, kind, true);
+        self.machine.lock().faults.add(Some(class), successes, kind, true);
     }
 
     /// Ends all planned faults.
@@ -132,6 +155,23 @@ impl Sim {
     /// Limits the files that are open at once; more meet `EMFILE`.
     pub fn set_handles_max(&self, handles: Option<usize>) {
         self.machine.lock().handles_max = handles;
+    }
+
+    /// Lets every sync take so long.
+    pub fn set_sync_time(&self, time: Duration) {
+        self.machine.lock().sync_time = time;
+    }
+
+    /// The next step of the task with this name is a panic instead. False when there is no such task.
+    pub fn kill_task(&self, name: &str) -> bool {
+        let tasks = Arc::clone(&self.env.lock().1);
+        tasks.kill(name)
+    }
+
+    /// The names of the tasks that run, in the order in which they were started.
+    pub fn tasks(&self) -> Vec<&'static str> {
+        let tasks = Arc::clone(&self.env.lock().1);
+        tasks.names()
     }
 
     /// Files that are open.
@@ -178,6 +218,11 @@ impl Sim {
         self.machine.lock().trace.operations().to_vec()
     }
 
+    /// How many operations there were, of every class.
+    pub fn operations(&self) -> u64 {
+        self.machine.lock().trace.count()
+    }
+
     /// A hash of all operations: equal for equal seeds and programs (E2).
     pub fn trace_hash(&self) -> u64 {
         self.machine.lock().trace.hash()
@@ -205,7 +250,7 @@ fn start(machine: &Arc<Mutex<Machine>>, clock: &Arc<SimClock>, rng: &Arc<SimRng>
     let env = Env {
         clock: Arc::<SimClock>::clone(clock),
         rng: Arc::<SimRng>::clone(rng),
-        disk: Arc::new(SimDisk::new(Arc::clone(machine))),
+        disk: Arc::new(SimDisk::new(Arc::clone(machine), Arc::clone(clock))),
         tasks: Arc::<SimTasks>::clone(&tasks),
     };
     (env, tasks)

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::clock::SimClock;
 use super::faults::{FaultKind, FaultPlan, Operation, OperationClass, Trace};
 use super::image::{DiskState, InodeId};
+use super::moment::Moment;
 use super::rng::SimRng;
 use crate::disk::{DirEntry, DirLock, Disk, File, FileName, check_dir};
 
@@ -26,6 +29,10 @@ pub(super) struct Machine {
     pub(super) changes: u64,
     /// The power fails when `changes` reaches it.
     pub(super) power_off_at: Option<u64>,
+    /// The disk before each change since the recording began.
+    pub(super) moments: Option<Vec<Moment>>,
+    /// How long each sync takes.
+    pub(super) sync_time: Duration,
     /// Counts starts; handles of an earlier one are dead.
     pub(super) incarnation: u64,
     pub(super) locks: BTreeSet<FileName>,
@@ -43,6 +50,8 @@ impl Machine {
             handles_max: None,
             changes: 0,
             power_off_at: None,
+            moments: None,
+            sync_time: Duration::ZERO,
             incarnation: 0,
             locks: BTreeSet::new(),
             rng,
@@ -56,6 +65,9 @@ impl Machine {
             return Err(FaultKind::Io.error());
         }
         if operation.class.changes_disk() {
+            if let Some(moments) = &mut self.moments {
+                moments.push(Moment::new(self.changes, &self.state));
+            }
             self.changes += 1;
         }
         let fault = self.faults.check(operation.class);
@@ -129,13 +141,14 @@ impl Machine {
 #[derive(Debug)]
 pub(super) struct SimDisk {
     machine: Arc<Mutex<Machine>>,
+    clock: Arc<SimClock>,
     incarnation: u64,
 }
 
 impl SimDisk {
-    pub(super) fn new(machine: Arc<Mutex<Machine>>) -> Self {
+    pub(super) fn new(machine: Arc<Mutex<Machine>>, clock: Arc<SimClock>) -> Self {
         let incarnation = machine.lock().incarnation;
-        Self { machine, incarnation }
+        Self { machine, clock, incarnation }
     }
 
     /// Runs `body` as one operation on the whole disk; a fault keeps it from having any effect.
@@ -163,7 +176,8 @@ impl SimDisk {
     fn file(&self, name: &FileName, inode: InodeId, access: Access) -> Arc<dyn File> {
         let (machine, incarnation) = (Arc::clone(&self.machine), self.incarnation);
         machine.lock().handles += 1;
-        Arc::new(SimFile { machine, incarnation, name: name.clone(), inode, access })
+        let clock = Arc::clone(&self.clock);
+        Arc::new(SimFile { machine, clock, incarnation, name: name.clone(), inode, access })
     }
 }
 
@@ -207,6 +221,7 @@ impl Disk for SimDisk {
         let mut machine = self.machine.lock();
         let fault = machine.begin(self.incarnation, operation(OperationClass::SyncDir, dir, 0, 0))?;
         machine.check_handles(1)?;
+        self.clock.advance(machine.sync_time);
         machine.sync_dir(dir, fault)
     }
 
@@ -217,6 +232,7 @@ impl Disk for SimDisk {
             machine.check_handles(3)?;
             let inode = machine.state.find(temporary)?;
             let fault = machine.begin(self.incarnation, operation(OperationClass::Sync, temporary.as_str(), 0, 0))?;
+            self.clock.advance(machine.sync_time);
             machine.sync(inode, fault)?;
             inode
         };
@@ -257,6 +273,7 @@ enum Access {
 #[derive(Debug)]
 struct SimFile {
     machine: Arc<Mutex<Machine>>,
+    clock: Arc<SimClock>,
     incarnation: u64,
     name: FileName,
     inode: InodeId,
@@ -329,6 +346,7 @@ impl File for SimFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut machine = self.machine.lock();
         let fault = self.begin(&mut machine, OperationClass::Sync, 0, 0)?;
+        self.clock.advance(machine.sync_time);
         machine.sync(self.inode, fault)
     }
 }

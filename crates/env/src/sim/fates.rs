@@ -13,6 +13,8 @@ pub(super) enum ChangeFate {
         sector: usize,
         seed: u64,
     },
+    /// The 512-byte pieces with these numbers.
+    Pieces(u64),
 }
 
 /// The fates of all waiting changes, in the order in which the disk holds them.
@@ -50,6 +52,28 @@ impl Fates {
             changes: (0..changes).map(change).collect(),
             names: (0..names).map(|_| rng.chance(kept_percent)).collect(),
         }
+    }
+
+    /// Every outcome there is, if there are at most `budget`: each piece of each change, and each name, kept or lost.
+    pub(super) fn all(pieces: &[Option<u64>], names: usize, budget: usize) -> Option<Vec<Self>> {
+        let masks: Vec<u64> = pieces.iter().copied().collect::<Option<_>>()?;
+        let bits = masks.iter().map(|mask| mask.count_ones()).sum::<u32>() + u32::try_from(names).ok()?;
+        let count =
+            1_u64.checked_shl(bits).filter(|count| usize::try_from(*count).is_ok_and(|count| count <= budget))?;
+        let outcome = |mut choice: u64| {
+            let mut take = || {
+                let bit = choice & 1;
+                choice >>= 1;
+                bit
+            };
+            let change = |mask: &u64| {
+                let kept = (0..u64::BITS).filter(|bit| mask >> bit & 1 == 1).fold(0, |kept, bit| kept | take() << bit);
+                ChangeFate::Pieces(kept)
+            };
+            let changes = masks.iter().map(change).collect();
+            Self { changes, names: (0..names).map(|_| take() == 1).collect() }
+        };
+        Some((0..count).map(outcome).collect())
     }
 
     /// At most `budget` outcomes: nothing, everything, bytes without names, names without bytes; then each change alone,

@@ -58,6 +58,8 @@ pub enum FaultKind {
     StorageFull,
     /// `EMFILE`: too many open files.
     OutOfHandles,
+    /// `EINTR`: a signal came.
+    Interrupted,
 }
 
 impl FaultKind {
@@ -66,6 +68,7 @@ impl FaultKind {
             Self::Io => io::Error::from_raw_os_error(libc::EIO),
             Self::StorageFull => io::Error::from_raw_os_error(libc::ENOSPC),
             Self::OutOfHandles => io::Error::from_raw_os_error(libc::EMFILE),
+            Self::Interrupted => io::Error::from_raw_os_error(libc::EINTR),
         }
     }
 }
@@ -93,7 +96,8 @@ pub(super) struct FaultPlan {
 
 #[derive(Debug)]
 struct Fault {
-    class: OperationClass,
+    /// Of which operations; `None` is any.
+    class: Option<OperationClass>,
     /// Operations of the class that still succeed before.
     after: u64,
     kind: FaultKind,
@@ -101,7 +105,7 @@ struct Fault {
 }
 
 impl FaultPlan {
-    pub(super) fn add(&mut self, class: OperationClass, after: u64, kind: FaultKind, repeats: bool) {
+    pub(super) fn add(&mut self, class: Option<OperationClass>, after: u64, kind: FaultKind, repeats: bool) {
         self.faults.push(Fault { class, after, kind, repeats });
     }
 
@@ -113,7 +117,7 @@ impl FaultPlan {
     pub(super) fn check(&mut self, class: OperationClass) -> Option<FaultKind> {
         let mut hit = None;
         self.faults.retain_mut(|fault| {
-            if fault.class != class {
+            if fault.class.is_some_and(|wanted| wanted != class) {
                 return true;
             }
             if fault.after > 0 {
@@ -132,6 +136,7 @@ impl FaultPlan {
 pub(super) struct Trace {
     operations: Vec<Operation>,
     hash: u64,
+    count: u64,
 }
 
 impl Trace {
@@ -140,6 +145,7 @@ impl Trace {
         self.hash.hash(&mut hasher);
         operation.hash(&mut hasher);
         self.hash = hasher.finish();
+        self.count += 1;
         if self.operations.len() >= TRACE_OPERATIONS_MAX {
             self.operations.drain(..TRACE_OPERATIONS_MAX / 2);
         }
@@ -152,6 +158,10 @@ impl Trace {
 
     pub(super) fn hash(&self) -> u64 {
         self.hash
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count
     }
 }
 

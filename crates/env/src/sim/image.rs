@@ -1,11 +1,14 @@
 //! The content of a simulated disk: what the process sees, what is durable, and what lies between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::sync::Arc;
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng};
 
+use super::content::Content;
 use super::fates::{ChangeFate, Fates};
 use crate::disk::FileName;
 
@@ -22,8 +25,8 @@ pub struct DiskImage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct InodeId(u64);
 
-/// A disk in use.
-#[derive(Debug, Default)]
+/// A disk in use. Clones share the bytes that do not change.
+#[derive(Clone, Debug, Default)]
 pub(super) struct DiskState {
     inodes: BTreeMap<InodeId, Inode>,
     names: BTreeMap<FileName, InodeId>,
@@ -34,18 +37,18 @@ pub(super) struct DiskState {
     next_inode: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inode {
     /// What a read sees.
-    content: Vec<u8>,
-    durable: Vec<u8>,
+    content: Content,
+    durable: Content,
     /// Changes that no file sync has covered, in order.
     pending: Vec<Change>,
 }
 
 #[derive(Clone, Debug)]
 enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
+    Write { offset: usize, bytes: Arc<[u8]> },
     SetLen(usize),
 }
 
@@ -58,13 +61,37 @@ enum NameChange {
 
 impl DiskState {
     pub(super) fn from_image(image: &DiskImage) -> Self {
-        let mut state = Self { dirs: image.dirs.clone(), ..Self::default() };
-        for (name, bytes) in &image.files {
-            let inode = state.new_inode(Inode { content: bytes.clone(), durable: bytes.clone(), pending: Vec::new() });
-            state.names.insert(name.clone(), inode);
+        let files = image.files.iter().map(|(name, bytes)| (name.clone(), Content::from(bytes.clone())));
+        Self::at_rest(files, image.dirs.clone())
+    }
+
+    /// The files of a disk at rest, that all are durable.
+    fn at_rest(names: impl Iterator<Item = (FileName, Content)>, dirs: BTreeSet<String>) -> Self {
+        let mut state = Self { dirs, ..Self::default() };
+        for (name, content) in names {
+            let inode = state.new_inode(Inode { content: content.clone(), durable: content, pending: Vec::new() });
+            state.names.insert(name, inode);
         }
         state.durable_names = state.names.clone();
         state
+    }
+
+    /// The disk as bytes.
+    pub(super) fn image(&self) -> DiskImage {
+        let content = |inode: &InodeId| self.inodes.get(inode).map(|inode| inode.content.to_vec()).unwrap_or_default();
+        let files = self.names.iter().map(|(name, inode)| (name.clone(), content(inode)));
+        DiskImage { files: files.collect(), dirs: self.dirs.clone() }
+    }
+
+    /// Equal for disks on which a process finds the same.
+    pub(super) fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (name, inode) in &self.names {
+            name.hash(&mut hasher);
+            self.inodes.get(inode).map(|inode| inode.content.hash()).hash(&mut hasher);
+        }
+        self.dirs.hash(&mut hasher);
+        hasher.finish()
     }
 
     pub(super) fn create(&mut self, name: &FileName) -> io::Result<InodeId> {
@@ -123,7 +150,7 @@ impl DiskState {
     }
 
     pub(super) fn read(&self, inode: InodeId, offset: usize, bytes: &mut [u8]) -> io::Result<()> {
-        let content = self.inodes.get(&inode).map_or(&[] as &[u8], |inode| &inode.content);
+        let content = self.inodes.get(&inode).map_or(&[] as &[u8], |inode| inode.content.bytes());
         let end = offset.checked_add(bytes.len());
         let Some(found) = end.and_then(|end| content.get(offset..end)) else {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -133,7 +160,7 @@ impl DiskState {
     }
 
     pub(super) fn write(&mut self, inode: InodeId, offset: usize, bytes: &[u8]) {
-        self.change(inode, Change::Write { offset, bytes: bytes.to_vec() });
+        self.change(inode, Change::Write { offset, bytes: bytes.into() });
     }
 
     pub(super) fn set_len(&mut self, inode: InodeId, len: usize) {
@@ -182,11 +209,25 @@ impl DiskState {
 
     /// Numbers of waiting changes: to bytes, to names.
     pub(super) fn waiting(&self) -> (usize, usize) {
-        (self.inodes.values().map(|inode| inode.pending.len()).sum(), self.pending_names.len())
+        (self.reachable().map(|(_, inode)| inode.pending.len()).sum(), self.pending_names.len())
+    }
+
+    /// For each waiting change to bytes, the 512-byte pieces that a disk can write or not write by themselves, and that make a
+    /// difference; `None` if they are too many for a mask.
+    pub(super) fn waiting_pieces(&self) -> Vec<Option<u64>> {
+        self.reachable().flat_map(|(_, inode)| inode.pending_pieces()).collect()
+    }
+
+    /// The files that have a name, or would have one after some crash, in a fixed order.
+    fn reachable(&self) -> impl Iterator<Item = (InodeId, &Inode)> {
+        let named = self.names.values().chain(self.durable_names.values()).copied();
+        let pending = self.pending_names.iter().filter_map(NameChange::inode);
+        let named: BTreeSet<InodeId> = named.chain(pending).collect();
+        named.into_iter().filter_map(|id| self.inodes.get(&id).map(|inode| (id, inode)))
     }
 
     /// The disk after a power cut in which the waiting changes met these fates (E1).
-    pub(super) fn after_crash(&self, fates: &Fates) -> DiskImage {
+    pub(super) fn after_crash(&self, fates: &Fates) -> Self {
         let mut names = self.durable_names.clone();
         for (change, done) in self.pending_names.iter().zip(&fates.names) {
             if *done {
@@ -195,30 +236,23 @@ impl DiskState {
         }
         let mut survivors = BTreeMap::new();
         let mut change_fates = fates.changes.iter().copied();
-        for (id, inode) in &self.inodes {
+        for (id, inode) in self.reachable() {
             let mut bytes = inode.durable.clone();
             for change in &inode.pending {
                 change.apply(&mut bytes, change_fates.next().unwrap_or(ChangeFate::Lost));
             }
-            survivors.insert(*id, bytes);
+            survivors.insert(id, bytes);
         }
-        let files = names.into_iter().map(|(name, inode)| (name, survivors.get(&inode).cloned().unwrap_or_default()));
-        DiskImage { files: files.collect(), dirs: self.dirs.clone() }
-    }
-
-    /// The disk after the process was killed and the machine stayed up: everything that was written.
-    pub(super) fn after_kill(&self) -> DiskImage {
-        let content = |inode: &InodeId| self.inodes.get(inode).map(|inode| inode.content.clone()).unwrap_or_default();
-        let files = self.names.iter().map(|(name, inode)| (name.clone(), content(inode)));
-        DiskImage { files: files.collect(), dirs: self.dirs.clone() }
+        let content = |inode| survivors.get(&inode).cloned().unwrap_or_default();
+        Self::at_rest(names.into_iter().map(|(name, inode)| (name, content(inode))), self.dirs.clone())
     }
 
     /// Changes bytes behind everyone's back, as they are seen and as they are durable.
     pub(super) fn edit(&mut self, name: &FileName, edit: impl Fn(&mut Vec<u8>)) -> io::Result<()> {
         let id = self.find(name)?;
         if let Some(inode) = self.inodes.get_mut(&id) {
-            edit(&mut inode.content);
-            edit(&mut inode.durable);
+            edit(inode.content.edit());
+            edit(inode.durable.edit());
         }
         Ok(())
     }
@@ -243,28 +277,65 @@ impl DiskState {
     }
 }
 
+impl Inode {
+    fn pending_pieces(&self) -> impl Iterator<Item = Option<u64>> {
+        let alone = self.pending.len() == 1;
+        self.pending.iter().map(move |change| match change {
+            Change::SetLen(_) => Some(1),
+            Change::Write { offset, bytes } => {
+                let mut mask = Some(0_u64);
+                for (number, (at, piece)) in pieces(*offset, bytes, PIECE_BYTES).enumerate() {
+                    // Under another change even bytes that are there already may make a difference.
+                    if alone && self.durable.bytes().get(at..at + piece.len()) == Some(piece) {
+                        continue;
+                    }
+                    let bit = u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number));
+                    mask = mask.and_then(|mask| bit.map(|bit| mask | bit));
+                }
+                mask
+            }
+        })
+    }
+}
+
 impl Change {
-    fn apply(&self, target: &mut Vec<u8>, fate: ChangeFate) {
+    fn apply(&self, target: &mut Content, fate: ChangeFate) {
         match (self, fate) {
-            (_, ChangeFate::Lost) => {}
-            (Self::SetLen(len), ChangeFate::Kept | ChangeFate::Torn { .. }) => target.resize(*len, 0),
-            (Self::Write { offset, bytes }, ChangeFate::Kept) => put(target, *offset, bytes),
+            (_, ChangeFate::Lost | ChangeFate::Pieces(0)) => {}
+            (Self::SetLen(len), ChangeFate::Kept | ChangeFate::Torn { .. } | ChangeFate::Pieces(_)) => {
+                target.edit().resize(*len, 0);
+            }
+            (Self::Write { offset, bytes }, ChangeFate::Kept) => put(target.edit(), *offset, bytes),
             (Self::Write { offset, bytes }, ChangeFate::Torn { sector, seed }) => {
                 let mut rng = SmallRng::seed_from_u64(seed);
-                let mut offset = *offset;
-                let mut rest = bytes.as_slice();
-                while !rest.is_empty() {
-                    let (piece, after) = rest.split_at((sector - offset % sector).min(rest.len()));
-                    if rng.random_bool(0.5) {
-                        put(target, offset, piece);
-                    }
-                    offset += piece.len();
-                    rest = after;
-                }
+                let kept = pieces(*offset, bytes, sector).filter(|_| rng.random_bool(0.5));
+                kept.for_each(|(offset, piece)| put(target.edit(), offset, piece));
+            }
+            (Self::Write { offset, bytes }, ChangeFate::Pieces(mask)) => {
+                let numbered = (0_u32..).zip(pieces(*offset, bytes, PIECE_BYTES));
+                let kept = numbered.filter(|(number, _)| mask.checked_shr(*number).unwrap_or(0) & 1 == 1);
+                kept.for_each(|(_, (offset, piece))| put(target.edit(), offset, piece));
             }
         }
     }
 }
+
+/// A write as a disk with sectors of `sector` bytes does it: each piece with its offset.
+fn pieces(mut offset: usize, mut rest: &[u8], sector: usize) -> impl Iterator<Item = (usize, &[u8])> {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (piece, after) = rest.split_at((sector - offset % sector).min(rest.len()));
+        let at = offset;
+        offset += piece.len();
+        rest = after;
+        Some((at, piece))
+    })
+}
+
+/// The smallest sector that disks write whole.
+const PIECE_BYTES: usize = 512;
 
 impl NameChange {
     fn apply(&self, names: &mut BTreeMap<FileName, InodeId>) {
@@ -282,6 +353,13 @@ impl NameChange {
                 }
                 names.insert(to.clone(), *inode);
             }
+        }
+    }
+
+    fn inode(&self) -> Option<InodeId> {
+        match self {
+            Self::Set { inode, .. } | Self::Rename { inode, .. } => Some(*inode),
+            Self::Unset { .. } => None,
         }
     }
 

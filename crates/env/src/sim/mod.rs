@@ -5,14 +5,17 @@
 //! and renaming, independently of each other and of their order.
 
 mod clock;
+mod content;
 mod control;
 mod disk;
 mod fates;
 mod faults;
 mod image;
+mod moment;
 mod rng;
 mod tasks;
 
 pub use control::Sim;
 pub use faults::{FaultKind, Operation, OperationClass};
 pub use image::DiskImage;
+pub use moment::{LegalDisks, Moment, RestingDisk};

@@ -1,5 +1,6 @@
 //! Workers without threads: a seeded scheduler that runs one step at a time.
 
+use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub(super) struct SimTasks {
 struct Queue {
     tasks: Vec<SimTask>,
     next_id: u64,
+    /// Tasks whose next step is a panic.
+    doomed: Vec<u64>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -86,7 +89,11 @@ impl SimTasks {
     /// Runs one step of one ready worker, chosen by the seed. False when none is ready.
     pub(super) fn step(&self) -> bool {
         let Some(ReadyTask { id, mut worker, signal, state }) = self.take_ready() else { return false };
-        let outcome = catch_unwind(AssertUnwindSafe(|| worker.step()));
+        let outcome = if self.is_doomed(id) {
+            Err(Box::new("killed by the simulation") as Box<dyn Any + Send>)
+        } else {
+            catch_unwind(AssertUnwindSafe(|| worker.step()))
+        };
         self.clock.advance(STEP_TIME);
         let wake = match outcome {
             Ok(Step::Again) => Wake::Now,
@@ -126,6 +133,26 @@ impl SimTasks {
         let Some(target) = due.into_iter().chain(limit).min() else { return false };
         self.clock.advance(target.saturating_sub(self.clock.monotonic()));
         true
+    }
+
+    /// Lets the next step of this task be a panic, and it is at once ready for that.
+    pub(super) fn kill(&self, name: &str) -> bool {
+        let mut queue = self.queue.lock();
+        let Some(task) = queue.tasks.iter_mut().find(|task| task.state.name() == name) else { return false };
+        task.wake = Wake::Now;
+        let id = task.id;
+        queue.doomed.push(id);
+        true
+    }
+
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        self.queue.lock().tasks.iter().map(|task| task.state.name()).collect()
+    }
+
+    fn is_doomed(&self, id: u64) -> bool {
+        let mut queue = self.queue.lock();
+        let found = queue.doomed.iter().position(|doomed| *doomed == id);
+        found.map(|index| queue.doomed.swap_remove(index)).is_some()
     }
 
     fn take_ready(&self) -> Option<ReadyTask> {

@@ -181,3 +181,74 @@ fn capacity_stops_growth_but_not_overwriting() {
     let (other, _) = Sim::from_image(&DiskImage::default(), 1);
     assert!(other.disk.list("").unwrap().is_empty());
 }
+
+#[test]
+fn e1_all_disks_of_a_small_moment_are_given_once_each() {
+    let (env, sim) = Env::simulated(4);
+    let file = durable_file(&env, "f", 1);
+    sim.record_moments();
+    // Pieces of a sector: two that differ, one that is as it was. And a name.
+    file.write_all_at(512, &[[2; 512], [1; 512], [3; 512]].concat()).unwrap();
+    env.disk.create(&name("new")).unwrap();
+    let moments = sim.take_moments();
+    assert_eq!(moments.len(), 3);
+    let disks = moments[0].disks(64, 0);
+    assert!(disks.is_complete());
+    assert_eq!(disks.count(), 1);
+    let disks = moments[2].disks(64, 0);
+    assert!(disks.is_complete());
+    let images: Vec<DiskImage> = disks.map(|disk| disk.image()).collect();
+    let distinct: BTreeSet<_> =
+        images.iter().map(|image| (image.files[&name("f")].clone(), image.files.contains_key(&name("new")))).collect();
+    assert_eq!((images.len(), distinct.len()), (8, 8));
+    assert!(!moments[2].disks(7, 0).is_complete());
+    assert_eq!(moments[2].disks(7, 0).count(), 7);
+}
+
+#[test]
+fn equal_disks_have_equal_hashes_and_start_alike() {
+    let (env, sim) = Env::simulated(5);
+    let file = durable_file(&env, "f", 1);
+    sim.record_moments();
+    file.write_all_at(0, &[2; 10]).unwrap();
+    file.write_all_at(0, &[1; 10]).unwrap();
+    let moments = sim.take_moments();
+    let of = |moment: usize| moments[moment].disks(100, 0).map(|disk| disk.hash()).collect::<BTreeSet<_>>();
+    assert_eq!((of(0).len(), of(1).len(), of(2).len()), (1, 2, 2));
+    assert_eq!(of(1), of(2));
+    for disk in moments[1].disks(100, 0) {
+        let (env, sim) = disk.start(1);
+        assert_eq!(sim.image(), disk.image());
+        // What one machine writes no other sees.
+        env.disk.open(&name("f")).unwrap().write_all_at(0, &[9; 100]).unwrap();
+        assert_ne!(sim.image(), disk.image());
+    }
+}
+
+#[test]
+fn any_operation_may_be_the_one_that_fails() {
+    for nth in 0..3 {
+        let (env, sim) = Env::simulated(6);
+        let file = durable_file(&env, "f", 1);
+        let before = sim.operations();
+        sim.fail_any_once(nth, FaultKind::Interrupted);
+        let outcomes = [
+            file.write_all_at(0, &[2; 10]).is_ok(),
+            file.sync_data().is_ok(),
+            file.read_exact_at(0, &mut [0; 1]).is_ok(),
+        ];
+        assert_eq!(outcomes.iter().position(|ok| !ok), Some(usize::try_from(nth).unwrap()));
+        assert_eq!(sim.operations(), before + 3);
+    }
+}
+
+#[test]
+fn syncs_may_take_long() {
+    let (env, sim) = Env::simulated(7);
+    let file = durable_file(&env, "f", 1);
+    let begin = env.clock.monotonic();
+    sim.set_sync_time(std::time::Duration::from_secs(3));
+    file.sync_data().unwrap();
+    env.disk.sync_dir("").unwrap();
+    assert!(env.clock.monotonic() - begin >= std::time::Duration::from_secs(6));
+}

@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Manifest, ManifestGeneration, ManifestRun, ManifestSegment, ManifestShard, ManifestTable};
+use crate::deletes_file::NamedDeletesFile;
 use crate::envelope::Features;
 use crate::feed::{FeedTables, KeptSchema, KeptUnit, ManifestCursor, ManifestFeeds};
 
@@ -72,7 +73,10 @@ fn manifests() -> impl Strategy<Value = Manifest> {
     let table = (schemas(SchemaShape::default()), vec(shards(), 0..3))
         .prop_map(|(schema, shards)| ManifestTable { schema, shards });
     let numbers = any::<([u8; 16], u32, u64, i64, u64, u32, u64, u64)>();
-    (numbers, vec(".{0,9}", 0..3), vec(table, 0..3), feeds()).prop_map(|(numbers, schemas, tables, feeds)| {
+    let file =
+        any::<(u64, u64, u64)>().prop_map(|(number, bytes, checksum)| NamedDeletesFile { number, bytes, checksum });
+    (numbers, vec(".{0,9}", 0..3), vec(table, 0..3), feeds(), vec(file, 0..3)).prop_map(|drawn| {
+        let (numbers, schemas, tables, feeds, deletes_files) = drawn;
         let (log_id, epoch, checkpoint, wall_us, next_unit, next_table, log_start, optional) = numbers;
         Manifest {
             log_id: LogId::from_bytes(log_id),
@@ -86,6 +90,7 @@ fn manifests() -> impl Strategy<Value = Manifest> {
             schemas,
             tables,
             feeds,
+            deletes_files,
         }
     })
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use outcrop_format::batch::{decode_batch, encode_batch};
 use outcrop_format::cursor::{Decoder, Encoder};
 use outcrop_format::deletes::{decode_deletes, encode_deletes};
+use outcrop_format::deletes_file::{DeletesFile, NamedDeletesFile};
 use outcrop_format::envelope::Features;
 use outcrop_format::feed::{FeedChange, FeedTables, KeptSchema, KeptUnit, ManifestCursor, ManifestFeeds};
 use outcrop_format::key::{KeyCodec, KeyHash, KeyWidth};
@@ -64,14 +65,18 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     feed_manifest().encode(&mut manifest_with_feeds);
     let mut manifest_with_expired = Vec::new();
     expired_manifest().encode(&mut manifest_with_expired);
+    let mut manifest_with_deletes = Vec::new();
+    deletes_manifest().encode(&mut manifest_with_deletes);
     let mut feed_record_file = Vec::new();
     feed_record().encode(&mut feed_record_file);
     vec![
         ("batch.bin", batch()),
         ("deletes.bin", deletes()),
+        ("deletes-file.bin", encoded_deletes_file()),
         ("key-run-half.bin", key_run(KeyWidth::Half)),
         ("key-run-whole.bin", key_run(KeyWidth::Whole)),
         ("keys.bin", keys()),
+        ("manifest-deletes-files.bin", manifest_with_deletes),
         ("manifest-feeds.bin", manifest_with_feeds),
         ("manifest-feeds-expired.bin", manifest_with_expired),
         ("manifest-key-runs.bin", manifest_with_runs),
@@ -122,6 +127,8 @@ fn b5_every_format_is_read_as_ever() {
     assert_eq!(SegmentMeta::decode(&read("segment-meta.bin")), Ok(segment_meta()));
     assert_eq!(Manifest::decode(&read("manifest-key-runs.bin")), Ok(key_manifest()));
     assert_eq!(Manifest::decode(&read("manifest-feeds.bin")), Ok(feed_manifest()));
+    assert_eq!(Manifest::decode(&read("manifest-deletes-files.bin")), Ok(deletes_manifest()));
+    assert_eq!(DeletesFile::decode(&read("deletes-file.bin")), Ok(deletes_file()));
     assert_eq!(Manifest::decode(&read("manifest-feeds-expired.bin")), Ok(expired_manifest()));
     assert_eq!(CommitRecord::decode(&read("record-feeds.bin")), Ok(feed_record()));
     assert_eq!(decode_table_schema(&mut Decoder::new(&read("schema-key-secret.bin"))), Ok(key_schema()));
@@ -411,6 +418,25 @@ fn key_manifest() -> Manifest {
     manifest
 }
 
+fn deletes_file() -> DeletesFile {
+    let units = vec![
+        (UnitId::new(18), encode_deletes(dead_rows()).into()),
+        (UnitId::new(300), encode_deletes([70_000]).into()),
+    ];
+    DeletesFile { log_id: LogId::from_bytes(*b"golden log ident"), epoch: Epoch::new(4), units }
+}
+
+fn encoded_deletes_file() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    deletes_file().encode(&mut bytes);
+    bytes
+}
+
+fn deletes_manifest() -> Manifest {
+    let older = NamedDeletesFile { number: 77, bytes: 1 << 33, checksum: 0x0123_4567_89ab_cdef };
+    Manifest { deletes_files: vec![older, NamedDeletesFile::of(80, &encoded_deletes_file())], ..manifest() }
+}
+
 fn feed_manifest() -> Manifest {
     let cursor = |name: &str, tables, position, ended: Option<&str>| ManifestCursor {
         name: name.to_owned(),
@@ -592,5 +618,6 @@ fn manifest() -> Manifest {
         schemas: vec!["commons".to_owned(), "ops".to_owned()],
         tables: vec![ManifestTable { schema: table_schema(), shards: vec![shard] }],
         feeds: ManifestFeeds::default(),
+        deletes_files: Vec::new(),
     }
 }

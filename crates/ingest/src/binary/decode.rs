@@ -2,10 +2,9 @@
 
 use outcrop_types::{Condition, DataType, Error, Result, Value, jsonb};
 
-use super::numeric::numeric_to_text;
+use super::numeric::numeric_to_decimal128;
 use super::oid;
 use crate::text::calendar::Civil;
-use crate::text::number::parse_decimal128;
 use crate::text::parse_text;
 
 /// 2000-01-01, from which PostgreSQL counts, in days since 1970-01-01.
@@ -30,7 +29,7 @@ pub fn decode(data_type: &DataType, bytes: &[u8]) -> Result<Value> {
         DataType::Float4 => Value::Float(f64::from(f32::from_be_bytes(reader.array()?))),
         DataType::Float8 => Value::Float(f64::from_be_bytes(reader.array()?)),
         DataType::Numeric { precision, scale } => {
-            Value::Decimal(parse_decimal128(&numeric_to_text(reader.rest())?, *precision, *scale)?, *scale)
+            Value::Decimal(numeric_to_decimal128(reader.rest(), *precision, *scale)?, *scale)
         }
         DataType::Text => Value::Text(parse_text(utf8(reader.rest())?, None)?.to_owned()),
         DataType::Varchar { length } => Value::Text(parse_text(utf8(reader.rest())?, Some(*length))?.to_owned()),
@@ -117,7 +116,12 @@ pub(crate) fn invalid_binary(what: &str) -> Error {
     Error::new(Condition::InvalidBinaryRepresentation, format!("incorrect binary data format of a {what}"))
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str> {
+/// The bytes of a value whose length never differs.
+pub(crate) fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
+    bytes.try_into().map_err(|_other_length| invalid_binary("value"))
+}
+
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|error| invalid_utf8(bytes, &error))
 }
 
@@ -132,7 +136,7 @@ pub(crate) fn invalid_utf8(bytes: &[u8], error: &std::str::Utf8Error) -> Error {
     )
 }
 
-fn date(days: i32) -> Result<i32> {
+pub(crate) fn date(days: i32) -> Result<i32> {
     match days {
         i32::MIN | i32::MAX => Ok(days),
         days => days
@@ -142,7 +146,7 @@ fn date(days: i32) -> Result<i32> {
     }
 }
 
-fn timestamp(us: i64) -> Result<i64> {
+pub(crate) fn timestamp(us: i64) -> Result<i64> {
     match us {
         i64::MIN | i64::MAX => Ok(us),
         us => us

@@ -1,7 +1,7 @@
 //! Cells in PostgreSQL's binary format.
 
 use crate::binary::decode::{EPOCH_DAYS, EPOCH_US};
-use crate::binary::numeric::write_numeric;
+use crate::binary::numeric::{write_decimal128, write_numeric};
 use crate::cells::{Cells, Items, Kind, list_range};
 
 impl Cells<'_> {
@@ -25,9 +25,7 @@ impl Cells<'_> {
             Kind::UInt8(cells) => out.extend_from_slice(&cells.value(row).to_be_bytes()),
             Kind::Float4(cells) => out.extend_from_slice(&cells.value(row).to_be_bytes()),
             Kind::Float8(cells) => out.extend_from_slice(&cells.value(row).to_be_bytes()),
-            Kind::Decimal128(cells, scale) => {
-                write_numeric(out, itoa::Buffer::new().format(cells.value(row)), *scale);
-            }
+            Kind::Decimal128(cells, scale) => write_decimal128(out, cells.value(row), *scale),
             Kind::Decimal256(cells, scale) => write_numeric(out, &cells.value(row).to_string(), *scale),
             Kind::TextView(cells) => out.extend_from_slice(cells.value(row).as_bytes()),
             Kind::Jsonb(cells) => {

@@ -6,8 +6,9 @@ mod numeric;
 pub mod oid;
 
 pub use decode::decode;
-pub(crate) use decode::invalid_utf8;
+pub(crate) use decode::{date, fixed, invalid_utf8, timestamp, utf8};
 pub use encode::write_sized;
+pub(crate) use numeric::numeric_to_decimal128;
 pub use numeric::numeric_to_text;
 
 #[cfg(test)]

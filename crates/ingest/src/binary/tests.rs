@@ -1,7 +1,9 @@
 use outcrop_types::{DataType, Value};
 use proptest::prelude::*;
 
-use super::{decode, numeric_to_text, oid};
+use super::numeric::{write_decimal128, write_numeric};
+use super::{decode, numeric_to_decimal128, numeric_to_text, oid};
+use crate::text::number::parse_decimal128;
 use crate::text::tests::any_cell;
 use crate::{Cells, ColumnBuilder};
 
@@ -81,7 +83,41 @@ fn type_numbers_name_the_types_that_they_come_from() {
     assert_eq!(oid::typmod(&DataType::Varchar { length: 5 }), 9);
 }
 
+/// Numbers of all lengths, more often short ones.
+fn any_digits() -> impl Strategy<Value = i128> {
+    let limit = 10_i128.pow(38);
+    prop_oneof![any::<i16>().prop_map(i128::from), any::<i64>().prop_map(i128::from), -limit + 1..limit]
+}
+
 proptest! {
+    #[test]
+    fn short_numerics_are_the_same_bytes(value in any_digits(), scale in 0_i8..=38) {
+        let (mut short, mut general) = (Vec::new(), Vec::new());
+        write_decimal128(&mut short, value, scale);
+        write_numeric(&mut general, &value.to_string(), scale);
+        prop_assert_eq!(short, general);
+    }
+
+    #[test]
+    fn short_numerics_are_the_same_numbers(
+        value in any_digits(),
+        scale in 0_i8..=38,
+        wanted in 0_i8..=38,
+        precision in 1_u8..=38,
+        damage in any::<Option<(usize, u8)>>(),
+    ) {
+        let mut bytes = Vec::new();
+        write_decimal128(&mut bytes, value, scale);
+        if let Some((at, byte)) = damage {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        let wanted = wanted.min(i8::try_from(precision).unwrap());
+        let short = numeric_to_decimal128(&bytes, precision, wanted);
+        let general = numeric_to_text(&bytes).and_then(|text| parse_decimal128(&text, precision, wanted));
+        prop_assert_eq!(short.map_err(|error| error.condition()), general.map_err(|error| error.condition()));
+    }
+
     #[test]
     fn what_is_encoded_decodes_to_the_same_cell((data_type, value) in any_cell()) {
         let mut column = ColumnBuilder::new(&data_type);

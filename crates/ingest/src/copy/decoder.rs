@@ -6,6 +6,7 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use outcrop_types::{Condition, DataType, Error, Result};
 
+use super::binary::{Fields, Next, Tuples};
 use super::csv::{Cell, Cells};
 use super::lines::Lines;
 use super::text::{split, unescape};
@@ -19,6 +20,8 @@ pub const LINE_BYTES_MAX: usize = 16 << 20;
 const BATCH_ROWS: usize = 8_192;
 /// Or when it was made from so many bytes.
 const BATCH_BYTES: usize = 4 << 20;
+/// What a field takes beside its value.
+const FIELD_BYTES: usize = 4;
 /// How much of a line or cell an error shows.
 const SHOWN_CHARS: usize = 100;
 
@@ -33,9 +36,16 @@ pub struct CopyDecoder {
     layout: Layout,
     settings: TextSettings,
     schema: SchemaRef,
-    lines: Lines,
+    source: Source,
     rows: Rows,
     is_ended: bool,
+}
+
+/// The bytes that came and were not yet decoded.
+#[derive(Debug)]
+enum Source {
+    Lines(Lines),
+    Tuples(Tuples),
 }
 
 /// The batch that is being filled.
@@ -53,7 +63,8 @@ struct Place<'a> {
     table: &'a str,
     line: u64,
     column: Option<&'a str>,
-    shown: &'a [u8],
+    /// The text there, if it is text.
+    shown: Option<&'a [u8]>,
 }
 
 impl CopyDecoder {
@@ -68,7 +79,10 @@ impl CopyDecoder {
         Self {
             table: table.into(),
             names: columns.iter().map(|(name, _)| name.clone()).collect(),
-            lines: Lines::new(&layout, LINE_BYTES_MAX),
+            source: match layout.style {
+                Style::Text | Style::Csv => Source::Lines(Lines::new(&layout, LINE_BYTES_MAX)),
+                Style::Binary => Source::Tuples(Tuples::new(LINE_BYTES_MAX)),
+            },
             layout,
             settings,
             schema: Arc::new(Schema::new(fields)),
@@ -85,26 +99,20 @@ impl CopyDecoder {
 
     /// Takes a piece of the data. What comes behind the end mark `\.` is ignored.
     pub fn push(&mut self, bytes: &[u8]) {
-        if !self.is_ended {
-            self.lines.push(bytes);
+        match &mut self.source {
+            Source::Lines(lines) if !self.is_ended => lines.push(bytes),
+            Source::Lines(_) => {}
+            Source::Tuples(tuples) => tuples.push(bytes),
         }
     }
 
     /// A full batch, if the data so far makes one.
     ///
     /// # Errors
-    /// `BadCopyFileFormat` for lines with too few or too many cells, what [`crate::text::parse`] says of a cell,
-    /// `CharacterNotInRepertoire`, `ProgramLimitExceeded`; all with the line and the column as context.
+    /// `BadCopyFileFormat` for rows with too few or too many cells, what [`crate::text::parse`] or [`crate::binary::decode`]
+    /// says of a cell, `CharacterNotInRepertoire`, `ProgramLimitExceeded`; all with the line and the column as context.
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        while !self.is_ended {
-            let Some(line) = self.lines.next_line().map_err(|error| {
-                let place = Place { table: &self.table, line: self.rows.line + 1, column: None, shown: b"" };
-                place.name(error)
-            })?
-            else {
-                return Ok(None);
-            };
-            self.is_ended = self.rows.read_line(line, &self.table, &self.names, &self.layout, &self.settings)?;
+        while self.read_row()? {
             if self.rows.count >= BATCH_ROWS || self.rows.bytes >= BATCH_BYTES {
                 return self.take_batch().map(Some);
             }
@@ -112,20 +120,51 @@ impl CopyDecoder {
         Ok(None)
     }
 
+    /// Reads what comes next; `false` if that is not all there, or if nothing comes.
+    fn read_row(&mut self) -> Result<bool> {
+        let Self { table, names, layout, settings, source, rows, is_ended, .. } = self;
+        let (next, shown) = (rows.line + 1, matches!(source, Source::Lines(_)).then_some(b"".as_slice()));
+        let at_next = |error| Place { table, line: next, column: None, shown }.name(error);
+        match source {
+            Source::Lines(_) if *is_ended => return Ok(false),
+            Source::Lines(lines) => {
+                let Some(line) = lines.next_line().map_err(at_next)? else { return Ok(false) };
+                *is_ended = rows.read_line(line, table, names, layout, settings)?;
+            }
+            Source::Tuples(tuples) => match tuples.next_tuple(names.len()).map_err(at_next)? {
+                Next::Tuple(fields) => rows.read_tuple(fields, table, names)?,
+                Next::More => return Ok(false),
+                Next::End => {
+                    *is_ended = true;
+                    return Ok(false);
+                }
+            },
+        }
+        Ok(true)
+    }
+
     /// The rest of the rows, once all data came and [`next_batch`](Self::next_batch) has none.
     ///
     /// # Errors
     /// As [`next_batch`](Self::next_batch).
     pub fn finish(&mut self) -> Result<Option<RecordBatch>> {
-        if !self.is_ended
-            && let Some((line, is_open)) = self.lines.take_rest()
-        {
-            if is_open {
-                let error = Error::new(Condition::BadCopyFileFormat, "unterminated CSV quoted field");
-                let place = Place { table: &self.table, line: self.rows.line + 1, column: None, shown: &line };
-                return Err(place.name(error));
+        match &mut self.source {
+            Source::Lines(lines) if !self.is_ended => {
+                if let Some((line, is_open)) = lines.take_rest() {
+                    if is_open {
+                        let error = Error::new(Condition::BadCopyFileFormat, "unterminated CSV quoted field");
+                        let place =
+                            Place { table: &self.table, line: self.rows.line + 1, column: None, shown: Some(&line) };
+                        return Err(place.name(error));
+                    }
+                    self.rows.read_line(&line, &self.table, &self.names, &self.layout, &self.settings)?;
+                }
             }
-            self.rows.read_line(&line, &self.table, &self.names, &self.layout, &self.settings)?;
+            Source::Lines(_) => {}
+            Source::Tuples(tuples) => tuples.finish().map_err(|error| {
+                let place = Place { table: &self.table, line: self.rows.line + 1, column: None, shown: None };
+                place.name(error)
+            })?,
         }
         self.is_ended = true;
         if self.rows.count == 0 { Ok(None) } else { self.take_batch().map(Some) }
@@ -155,7 +194,7 @@ impl Rows {
         if line == b"\\." {
             return Ok(true);
         }
-        let place = Place { table, line: self.line, column: None, shown: line };
+        let place = Place { table, line: self.line, column: None, shown: Some(line) };
         if let Err(error) = std::str::from_utf8(line) {
             return Err(place.name(invalid_utf8(line, &error)));
         }
@@ -163,7 +202,7 @@ impl Rows {
             return self.check_header(line, names, layout).map(|()| false).map_err(|error| place.name(error));
         }
         match layout.style {
-            Style::Text => self.read_text(line, &place, names, layout, settings)?,
+            Style::Text | Style::Binary => self.read_text(line, &place, names, layout, settings)?,
             Style::Csv => self.read_csv(line, &place, names, layout, settings)?,
         }
         self.count += 1;
@@ -232,13 +271,29 @@ impl Rows {
         if cells.read(&mut self.cell) { Err(place.name(surplus())) } else { Ok(()) }
     }
 
+    /// Reads a tuple, which has a field for each name.
+    fn read_tuple(&mut self, fields: Fields<'_>, table: &str, names: &[String]) -> Result<()> {
+        self.line += 1;
+        let place = |column| Place { table, line: self.line, column, shown: None };
+        for ((column, name), field) in self.columns.iter_mut().zip(names).zip(fields) {
+            let field = field.map_err(|error| place(Some(name.as_str())).name(error))?;
+            self.bytes += FIELD_BYTES + field.map_or(0, <[u8]>::len);
+            match field {
+                Some(bytes) => column.append_binary(bytes).map_err(|error| place(Some(name.as_str())).name(error))?,
+                None => column.append_null(),
+            }
+        }
+        self.count += 1;
+        Ok(())
+    }
+
     fn check_header(&mut self, line: &[u8], names: &[String], layout: &Layout) -> Result<()> {
         if layout.header != Header::Match {
             return Ok(());
         }
         let mut found = Vec::new();
         match layout.style {
-            Style::Text => {
+            Style::Text | Style::Binary => {
                 found.extend(split(line, layout.delimiter).map(|raw| unescape(raw).into_owned()));
             }
             Style::Csv => {
@@ -275,16 +330,18 @@ impl<'a> Place<'a> {
     where
         'a: 'b,
     {
-        Place { table: self.table, line: self.line, column: Some(column), shown: cell }
+        Place { table: self.table, line: self.line, column: Some(column), shown: Some(cell) }
     }
 
     /// Adds the place to an error: `COPY flights, line 3, column year: "x"`.
     fn name(&self, error: Error) -> Error {
         let column = self.column.map(|name| format!(", column {name}")).unwrap_or_default();
-        let text = String::from_utf8_lossy(self.shown);
+        let place = format!("COPY {}, line {}{column}", self.table, self.line);
+        let Some(shown) = self.shown else { return error.with_context(place) };
+        let text = String::from_utf8_lossy(shown);
         let shown: String = text.chars().take(SHOWN_CHARS).collect();
         let dots = if shown.len() < text.len() { "..." } else { "" };
-        error.with_context(format!("COPY {}, line {}{column}: \"{shown}{dots}\"", self.table, self.line))
+        error.with_context(format!("{place}: \"{shown}{dots}\""))
     }
 }
 

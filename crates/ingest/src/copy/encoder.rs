@@ -1,9 +1,10 @@
 //! Rows to COPY data.
 
-use super::{Header, Layout, Style};
+use super::{Header, Layout, Style, binary};
+use crate::binary::write_sized;
 use crate::{Cells, TextSettings};
 
-/// Writes rows as COPY data, one line at a time.
+/// Writes rows as COPY data: the header, row by row, the end.
 #[derive(Debug)]
 pub struct CopyEncoder {
     layout: Layout,
@@ -17,8 +18,11 @@ impl CopyEncoder {
         Self { layout, settings, cell: Vec::new() }
     }
 
-    /// Writes the header line, if there is one.
+    /// Writes what comes before the rows, if there is something.
     pub fn write_header<'n>(&mut self, names: impl IntoIterator<Item = &'n str>, out: &mut Vec<u8>) {
+        if self.layout.style == Style::Binary {
+            return binary::write_header(out);
+        }
         if self.layout.header == Header::Absent {
             return;
         }
@@ -27,15 +31,30 @@ impl CopyEncoder {
                 out.push(self.layout.delimiter);
             }
             match self.layout.style {
-                Style::Text => write_escaped(name.as_bytes(), self.layout.delimiter, out),
+                Style::Text | Style::Binary => write_escaped(name.as_bytes(), self.layout.delimiter, out),
                 Style::Csv => write_csv(name.as_bytes(), &self.layout, Quotes::WhereNeeded, out),
             }
         }
         out.push(b'\n');
     }
 
+    /// Writes what comes behind the rows, if there is something.
+    pub fn write_end(&self, out: &mut Vec<u8>) {
+        match self.layout.style {
+            Style::Text | Style::Csv => {}
+            Style::Binary => binary::write_end(out),
+        }
+    }
+
     /// Writes one row.
     pub fn write_row(&mut self, columns: &[Cells<'_>], row: usize, out: &mut Vec<u8>) {
+        match self.layout.style {
+            Style::Text | Style::Csv => self.write_line(columns, row, out),
+            Style::Binary => write_tuple(columns, row, out),
+        }
+    }
+
+    fn write_line(&mut self, columns: &[Cells<'_>], row: usize, out: &mut Vec<u8>) {
         let is_only = columns.len() == 1;
         for (position, column) in columns.iter().enumerate() {
             if position > 0 {
@@ -48,7 +67,7 @@ impl CopyEncoder {
             self.cell.clear();
             column.write_text(row, &self.settings, &mut self.cell);
             match self.layout.style {
-                Style::Text => write_escaped(&self.cell, self.layout.delimiter, out),
+                Style::Text | Style::Binary => write_escaped(&self.cell, self.layout.delimiter, out),
                 Style::Csv => {
                     // A line that is only the end mark would end the data.
                     let is_end_mark = is_only && self.cell == b"\\.";
@@ -62,6 +81,18 @@ impl CopyEncoder {
             }
         }
         out.push(b'\n');
+    }
+}
+
+fn write_tuple(columns: &[Cells<'_>], row: usize, out: &mut Vec<u8>) {
+    let count = i16::try_from(columns.len()).unwrap_or(i16::MAX);
+    out.extend_from_slice(&count.to_be_bytes());
+    for column in columns {
+        if column.is_null(row) {
+            out.extend_from_slice(&binary::NULL.to_be_bytes());
+        } else {
+            write_sized(out, |out| column.write_binary(row, out));
+        }
     }
 }
 

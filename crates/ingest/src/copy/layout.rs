@@ -1,12 +1,14 @@
 //! How COPY writes rows as bytes.
 
-/// Text or CSV.
+/// Text, CSV or binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// Lines with a delimiter and backslash escapes.
     Text,
     /// Comma-separated values.
     Csv,
+    /// Tuples of sized fields in the binary format of their types. The rest of the layout means nothing then.
+    Binary,
 }
 
 /// Whether a line of column names comes first.
@@ -23,7 +25,7 @@ pub enum Header {
 /// The layout of COPY data. Which combinations make sense was checked when the statement was parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Text or CSV.
+    /// Text, CSV or binary.
     pub style: Style,
     /// Between columns.
     pub delimiter: u8,
@@ -47,7 +49,7 @@ impl Layout {
     /// COPY's defaults for a style.
     pub fn new(style: Style) -> Self {
         let (delimiter, null) = match style {
-            Style::Text => (b'\t', "\\N"),
+            Style::Text | Style::Binary => (b'\t', "\\N"),
             Style::Csv => (b',', ""),
         };
         Self {

@@ -26,7 +26,7 @@ enum Rule {
 impl Lines {
     pub(super) fn new(layout: &Layout, line_bytes_max: usize) -> Self {
         let rule = match layout.style {
-            Style::Text => Rule::Text { after_backslash: false },
+            Style::Text | Style::Binary => Rule::Text { after_backslash: false },
             Style::Csv => Rule::Csv {
                 quote: layout.quote,
                 escape: (layout.escape != layout.quote).then_some(layout.escape),

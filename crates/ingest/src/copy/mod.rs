@@ -1,5 +1,6 @@
-//! COPY's text and CSV formats: bytes to batches, line by line, and rows to bytes.
+//! COPY's formats: bytes to batches, row by row, and rows to bytes.
 
+mod binary;
 mod csv;
 mod decoder;
 mod encoder;
@@ -7,6 +8,7 @@ mod layout;
 mod lines;
 mod text;
 
+pub use binary::Fields;
 pub use decoder::{CopyDecoder, LINE_BYTES_MAX};
 pub use encoder::CopyEncoder;
 pub use layout::{Header, Layout, Style};

@@ -146,7 +146,110 @@ fn layouts() -> impl Strategy<Value = Layout> {
         Just(Layout { delimiter: b'|', null: "-".into(), ..text() }),
         Just(Layout { delimiter: b';', quote: b'\'', escape: b'\\', ..csv() }),
         Just(Layout { header: Header::Match, force_quote: vec![1], ..csv() }),
+        Just(binary()),
     ]
+}
+
+fn binary() -> Layout {
+    Layout::new(Style::Binary)
+}
+
+/// A stream of tuples as PostgreSQL 15 writes it: `COPY (SELECT * FROM (VALUES (1, 'x'), (NULL, '')) v) TO STDOUT (FORMAT binary)`.
+fn tuples() -> Vec<u8> {
+    let mut data = b"PGCOPY\n\xff\r\n\0".to_vec();
+    data.extend([0; 8]);
+    data.extend([0, 2, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1, b'x']);
+    data.extend([0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    data.extend([0xff, 0xff]);
+    data
+}
+
+#[test]
+fn tuples_are_read_and_written_as_postgres_does() {
+    let expected = [row(1, Some("x")), row(None, Some(""))];
+    assert_eq!(decode(binary(), &columns(), &[&tuples()]).unwrap(), expected);
+    // Without the end mark, and with an extension of the header.
+    let data = tuples();
+    assert_eq!(decode(binary(), &columns(), &[&data[..data.len() - 2]]).unwrap(), expected);
+    let extended = [&data[..15], &[0, 0, 0, 3, 7, 7, 7], &data[19..]].concat();
+    assert_eq!(decode(binary(), &columns(), &[&extended]).unwrap(), expected);
+    assert_eq!(written(&binary(), &expected), data);
+}
+
+#[test]
+fn bad_tuples_are_named_by_row_and_column() {
+    let good = tuples();
+    let with = |at: usize, bytes: &[u8]| {
+        let mut data = good.clone();
+        data.splice(at..at + bytes.len(), bytes.iter().copied());
+        data
+    };
+    let first = 19;
+    for (data, state, message, context) in [
+        (Vec::new(), "22P04", "COPY file signature not recognized", "COPY t, line 1"),
+        (with(0, b"1\t"), "22P04", "COPY file signature not recognized", "COPY t, line 1"),
+        (with(11, &[0, 1, 0, 0]), "22P04", "invalid COPY file header (WITH OIDS)", "COPY t, line 1"),
+        (with(11, &[0x80]), "22P04", "unrecognized critical flags in COPY file header", "COPY t, line 1"),
+        (with(15, &[0x80]), "22P04", "invalid COPY file header (wrong length)", "COPY t, line 1"),
+        (with(first, &[0, 3]), "22P04", "row field count is 3, expected 2", "COPY t, line 1"),
+        (with(first + 15, &[0, 1]), "22P04", "row field count is 1, expected 2", "COPY t, line 2"),
+        (with(first + 2, &[0xff, 0xff, 0xff, 0xfe]), "22P04", "invalid field size", "COPY t, line 1"),
+        (
+            with(first + 14, &[0xff]),
+            "22021",
+            "invalid byte sequence for encoding \"UTF8\": 0xff",
+            "COPY t, line 1, column b",
+        ),
+        (
+            with(first + 14, &[0]),
+            "22021",
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+            "COPY t, line 1, column b",
+        ),
+        (
+            [&good[..first], &[0, 2, 0, 0, 0, 1, 7, 0xff, 0xff, 0xff, 0xff]].concat(),
+            "22P03",
+            "incorrect binary data format of a value",
+            "COPY t, line 1, column a",
+        ),
+        ([&good, b"x".as_slice()].concat(), "22P04", "received copy data after EOF marker", "COPY t, line 3"),
+        (good[..good.len() - 4].to_vec(), "22P04", "unexpected EOF in COPY data", "COPY t, line 2"),
+    ] {
+        let error = decode(binary(), &columns(), &[&data]).unwrap_err();
+        assert_eq!((error.condition().sqlstate(), error.message()), (state, message));
+        assert_eq!(error.context(), Some(context), "{message}");
+    }
+}
+
+#[test]
+fn a_tuple_without_end_is_refused_before_it_fills_the_memory() {
+    let mut decoder = CopyDecoder::new("t", &columns(), binary(), TextSettings::default());
+    decoder.push(&tuples()[..29]);
+    decoder.push(&[0x7f, 0xff, 0xff, 0xff]);
+    let piece = vec![b'x'; 1 << 20];
+    let refused = (0..LINE_BYTES_MAX / piece.len() + 2).find_map(|_| {
+        decoder.push(&piece);
+        decoder.next_batch().err()
+    });
+    assert_eq!(refused.unwrap().condition().sqlstate(), "54000");
+}
+
+/// The rows as an encoder writes them.
+fn written(layout: &Layout, rows: &[Vec<Value>]) -> Vec<u8> {
+    let mut builders = [ColumnBuilder::new(&DataType::Int4), ColumnBuilder::new(&DataType::Text)];
+    for row in rows {
+        for (builder, value) in builders.iter_mut().zip(row) {
+            builder.append_value(value).unwrap();
+        }
+    }
+    let arrays = builders.map(|mut builder| builder.finish().unwrap());
+    let cells: Vec<_> = arrays.iter().map(|array| Cells::try_new(array.as_ref()).unwrap()).collect();
+    let mut encoder = CopyEncoder::new(layout.clone(), TextSettings::default());
+    let mut data = Vec::new();
+    encoder.write_header(["a", "b"], &mut data);
+    (0..rows.len()).for_each(|row| encoder.write_row(&cells, row, &mut data));
+    encoder.write_end(&mut data);
+    data
 }
 
 /// Rubbish that is often something.
@@ -184,18 +287,7 @@ proptest! {
             .into_iter()
             .map(|(a, b)| row(a.map(i64::from), b.map(|b| b.replace('\0', "\r\n\t\\\"',;|-")).as_deref()))
             .collect();
-        let mut builders = [ColumnBuilder::new(&DataType::Int4), ColumnBuilder::new(&DataType::Text)];
-        for row in &rows {
-            for (builder, value) in builders.iter_mut().zip(row) {
-                builder.append_value(value).unwrap();
-            }
-        }
-        let arrays = builders.map(|mut builder| builder.finish().unwrap());
-        let cells: Vec<_> = arrays.iter().map(|array| Cells::try_new(array.as_ref()).unwrap()).collect();
-        let mut encoder = CopyEncoder::new(layout.clone(), TextSettings::default());
-        let mut data = Vec::new();
-        encoder.write_header(["a", "b"], &mut data);
-        (0..rows.len()).for_each(|row| encoder.write_row(&cells, row, &mut data));
+        let data = written(&layout, &rows);
         let mut pieces = Vec::new();
         let mut rest = data.as_slice();
         for cut in cuts.iter().cycle() {
@@ -208,6 +300,22 @@ proptest! {
         }
         let read = decode(layout, &columns(), &pieces).unwrap();
         prop_assert_eq!(read, rows);
+    }
+
+    #[test]
+    fn damaged_tuples_are_rows_or_an_error_wherever_they_are_cut(at: usize, bytes in rubbish(), cut: usize) {
+        let mut data = tuples();
+        let at = at % data.len();
+        let end = (at + bytes.len()).min(data.len());
+        data.splice(at..end, bytes);
+        let (first, second) = data.split_at(cut % (data.len() + 1));
+        match (decode(binary(), &columns(), &[&data]), decode(binary(), &columns(), &[first, second])) {
+            (Ok(whole), Ok(parts)) => prop_assert_eq!(whole, parts),
+            (Err(whole), Err(parts)) => {
+                prop_assert_eq!((whole.condition(), whole.context()), (parts.condition(), parts.context()));
+            }
+            (whole, parts) => prop_assert!(false, "{:?} but {:?}", whole, parts),
+        }
     }
 
     #[test]

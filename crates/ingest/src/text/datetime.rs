@@ -1,6 +1,6 @@
 //! Input of dates and times: ISO 8601 and the other forms that PostgreSQL reads.
 
-use outcrop_types::{Condition, Error, Result};
+use outcrop_types::{Condition, Error, Result, plain};
 
 use super::calendar::Civil;
 use super::{DateOrder, TextSettings, TimeZone};
@@ -31,6 +31,11 @@ const MONTHS: [&str; 12] = [
 /// # Errors
 /// `InvalidDatetimeFormat`, `DatetimeFieldOverflow`.
 pub fn parse_date(text: &str, settings: &TextSettings) -> Result<i32> {
+    plain::date(text).map_or_else(|| any_date(text, settings), Ok)
+}
+
+/// A `date` in any form.
+pub(super) fn any_date(text: &str, settings: &TextSettings) -> Result<i32> {
     let moment = match read(text, "date", settings)? {
         Moment::NegativeInfinity => return Ok(i32::MIN),
         Moment::Infinity => return Ok(i32::MAX),
@@ -59,6 +64,11 @@ pub fn parse_time(text: &str, settings: &TextSettings) -> Result<i64> {
 /// # Errors
 /// `InvalidDatetimeFormat`, `DatetimeFieldOverflow`.
 pub fn parse_timestamp(text: &str, settings: &TextSettings) -> Result<i64> {
+    plain::timestamp(text).map_or_else(|| any_timestamp(text, settings), |(us, _)| Ok(us))
+}
+
+/// A `timestamp` in any form.
+pub(super) fn any_timestamp(text: &str, settings: &TextSettings) -> Result<i64> {
     match read(text, "timestamp", settings)? {
         Moment::NegativeInfinity => Ok(i64::MIN),
         Moment::Infinity => Ok(i64::MAX),
@@ -71,6 +81,13 @@ pub fn parse_timestamp(text: &str, settings: &TextSettings) -> Result<i64> {
 /// # Errors
 /// `InvalidDatetimeFormat`, `DatetimeFieldOverflow`.
 pub fn parse_timestamptz(text: &str, settings: &TextSettings) -> Result<i64> {
+    let Some((us, offset)) = plain::timestamp(text) else { return any_timestamptz(text, settings) };
+    let of_session = || i64::from(settings.time_zone.offset_at_local(us)) * US_PER_SECOND;
+    Ok(us - offset.unwrap_or_else(of_session))
+}
+
+/// A `timestamptz` in any form.
+pub(super) fn any_timestamptz(text: &str, settings: &TextSettings) -> Result<i64> {
     let name = "timestamp with time zone";
     let fields = match read(text, name, settings)? {
         Moment::NegativeInfinity => return Ok(i64::MIN),

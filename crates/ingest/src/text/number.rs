@@ -1,7 +1,7 @@
 //! Integers, floats and decimals as text.
 
 use arrow_buffer::i256;
-use outcrop_types::{Condition, Error, Result};
+use outcrop_types::{Condition, Error, Result, plain};
 
 use super::calendar::write_fmt;
 use super::invalid_text;
@@ -67,6 +67,11 @@ pub fn parse_decimal(text: &str, precision: u8, scale: i8) -> Result<i256> {
 /// # Errors
 /// As [`parse_decimal`].
 pub fn parse_decimal128(text: &str, precision: u8, scale: i8) -> Result<i128> {
+    plain::decimal(text, precision, scale).map_or_else(|| any_decimal128(text, precision, scale), Ok)
+}
+
+/// A decimal of up to 38 digits in any form.
+pub(super) fn any_decimal128(text: &str, precision: u8, scale: i8) -> Result<i128> {
     let literal = DecimalLiteral::parse(text)?;
     let digits = literal.rounded(scale, usize::from(precision)).ok_or_else(|| decimal_overflow(precision, scale))?;
     let magnitude: i128 = digits.parse().map_err(|_too_long| decimal_overflow(precision, scale))?;
@@ -116,10 +121,10 @@ pub fn write_decimal(out: &mut Vec<u8>, digits: &str, scale: i8) {
     match usize::try_from(scale) {
         Ok(0) => out.extend_from_slice(digits.as_bytes()),
         Ok(scale) => {
-            let padded = format!("{digits:0>width$}", width = scale + 1);
-            let (whole, fraction) = padded.split_at(padded.len() - scale);
-            out.extend_from_slice(whole.as_bytes());
+            let (whole, fraction) = digits.split_at(digits.len().saturating_sub(scale));
+            out.extend_from_slice(if whole.is_empty() { b"0" } else { whole.as_bytes() });
             out.push(b'.');
+            out.resize(out.len() + scale - fraction.len(), b'0');
             out.extend_from_slice(fraction.as_bytes());
         }
         Err(_negative) if digits == "0" => out.push(b'0'),

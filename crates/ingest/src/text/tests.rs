@@ -1,7 +1,8 @@
 use outcrop_types::{DataType, Value};
 use proptest::prelude::*;
 
-use super::datetime::parse_timestamptz;
+use super::datetime::{any_date, any_timestamp, any_timestamptz, parse_date, parse_timestamp, parse_timestamptz};
+use super::number::{any_decimal128, parse_decimal128};
 use super::{DateOrder, TextSettings, TimeZone, parse};
 use crate::{Cells, ColumnBuilder};
 
@@ -288,5 +289,41 @@ proptest! {
         for data_type in [DataType::Date, DataType::Time, DataType::Timestamp, DataType::TimestampTz] {
             drop(parse(&data_type, &text, &TextSettings::default()));
         }
+    }
+}
+
+/// The short way and the general one agree: values, and which texts are refused.
+fn same<T: PartialEq + std::fmt::Debug>(
+    text: &str,
+    short: outcrop_types::Result<T>,
+    general: outcrop_types::Result<T>,
+) -> Result<(), TestCaseError> {
+    let said = |error: outcrop_types::Error| (error.condition(), error.message().to_owned());
+    prop_assert_eq!(short.map_err(said), general.map_err(said), "{:?}", text);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn short_numbers_mean_what_the_general_reader_says(
+        text in "[-+]?[0-9]{0,22}(\\.[0-9]{0,20})?(e[0-9])?",
+        precision in 1_u8..=38,
+        scale in 0_i8..=38,
+    ) {
+        let scale = scale.min(i8::try_from(precision).unwrap());
+        same(&text, parse_decimal128(&text, precision, scale), any_decimal128(&text, precision, scale))?;
+    }
+
+    #[test]
+    fn short_moments_mean_what_the_general_reader_says(
+        date in "[0-2][0-9]{3}-[01][0-9]-[0-3][0-9]",
+        rest in "([ T][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,7})?([+-][01][0-9](:[0-6][0-9])?|Z)?)?",
+        zone in prop::sample::select(vec!["UTC", "America/New_York", "+03:30"]),
+    ) {
+        let (text, settings) = (format!("{date}{rest}"), settings(zone));
+        same(&date, parse_date(&date, &settings), any_date(&date, &settings))?;
+        same(&text, parse_date(&text, &settings), any_date(&text, &settings))?;
+        same(&text, parse_timestamp(&text, &settings), any_timestamp(&text, &settings))?;
+        same(&text, parse_timestamptz(&text, &settings), any_timestamptz(&text, &settings))?;
     }
 }

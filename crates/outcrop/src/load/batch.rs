@@ -1,12 +1,13 @@
-//! Rows to batches of COPY data, checked on the way.
+//! Batches of COPY data, and how rows of text become some, checked on the way.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use outcrop_ingest::TextSettings;
+use outcrop_ingest::copy::{CopyEncoder, Fields, Layout, Style};
 use outcrop_ingest::text::parse;
+use outcrop_ingest::{Cells, ColumnBuilder, TextSettings};
 use outcrop_types::DataType;
 
 use super::digits::are_kept;
@@ -14,9 +15,31 @@ use super::line;
 use super::plan::Target;
 use super::row::{Found, ROW_BYTES_MAX, RowReader, TextRow};
 
+/// How rows are written for the server.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Form {
+    /// Lines of text.
+    #[default]
+    Text,
+    /// Tuples of fields of these types.
+    Binary(Arc<[DataType]>),
+}
+
+impl Form {
+    /// What writes it.
+    pub(super) fn encoder(&self) -> CopyEncoder {
+        let style = match self {
+            Self::Text => Style::Text,
+            Self::Binary(_) => Style::Binary,
+        };
+        CopyEncoder::new(Layout::new(style), TextSettings::default())
+    }
+}
+
 /// Rows that go to the server in one statement.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
+    form: Form,
     data: Vec<u8>,
     /// Where each row ends in the data.
     ends: Vec<usize>,
@@ -44,6 +67,18 @@ impl Batch {
         self.ends.len()
     }
 
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, ..Self::default() }
+    }
+
+    /// What stands before and behind the data of rows in a COPY.
+    pub(super) fn frame(&self) -> (Vec<u8>, Vec<u8>) {
+        let (mut encoder, mut header, mut end) = (self.form.encoder(), Vec::new(), Vec::new());
+        encoder.write_header([], &mut header);
+        encoder.write_end(&mut end);
+        (header, end)
+    }
+
     /// The COPY data of some rows.
     pub(super) fn data(&self, rows: &Range<usize>) -> &[u8] {
         let end_of = |count: usize| count.checked_sub(1).and_then(|row| self.ends.get(row)).copied().unwrap_or(0);
@@ -52,7 +87,11 @@ impl Batch {
 
     /// A row that the server refused.
     pub(super) fn reject(&self, row: usize, reason: String) -> Rejected {
-        let cells = line::read(self.data(&(row..row + 1)));
+        let data = self.data(&(row..row + 1));
+        let cells = match &self.form {
+            Form::Text => line::read(data),
+            Form::Binary(types) => Fields::of_tuple(data).zip(types.iter()).map(field_text).collect(),
+        };
         Rejected { line: self.lines.get(row).copied().unwrap_or(0), reason, cells }
     }
 
@@ -62,18 +101,47 @@ impl Batch {
         self.lines.push(row.line);
     }
 
+    /// Adds a row that `write` writes.
+    pub(super) fn push_row(&mut self, line: u64, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), String> {
+        let start = self.data.len();
+        write(&mut self.data);
+        if self.data.len() - start > ROW_BYTES_MAX {
+            self.data.truncate(start);
+            return Err(too_long());
+        }
+        self.ends.push(self.data.len());
+        self.lines.push(line);
+        Ok(())
+    }
+
     fn push_rejected(&mut self, row: &TextRow, reason: String) {
         let cells = row.cells().map(|cell| cell.map(str::to_owned)).collect();
         self.rejected.push(Rejected { line: row.line, reason, cells });
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.ends.is_empty() && self.rejected.is_empty()
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.data.len() >= BATCH_BYTES || self.ends.len() >= BATCH_ROWS || self.rejected.len() >= BATCH_REJECTED
     }
+}
+
+/// A field of a tuple as text.
+fn field_text((field, data_type): (outcrop_types::Result<Option<&[u8]>>, &DataType)) -> Option<String> {
+    let mut column = ColumnBuilder::new(data_type);
+    column.append_binary(field.ok()??).ok()?;
+    let column = column.finish().ok()?;
+    let mut text = Vec::new();
+    Cells::of_type(column.as_ref(), data_type).ok()?.write_text(0, &TextSettings::default(), &mut text);
+    String::from_utf8(text).ok()
+}
+
+/// The batches of a file.
+pub(super) trait BatchSource: Send {
+    /// The next batch. What was read before an error comes first.
+    fn next_batch(&mut self) -> Result<Option<Batch>>;
 }
 
 /// Makes batches of the rows of a file.
@@ -101,8 +169,23 @@ impl BatchReader {
         }
     }
 
-    /// The next batch. What was read before an error comes first.
-    pub(super) fn next_batch(&mut self) -> Result<Option<Batch>> {
+    /// How many numbers of the row its columns round, or why it is refused: as the server would, as far as that is known
+    /// here, or because digits would be lost.
+    fn check(&self) -> Result<u64, String> {
+        let (mut bytes, mut rounded) = (0, 0);
+        for (check, cell) in self.checks.iter().zip(self.row.cells()) {
+            bytes += cell.map_or(0, str::len);
+            match check.run(cell, &self.settings) {
+                Ok(is_kept) => rounded += u64::from(!is_kept),
+                Err(reason) => return Err(format!("column {}: {reason}", check.name)),
+            }
+        }
+        if bytes > ROW_BYTES_MAX { Err(too_long()) } else { Ok(rounded) }
+    }
+}
+
+impl BatchSource for BatchReader {
+    fn next_batch(&mut self) -> Result<Option<Batch>> {
         let mut batch = Batch::default();
         while !self.is_ended && !batch.is_full() {
             match self.rows.read(&mut self.row) {
@@ -127,23 +210,10 @@ impl BatchReader {
         }
         self.failure.take().map_or(Ok(None), Err)
     }
+}
 
-    /// How many numbers of the row its columns round, or why it is refused: as the server would, as far as that is known
-    /// here, or because digits would be lost.
-    fn check(&self) -> Result<u64, String> {
-        let (mut bytes, mut rounded) = (0, 0);
-        for (check, cell) in self.checks.iter().zip(self.row.cells()) {
-            bytes += cell.map_or(0, str::len);
-            match check.run(cell, &self.settings) {
-                Ok(is_kept) => rounded += u64::from(!is_kept),
-                Err(reason) => return Err(format!("column {}: {reason}", check.name)),
-            }
-        }
-        if bytes > ROW_BYTES_MAX {
-            return Err(format!("it is longer than {} MiB", ROW_BYTES_MAX >> 20));
-        }
-        Ok(rounded)
-    }
+fn too_long() -> String {
+    format!("it is longer than {} MiB", ROW_BYTES_MAX >> 20)
 }
 
 /// What a cell must be.
@@ -191,9 +261,9 @@ impl Check {
     /// Whether the column keeps the cell as it is; an error if it cannot take it, or must not round it.
     fn run(&self, cell: Option<&str>, settings: &TextSettings) -> Result<bool, String> {
         let text = match (cell, &self.what) {
-            (None, _) if !self.is_nullable => return Err("it is NULL, which the column does not take".to_owned()),
+            (None, _) if !self.is_nullable => return Err(IS_NULL.to_owned()),
             (None, _) | (Some(_), CheckedType::Sure) => return Ok(true),
-            (Some(text), CheckedType::Text) if text.contains('\0') => return Err("it has a NUL character".to_owned()),
+            (Some(text), CheckedType::Text) if text.contains('\0') => return Err(HAS_NUL.to_owned()),
             (Some(text), CheckedType::Text) => text,
             (Some(text), CheckedType::Parse(data_type)) => match parse(data_type, text, settings) {
                 Ok(_) => text,
@@ -235,6 +305,9 @@ fn has_wide_decimals(data_type: &DataType) -> bool {
     }
 }
 
+/// Why a cell is refused.
+pub(super) const IS_NULL: &str = "it is NULL, which the column does not take";
+pub(super) const HAS_NUL: &str = "it has a NUL character";
 /// A batch is sent when it has so much data. Enough that the sync of a commit costs little beside it.
 const BATCH_BYTES: usize = 8 << 20;
 /// Or so many rows.

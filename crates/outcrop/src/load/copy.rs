@@ -58,7 +58,7 @@ impl<'c> Loader<'c> {
             if rows.is_empty() {
                 continue;
             }
-            let refusal = match self.copy(batch.data(&rows)).await? {
+            let refusal = match self.copy(batch, &rows).await? {
                 Outcome::Stored(skipped) => {
                     let count = rows.len().saturating_sub(skipped.iter().map(ExactSizeIterator::len).sum());
                     self.stored += u64::try_from(count).unwrap_or(0);
@@ -83,8 +83,8 @@ impl<'c> Loader<'c> {
         Ok(())
     }
 
-    async fn copy(&self, data: &[u8]) -> Result<Outcome> {
-        match self.try_copy(data).await {
+    async fn copy(&self, batch: &Batch, rows: &Range<usize>) -> Result<Outcome> {
+        match self.try_copy(batch, rows).await {
             Ok(_) => Ok(Outcome::Stored(
                 self.connection.take_notices().iter().flat_map(|notice| skipped_rows(notice.message())).collect(),
             )),
@@ -95,10 +95,11 @@ impl<'c> Loader<'c> {
         }
     }
 
-    async fn try_copy(&self, data: &[u8]) -> Result<u64, tokio_postgres::Error> {
+    async fn try_copy(&self, batch: &Batch, rows: &Range<usize>) -> Result<u64, tokio_postgres::Error> {
         let sink = self.connection.client.copy_in::<_, Bytes>(&self.statement).await?;
         let mut sink = std::pin::pin!(sink);
-        for piece in data.chunks(PIECE_BYTES) {
+        let (header, end) = batch.frame();
+        for piece in [header.as_slice(), batch.data(rows), &end].into_iter().flat_map(|part| part.chunks(PIECE_BYTES)) {
             sink.feed(Bytes::copy_from_slice(piece)).await?;
         }
         sink.finish().await
@@ -145,7 +146,8 @@ pub(super) fn column_of(context: &str) -> Option<&str> {
     let (_, rest) = context.split_once(", line ")?;
     let (line, column) = rest.split_once(", column ")?;
     let is_number = line.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { column.split_once(':').map(|(name, _)| name) } else { None }
+    // Of text the value follows.
+    is_number.then(|| column.split_once(": \"").map_or(column, |(name, _)| name))
 }
 
 /// Classes of errors that are about a row: cardinality, data, integrity, a limit of the program.

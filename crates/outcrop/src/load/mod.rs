@@ -1,8 +1,9 @@
 //! `outcrop load`: a file into a table of a running server.
 //!
 //! ```text
-//! file ─▶ RowReader (csv, ndjson, parquet) ─▶ BatchReader (checks, COPY text) ─▶ Loader ─▶ COPY
-//!                                                └▶ rejects file ◀───────────────────┘
+//! file ─▶ RowReader (csv, ndjson, parquet) ─▶ BatchReader (checks, COPY text) ─┬▶ Loader ─▶ COPY
+//!      └▶ ParquetBatches (its types are the table's: COPY binary) ──────────────┤      │
+//!                                                                 rejects file ◀┴──────┘
 //! ```
 
 mod batch;
@@ -15,6 +16,7 @@ mod input;
 mod line;
 mod ndjson;
 mod parquet;
+mod parquet_batch;
 mod parquet_json;
 mod pipe;
 mod plan;

@@ -7,6 +7,7 @@ use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatc
 use ::parquet::basic::LogicalType;
 use ::parquet::schema::types::SchemaDescriptor;
 use anyhow::{Context as _, Result, anyhow};
+use arrow_array::builder::StringViewBuilder;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType as ArrowType, Field, Schema, TimeUnit};
@@ -27,14 +28,9 @@ pub(super) fn columns(input: &InputFile) -> Result<Vec<FileColumn>> {
     file_columns(builder.schema(), builder.parquet_schema())
 }
 
-/// Reads a Parquet file.
-pub(super) struct ParquetReader {
+/// The rows of a Parquet file, some at a time.
+pub(super) struct ParquetRows {
     batches: ParquetRecordBatchReader,
-    types: Vec<DataType>,
-    columns: Vec<TextColumn>,
-    /// The next row of the columns, and how many they have.
-    next: usize,
-    count: usize,
     /// Rows of the file: read so far, and all.
     number: u64,
     total: u64,
@@ -42,49 +38,69 @@ pub(super) struct ParquetReader {
     taken: Arc<AtomicU64>,
 }
 
-impl ParquetReader {
+impl ParquetRows {
     /// `taken` counts bytes, as far as rows tell.
     pub(super) fn open(input: &InputFile, taken: Arc<AtomicU64>) -> Result<Self> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(input.file()?)?;
-        let types = file_columns(builder.schema(), builder.parquet_schema())?;
         let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-        Ok(Self {
-            batches: builder.with_batch_size(BATCH_ROWS).build()?,
-            types: types.into_iter().map(|column| column.data_type).collect(),
-            columns: Vec::new(),
-            next: 0,
-            count: 0,
-            number: 0,
-            total,
-            bytes: input.bytes(),
-            taken,
-        })
+        let batches = builder.with_batch_size(BATCH_ROWS).build()?;
+        Ok(Self { batches, number: 0, total, bytes: input.bytes(), taken })
+    }
+
+    /// The next rows, what `read` makes of them, and the number of the first one in the file, from 1; `None` at the end.
+    pub(super) fn next<T>(&mut self, read: impl FnOnce(&RecordBatch) -> Result<T>) -> Result<Option<(u64, T)>> {
+        let first = self.number + 1;
+        let place = || format!("read the rows from {first}");
+        let Some(batch) = self.batches.next().transpose().with_context(place)? else {
+            return Ok(None);
+        };
+        let made = read(&batch).with_context(place)?;
+        self.number += u64::try_from(batch.num_rows()).unwrap_or(0);
+        let done = u128::from(self.number) * u128::from(self.bytes) / u128::from(self.total.max(1));
+        self.taken.store(u64::try_from(done).unwrap_or(self.bytes), Ordering::Relaxed);
+        Ok(Some((first, made)))
+    }
+}
+
+/// Reads a Parquet file as text.
+pub(super) struct ParquetReader {
+    rows: ParquetRows,
+    types: Vec<DataType>,
+    columns: Vec<TextColumn>,
+    /// The next row of the columns, and its number in the file.
+    next: usize,
+    number: u64,
+}
+
+impl ParquetReader {
+    /// `taken` counts bytes, as far as rows tell.
+    pub(super) fn open(input: &InputFile, taken: Arc<AtomicU64>) -> Result<Self> {
+        let types = columns(input)?.into_iter().map(|column| column.data_type).collect();
+        Ok(Self { rows: ParquetRows::open(input, taken)?, types, columns: Vec::new(), next: 0, number: 1 })
     }
 
     /// Reads the next rows into columns of text; `false` at the end.
     fn advance(&mut self) -> Result<bool> {
-        let place = || format!("read the rows from {}", self.number + 1);
-        let Some(batch) = self.batches.next().transpose().with_context(place)? else {
+        let Some((first, columns)) = self.rows.next(|batch| text_columns(batch, &self.types))? else {
             return Ok(false);
         };
-        self.columns = text_columns(&batch, &self.types).with_context(place)?;
-        self.next = 0;
-        self.count = batch.num_rows();
-        let read = self.number + u64::try_from(batch.num_rows()).unwrap_or(0);
-        let done = u128::from(read) * u128::from(self.bytes) / u128::from(self.total.max(1));
-        self.taken.store(u64::try_from(done).unwrap_or(self.bytes), Ordering::Relaxed);
+        (self.columns, self.next, self.number) = (columns, 0, first);
         Ok(true)
+    }
+
+    /// Whether all rows of the columns are read.
+    fn is_read(&self) -> bool {
+        self.columns.first().is_none_or(|column| self.next >= column.ends.len())
     }
 }
 
 impl RowReader for ParquetReader {
     fn read(&mut self, row: &mut TextRow) -> Result<Found> {
-        while self.next == self.count {
+        while self.is_read() {
             if !self.advance()? {
                 return Ok(Found::End);
             }
         }
-        self.number += 1;
         row.begin(self.number);
         for column in &self.columns {
             match column.cell(self.next) {
@@ -93,6 +109,7 @@ impl RowReader for ParquetReader {
             }
         }
         self.next += 1;
+        self.number += 1;
         Ok(Found::Row)
     }
 }
@@ -127,29 +144,38 @@ fn text_columns(batch: &RecordBatch, types: &[DataType]) -> Result<Vec<TextColum
 
 fn text_column(array: &ArrayRef, data_type: &DataType) -> Result<TextColumn> {
     let settings = TextSettings::default();
-    let is_json = *data_type == DataType::Jsonb && array.data_type().is_nested();
-    let wanted = if is_json { normal_type(array.data_type())? } else { data_type.to_arrow() };
-    let array = cast(array, &wanted)?;
-    let mut bytes = Vec::new();
-    let mut column = TextColumn::default();
-    if is_json {
-        let cells = JsonCells::new(array.as_ref())?;
-        for row in 0..array.len() {
-            cells.write(row, &settings, &mut bytes);
-            column.ends.push(bytes.len());
+    let array = column_array(array, data_type)?;
+    let cells = Cells::of_type(array.as_ref(), data_type)?;
+    let (mut bytes, mut column) = (Vec::new(), TextColumn::default());
+    for row in 0..array.len() {
+        if !cells.is_null(row) {
+            cells.write_text(row, &settings, &mut bytes);
         }
-    } else {
-        let cells = Cells::of_type(array.as_ref(), data_type)?;
-        for row in 0..array.len() {
-            if !cells.is_null(row) {
-                cells.write_text(row, &settings, &mut bytes);
-            }
-            column.ends.push(bytes.len());
-        }
+        column.ends.push(bytes.len());
     }
     column.nulls = (0..array.len()).map(|row| array.is_null(row)).collect();
     column.text = String::from_utf8(bytes)?;
     Ok(column)
+}
+
+/// A column of the file as a column of a table; nested values are JSON there.
+pub(super) fn column_array(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    if *data_type != DataType::Jsonb || !array.data_type().is_nested() {
+        return cast(array, &data_type.to_arrow());
+    }
+    let array = cast(array, &normal_type(array.data_type())?)?;
+    let cells = JsonCells::new(array.as_ref())?;
+    let (settings, mut json, mut out) = (TextSettings::default(), Vec::new(), StringViewBuilder::new());
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            out.append_null();
+            continue;
+        }
+        json.clear();
+        cells.write(row, &settings, &mut json);
+        out.append_value(std::str::from_utf8(&json)?);
+    }
+    Ok(Arc::new(out.finish()))
 }
 
 /// To another type, exactly: what does not fit is an error and never NULL.

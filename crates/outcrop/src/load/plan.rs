@@ -1,8 +1,11 @@
 //! What goes where: decided from the file's columns and the table's, before a row is sent. Pure.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use outcrop_types::DataType;
 
+use super::batch::Form;
 use super::input::InputFile;
 use super::sample::{FileColumn, Sample};
 use super::table::{Table, TableColumn, TableName};
@@ -121,15 +124,29 @@ impl Plan {
         Ok(())
     }
 
+    /// How the rows are sent: as they are if the file knows the types of its columns and they are the table's, as text
+    /// otherwise, for the types of the table to read.
+    pub(super) fn form(&self) -> Form {
+        let types = self.targets.iter().map(|target| {
+            let source = target.source_type.as_ref()?;
+            (target.column.data_type.as_ref() == Some(source)).then(|| source.clone())
+        });
+        types.collect::<Option<Arc<[DataType]>>>().map_or(Form::Text, Form::Binary)
+    }
+
     /// The statement that takes the rows.
     pub(super) fn copy_sql(&self, name: &TableName, is_upsert: bool) -> String {
         let columns: Vec<String> = self.targets.iter().map(|target| quote_name(&target.column.name)).collect();
+        let format = match self.form() {
+            Form::Text => "text",
+            Form::Binary(_) => "binary",
+        };
         let on_conflict = match (self.table.key.is_empty(), is_upsert) {
             (true, _) => "",
-            (false, false) => " WITH (ON_CONFLICT skip)",
-            (false, true) => " WITH (ON_CONFLICT replace)",
+            (false, false) => ", ON_CONFLICT skip",
+            (false, true) => ", ON_CONFLICT replace",
         };
-        format!("COPY {} ({}) FROM STDIN{on_conflict}", name.sql(), columns.join(", "))
+        format!("COPY {} ({}) FROM STDIN WITH (FORMAT {format}{on_conflict})", name.sql(), columns.join(", "))
     }
 
     /// What a user sees before it starts.

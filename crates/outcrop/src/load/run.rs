@@ -8,12 +8,13 @@ use anyhow::{Context as _, Result, anyhow};
 use outcrop_types::DataType;
 use tokio::sync::mpsc;
 
-use super::batch::{Batch, BatchReader};
+use super::batch::{Batch, BatchReader, BatchSource, Form};
 use super::copy::Loader;
 use super::csv::CsvReader;
 use super::input::InputFile;
 use super::ndjson::NdjsonReader;
 use super::parquet::ParquetReader;
+use super::parquet_batch::ParquetBatches;
 use super::plan::{Plan, Target};
 use super::progress::{Progress, per_second};
 use super::rejects::Rejects;
@@ -53,11 +54,11 @@ async fn load(arguments: &LoadArguments, name: &TableName, input: &InputFile, sa
     }
 
     let taken = Arc::new(AtomicU64::new(0));
-    let rows = rows(input, &plan.targets, &taken)?;
+    let batches = batches(input, &plan, &taken)?;
     let mut loader = Loader::open(&connection, plan.copy_sql(name, arguments.upsert)).await?;
     let mut rejects = Rejects::new(input.path(), input.place(), arguments.rejects_max);
     let mut progress = Progress::begin(input.bytes());
-    let mut batches = read_ahead(BatchReader::new(rows, taken, &plan.targets));
+    let mut batches = read_ahead(batches);
     let mut rounded = 0;
     let ended = send(&mut batches, &mut loader, &mut rejects, &mut progress, &mut rounded).await;
     // Ends the reading thread, which must not outlive the runtime.
@@ -102,6 +103,14 @@ async fn send(
     Ok(())
 }
 
+/// Opens the file, to be read in the form of the plan.
+fn batches(input: &InputFile, plan: &Plan, taken: &Arc<AtomicU64>) -> Result<Box<dyn BatchSource>> {
+    Ok(match plan.form() {
+        Form::Text => Box::new(BatchReader::new(rows(input, &plan.targets, taken)?, Arc::clone(taken), &plan.targets)),
+        Form::Binary(types) => Box::new(ParquetBatches::open(input, types, &plan.targets, taken)?),
+    })
+}
+
 /// Opens the rows of the file, with their cells in the order of `targets`.
 fn rows(input: &InputFile, targets: &[Target], taken: &Arc<AtomicU64>) -> Result<Box<dyn RowReader>> {
     Ok(match input.format() {
@@ -118,7 +127,7 @@ fn rows(input: &InputFile, targets: &[Target], taken: &Arc<AtomicU64>) -> Result
 }
 
 /// Reads, checks and encodes while the server stores.
-fn read_ahead(mut reader: BatchReader) -> mpsc::Receiver<Result<Batch>> {
+fn read_ahead(mut reader: Box<dyn BatchSource>) -> mpsc::Receiver<Result<Batch>> {
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
     let failed = sender.clone();
     let task = tokio::task::spawn_blocking(move || {

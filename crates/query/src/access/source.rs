@@ -14,19 +14,21 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ColumnStatistics, DataFusionError, Statistics};
 use datafusion::datasource::source::{DataSource, OpenArgs};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::projection::ProjectionExprs;
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::DisplayFormatType;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::SchedulingType;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
 use futures::stream;
 use outcrop_engine::{Morsel, ScanColumn, TableSnapshot};
 use outcrop_types::{Condition, Error, Predicate, Result};
 use parking_lot::Mutex;
 
 use super::key::KeySet;
+use super::order::ScanOrder;
 use super::predicate::{Translator, Wanted};
 use super::queue::{Piece, ScanQueue, Work};
 use crate::error::{from_arrow, to_datafusion};
@@ -35,6 +37,8 @@ use crate::types::value_to_scalar;
 
 /// Rows of a morsel: large enough to pay for a task, small enough to share out and to re-prune.
 const MORSEL_ROWS: u32 = 65_536;
+/// Rows of a morsel where a top-k query reads the best first: of a block, so that it reads little before it knows much.
+const TOP_K_ROWS: u32 = 8_192;
 /// So few keys are always looked up.
 const KEYS_ALWAYS: usize = 16;
 /// Beyond that, keys are looked up where a scan would read at least this many rows for each.
@@ -50,6 +54,8 @@ pub(crate) struct TableScanSource {
     /// Conditions that filters and joins above check as well; some change while the query runs.
     conditions: Vec<Arc<dyn PhysicalExpr>>,
     limit: Option<usize>,
+    /// What a sort above sorts by.
+    order: Option<ScanOrder>,
     partitions: usize,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -70,6 +76,7 @@ impl TableScanSource {
             access_path,
             conditions: Vec::new(),
             limit: None,
+            order: None,
             partitions: partitions.max(1),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -114,8 +121,17 @@ impl TableScanSource {
                 format!("table \"{}\" cannot be read by key here", self.table.schema().name.table),
             )
             .with_hint("The condition does not fix every column of the primary key; set outcrop.access_path to auto.")),
-            None => Ok(Work::Morsels(self.table.morsels(MORSEL_ROWS))),
+            None => Ok(Work::Morsels(match self.top_k_order() {
+                Some(order) => order.sort(&self.table, self.table.morsels(TOP_K_ROWS)),
+                None => self.table.morsels(MORSEL_ROWS),
+            })),
         }
+    }
+
+    /// The order to read in: that of the sort above, if it excludes rows as it goes.
+    fn top_k_order(&self) -> Option<&ScanOrder> {
+        let is_dynamic = |condition: &Arc<dyn PhysicalExpr>| condition.is::<DynamicFilterPhysicalExpr>();
+        self.order.as_ref().filter(|_| self.conditions.iter().any(is_dynamic))
     }
 
     fn path_name(&self) -> String {
@@ -221,6 +237,9 @@ impl DataSource for TableScanSource {
             let conditions: Vec<_> = self.conditions.iter().map(ToString::to_string).collect();
             write!(f, ", prune=[{}]", conditions.join(" AND "))?;
         }
+        if let Some(order) = self.top_k_order() {
+            write!(f, ", first={order}")?;
+        }
         match self.limit {
             Some(limit) => write!(f, ", limit={limit}"),
             None => Ok(()),
@@ -295,6 +314,19 @@ impl DataSource for TableScanSource {
         let mut source = self.clone();
         source.conditions.extend(filters);
         Ok(answer.with_updated_node(Arc::new(source)))
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+    ) -> datafusion::common::Result<SortOrderPushdownResult<Arc<dyn DataSource>>> {
+        let found = ScanOrder::of(order, &self.columns).filter(|_| self.limit.is_none());
+        Ok(match found {
+            Some(order) => {
+                SortOrderPushdownResult::Inexact { inner: Arc::new(Self { order: Some(order), ..self.clone() }) }
+            }
+            None => SortOrderPushdownResult::Unsupported,
+        })
     }
 
     fn apply_expressions(

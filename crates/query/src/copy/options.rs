@@ -5,13 +5,15 @@ use outcrop_types::{Condition, Error, Result};
 use super::statement::{CopyOption, CopyOptionValue};
 use crate::settings::parse_bool;
 
-/// How COPY writes rows as bytes. The binary format is refused (0A000).
+/// How COPY writes rows as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyFormat {
     /// Tab-separated lines with backslash escapes.
     Text,
     /// Comma-separated values.
     Csv,
+    /// Tuples of fields in the binary format of their types.
+    Binary,
 }
 
 /// Whether COPY has a line of column names first.
@@ -40,7 +42,7 @@ pub enum CopyConflict {
 /// The format of COPY data, every field valid for the format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyOptions {
-    /// Text or CSV.
+    /// Text, CSV or binary; the other fields say nothing about binary.
     pub format: CopyFormat,
     /// One byte between columns.
     pub delimiter: u8,
@@ -73,7 +75,7 @@ impl CopyOptions {
     /// The defaults of a format.
     pub fn new(format: CopyFormat) -> Self {
         let (delimiter, null) = match format {
-            CopyFormat::Text => (b'\t', "\\N"),
+            CopyFormat::Text | CopyFormat::Binary => (b'\t', "\\N"),
             CopyFormat::Csv => (b',', ""),
         };
         Self {
@@ -105,10 +107,7 @@ impl CopyOptions {
             Some(option) => match option.text()?.to_ascii_lowercase().as_str() {
                 "text" => CopyFormat::Text,
                 "csv" => CopyFormat::Csv,
-                "binary" => {
-                    return Err(unsupported("COPY in binary format is not supported")
-                        .with_hint("Use FORMAT text or FORMAT csv."));
-                }
+                "binary" => CopyFormat::Binary,
                 other => return Err(invalid(format!("COPY format \"{other}\" not recognized"))),
             },
         };
@@ -126,7 +125,11 @@ impl CopyOptions {
     fn take(&mut self, option: &CopyOption, direction: CopyDirection, columns: &[String]) -> Result<()> {
         let csv_only = |what: &str| match self.format {
             CopyFormat::Csv => Ok(()),
-            CopyFormat::Text => Err(syntax(format!("COPY {what} requires CSV mode"))),
+            CopyFormat::Text | CopyFormat::Binary => Err(syntax(format!("COPY {what} requires CSV mode"))),
+        };
+        let not_binary = |what: &str| match self.format {
+            CopyFormat::Text | CopyFormat::Csv => Ok(()),
+            CopyFormat::Binary => Err(syntax(format!("cannot specify {what} in BINARY mode"))),
         };
         let one_way = |what: &str, way: CopyDirection| match direction == way {
             true => Ok(()),
@@ -135,9 +138,20 @@ impl CopyOptions {
         };
         match option.name.as_str() {
             "format" => {}
-            "delimiter" => self.delimiter = option.byte("delimiter")?,
-            "null" => option.text()?.clone_into(&mut self.null),
-            "header" => self.header = option.header(direction)?,
+            "delimiter" => {
+                not_binary("DELIMITER")?;
+                self.delimiter = option.byte("delimiter")?;
+            }
+            "null" => {
+                not_binary("NULL")?;
+                option.text()?.clone_into(&mut self.null);
+            }
+            "header" => {
+                self.header = option.header(direction)?;
+                if self.header != CopyHeader::Absent && self.format == CopyFormat::Binary {
+                    return Err(unsupported("cannot specify HEADER in BINARY mode"));
+                }
+            }
             "quote" => {
                 csv_only("quote")?;
                 self.quote = option.byte("quote")?;
@@ -208,7 +222,7 @@ impl CopyOptions {
             CopyFormat::Csv if self.null.bytes().any(|byte| byte == self.quote) => {
                 Err(invalid("CSV quote character must not appear in the NULL specification"))
             }
-            CopyFormat::Text | CopyFormat::Csv => Ok(()),
+            CopyFormat::Text | CopyFormat::Csv | CopyFormat::Binary => Ok(()),
         }
     }
 }

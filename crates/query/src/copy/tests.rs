@@ -25,6 +25,7 @@ fn both_syntaxes_mean_the_same() {
             "t from stdin csv header delimiter as ';' null as 'NULL'",
         ],
         ["t to stdout (format csv, quote '''', force_quote *)", "t to stdout with csv quote '''' force quote *"],
+        ["t from stdin (format binary, header false)", "binary t from stdin"],
         ["t from stdin (delimiter '|')", "t from stdin using delimiters '|'"],
         ["t from stdin (format csv, force_not_null (a, b))", "t from stdin csv force not null a, b"],
     ] {
@@ -47,8 +48,11 @@ fn defaults_follow_the_format() {
 #[test]
 fn impossible_options_are_refused() {
     for (rest, condition) in [
-        ("t from stdin (format binary)", Condition::FeatureNotSupported),
-        ("binary t from stdin", Condition::FeatureNotSupported),
+        ("t from stdin (format binary, delimiter ';')", Condition::SyntaxError),
+        ("t from stdin (format binary, null '')", Condition::SyntaxError),
+        ("t from stdin (format binary, quote '^')", Condition::SyntaxError),
+        ("t from stdin (format binary, header)", Condition::FeatureNotSupported),
+        ("binary t from stdin (format binary)", Condition::SyntaxError),
         ("t from stdin (format json)", Condition::InvalidParameterValue),
         ("t from stdin (quote '\"')", Condition::SyntaxError),
         ("t from stdin (format csv, force_quote *)", Condition::SyntaxError),

@@ -13,10 +13,9 @@ use datafusion::arrow::datatypes::{
     TimestampMicrosecondType,
 };
 use datafusion::common::ScalarValue;
-use outcrop_types::{DataType, TableSchema, Value, jsonb};
+use outcrop_types::{DataType, TableSchema, Value, jsonb, plain};
 
 use super::cells::{Cell, CellKind, LiteralRows};
-use super::moments::{read_date, read_timestamp};
 use crate::dml::{number_constant, text_constant};
 use crate::types::value_to_scalar;
 
@@ -112,15 +111,15 @@ impl<'a> LiteralColumns<'a> {
                 text.parse::<f64>().ok().filter(|value| value.is_finite()).map(|value| value + 0.0)
             }),
             DataType::Numeric { precision, scale } if *precision <= 38 => {
-                self.numbers::<Decimal128Type>(place, data_type, rows, |text| read_decimal(text, *precision, *scale))
+                self.numbers::<Decimal128Type>(place, data_type, rows, |text| plain::decimal(text, *precision, *scale))
             }
             DataType::Text | DataType::Varchar { .. } | DataType::Jsonb => self.texts(place, data_type, rows),
-            DataType::Date => self.moments::<Date32Type>(place, data_type, rows, read_date),
+            DataType::Date => self.moments::<Date32Type>(place, data_type, rows, plain::date),
             DataType::Timestamp => self.moments::<TimestampMicrosecondType>(place, data_type, rows, |text| {
-                read_timestamp(text).filter(|(_, offset)| offset.is_none()).map(|(us, _)| us)
+                plain::timestamp(text).filter(|(_, offset)| offset.is_none()).map(|(us, _)| us)
             }),
             DataType::TimestampTz => self.moments::<TimestampMicrosecondType>(place, data_type, rows, |text| {
-                let (us, offset) = read_timestamp(text)?;
+                let (us, offset) = plain::timestamp(text)?;
                 us.checked_sub(offset?)
             }),
             DataType::Numeric { .. } | DataType::Bytea | DataType::Time | DataType::Uuid | DataType::Array(_) => {
@@ -275,19 +274,4 @@ fn converts(given: &DataType, wanted: &DataType) -> bool {
         || (is_integer(given) && is_integer(wanted))
         || (is_whole_text(given) && *wanted == DataType::Text)
         || (*given == DataType::Float4 && *wanted == DataType::Float8)
-}
-
-/// A number without exponent and with no more digits behind the point than the column has; no other needs rounding.
-fn read_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let zeros = usize::try_from(scale).ok()?.checked_sub(fraction.len())?;
-    let mut value = 0_i64;
-    for byte in whole.bytes().chain(fraction.bytes()) {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
-        value = value.checked_mul(10)?.checked_add(i64::from(digit))?;
-    }
-    let value = i128::from(value).checked_mul(10_i128.checked_pow(u32::try_from(zeros).ok()?)?)?;
-    let limit = 10_i128.checked_pow(u32::from(precision))?;
-    (value < limit).then_some(if text.starts_with('-') { -value } else { value })
 }

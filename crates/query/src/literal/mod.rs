@@ -9,7 +9,6 @@
 
 mod cells;
 mod columns;
-mod moments;
 mod scan;
 mod statement;
 

@@ -71,6 +71,12 @@ proptest! {
         for (older, older_model) in &versions {
             let changed: Vec<u32> = vector.difference(older).map(RowOrdinal::get).collect();
             prop_assert!(changed.iter().copied().eq(model.difference(older_model).copied()));
+            let mut caught_up = older.clone();
+            caught_up.grow(total);
+            let difference = vector.encode_difference(older);
+            prop_assert_eq!(difference.is_empty(), changed.is_empty());
+            caught_up.delete_encoded(&difference).unwrap();
+            prop_assert_eq!(&caught_up, &vector);
             prop_assert_eq!(older.deleted() as usize, older_model.len());
         }
     }

@@ -39,11 +39,8 @@ impl DeleteVector {
     /// # Errors
     /// The bytes are not a delete-vector blob, its checksum is wrong, or it names a row that the unit does not have.
     pub fn decode(bytes: &[u8], rows: u32) -> Result<Self, outcrop_format::DecodeError> {
-        let dead = decode_deletes(bytes, rows)?;
-        let dead: Vec<RowOrdinal> =
-            dead.iter().filter_map(|row| u32::try_from(row).ok()).map(RowOrdinal::new).collect();
         let mut vector = Self::new(rows);
-        vector.delete(&dead);
+        vector.delete_encoded(bytes)?;
         Ok(vector)
     }
 
@@ -182,6 +179,24 @@ impl DeleteVector {
     /// The blob that manifests and install records hold: Iceberg's `deletion-vector-v1`.
     pub fn encode(&self) -> Vec<u8> {
         encode_deletes(self.iter_deleted().map(RowOrdinal::get))
+    }
+
+    /// [`DeleteVector::difference`] as such a blob; empty if there is none.
+    pub fn encode_difference(&self, older: &Self) -> Vec<u8> {
+        let mut rows = self.difference(older).map(RowOrdinal::get).peekable();
+        if rows.peek().is_none() { Vec::new() } else { encode_deletes(rows) }
+    }
+
+    /// Marks the rows of such a blob dead.
+    ///
+    /// # Errors
+    /// As [`DeleteVector::decode`]; nothing is marked then.
+    pub fn delete_encoded(&mut self, bytes: &[u8]) -> Result<(), outcrop_format::DecodeError> {
+        let dead = decode_deletes(bytes, self.rows)?;
+        let dead: Vec<RowOrdinal> =
+            dead.iter().filter_map(|row| u32::try_from(row).ok()).map(RowOrdinal::new).collect();
+        self.delete(&dead);
+        Ok(())
     }
 
     /// Whether both are one allocation, and so hold the same rows.

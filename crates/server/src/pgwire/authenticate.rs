@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use outcrop_env::Env;
 use outcrop_types::{Condition, Error};
+use outcrop_wire::{FrameReader, Incoming};
 use pgwire::messages::startup::Authentication as Message;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Stop;
-use super::frame::{FrameReader, Incoming};
 use super::outbox::Outbox;
 use crate::auth::{Authentication, ScramFailure, ScramServer};
 

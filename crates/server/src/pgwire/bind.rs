@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use outcrop_ingest::{TextSettings, binary, text};
 use outcrop_types::{Condition, DataType, Error, Result, Value};
+use outcrop_wire::{Bind, Format};
 
-use super::frontend::{Bind, Format};
 use super::wire_type::format_of;
 
 /// How much of a parameter an error shows.

@@ -12,6 +12,7 @@ use outcrop_env::Env;
 use outcrop_ingest::TextSettings;
 use outcrop_query::{Database, Prepared, Session, SessionInfo, TransactionStatus};
 use outcrop_types::{Condition, Error, Result};
+use outcrop_wire::{Frame, FrameReader, Frontend, Incoming, MINOR_VERSION_MAX, Startup};
 use pgwire::messages::Message as _;
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
 use pgwire::messages::startup::{BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey as WireKey};
@@ -21,12 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::authenticate::authenticate;
 use super::fields::{Severity, error_response, log, notice_response};
-use super::frame::{Frame, FrameReader, Incoming};
-use super::frontend::Frontend;
 use super::outbox::Outbox;
 use super::portal::Portal;
 use super::shelf::Shelf;
-use super::startup::{Duplex, MINOR_VERSION_MAX, Opening, Startup, open};
+use super::startup::{Duplex, Opening, open};
 use crate::access::{Access, Admission};
 use crate::session::{Registration, Registry, SecretKey};
 

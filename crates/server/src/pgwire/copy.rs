@@ -4,12 +4,11 @@ use futures::StreamExt as _;
 use outcrop_ingest::copy::{CopyDecoder, CopyEncoder, Header, Layout, Style};
 use outcrop_query::{CopyFormat, CopyHeader, CopyIn, CopyOptions, CopyOut};
 use outcrop_types::{Condition, Error, Result};
+use outcrop_wire::{Frontend, Incoming};
 use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 
 use super::connection::{Connection, Stop, watched};
 use super::fields::notice_response;
-use super::frame::Incoming;
-use super::frontend::Frontend;
 use super::wire_type::cells;
 
 impl Connection {
@@ -18,8 +17,8 @@ impl Connection {
         let settings = self.text_settings();
         let layout = layout(copy.options());
         let mut decoder = CopyDecoder::new(copy.table(), copy.columns(), layout, settings);
-        let (count, formats) = text_formats(copy.columns().len())?;
-        self.outbox.put(&CopyInResponse::new(0, count, formats))?;
+        let (format, count, formats) = formats(copy.options(), copy.columns().len())?;
+        self.outbox.put(&CopyInResponse::new(format, count, formats))?;
         self.outbox.flush().await?;
         let body_max = self.services.limits.message_bytes_max;
         loop {
@@ -65,15 +64,13 @@ impl Connection {
 
     /// Sends the rows of `COPY … TO STDOUT`, one message for each.
     pub(super) async fn copy_out(&mut self, mut copy: CopyOut) -> Result<(), Stop> {
-        let (count, formats) = text_formats(copy.rows.columns().len())?;
-        self.outbox.put(&CopyOutResponse::new(0, count, formats))?;
+        let (format, count, formats) = formats(&copy.options, copy.rows.columns().len())?;
+        self.outbox.put(&CopyOutResponse::new(format, count, formats))?;
         let settings = self.text_settings();
         let mut encoder = CopyEncoder::new(layout(&copy.options), settings);
-        let mut header = Vec::new();
-        encoder.write_header(copy.rows.columns().iter().map(|column| column.name.as_str()), &mut header);
-        if !header.is_empty() {
-            self.outbox.put_raw(b'd', |out| out.extend_from_slice(&header));
-        }
+        let mut around = Vec::new();
+        encoder.write_header(copy.rows.columns().iter().map(|column| column.name.as_str()), &mut around);
+        self.copy_around(&mut around);
         while let Some(batch) = watched(&mut self.reader, copy.rows.next()).await? {
             let batch = batch?;
             let columns = batch.columns().iter().zip(copy.rows.columns());
@@ -83,8 +80,17 @@ impl Connection {
                 self.outbox.relieve().await?;
             }
         }
+        encoder.write_end(&mut around);
+        self.copy_around(&mut around);
         self.outbox.put(&CopyDone::new())?;
         self.complete(copy.rows.tag().to_string())
+    }
+
+    /// Sends what stands before or behind the rows, if there is something.
+    fn copy_around(&mut self, bytes: &mut Vec<u8>) {
+        if !bytes.is_empty() {
+            self.outbox.put_raw(b'd', |out| out.append(bytes));
+        }
     }
 }
 
@@ -94,6 +100,7 @@ fn layout(options: &CopyOptions) -> Layout {
         style: match options.format {
             CopyFormat::Text => Style::Text,
             CopyFormat::Csv => Style::Csv,
+            CopyFormat::Binary => Style::Binary,
         },
         delimiter: options.delimiter,
         null: options.null.clone(),
@@ -110,9 +117,13 @@ fn layout(options: &CopyOptions) -> Layout {
     }
 }
 
-/// All columns in text.
-fn text_formats(columns: usize) -> Result<(i16, Vec<i16>)> {
+/// The format of the whole and of each column, as a COPY response names them.
+fn formats(options: &CopyOptions, columns: usize) -> Result<(i8, i16, Vec<i16>)> {
     let count = i16::try_from(columns)
         .map_err(|_too_many| Error::new(Condition::TooManyColumns, "a COPY has too many columns"))?;
-    Ok((count, vec![0; columns]))
+    let (whole, column) = match options.format {
+        CopyFormat::Text | CopyFormat::Csv => (0, 0),
+        CopyFormat::Binary => (1, 1),
+    };
+    Ok((whole, count, vec![column; columns]))
 }

@@ -4,13 +4,13 @@ use futures::StreamExt as _;
 use outcrop_ingest::binary::oid;
 use outcrop_query::{CommandTag, ExecuteOptions, Execution, Prepared, TransactionStatus};
 use outcrop_types::{Condition, DataType, Error, Result, Value};
+use outcrop_wire::{Bind, Format, Target};
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
 use pgwire::messages::response::EmptyQueryResponse;
 
 use super::bind::decode_parameters;
 use super::connection::{Connection, Stop, watched};
-use super::frontend::{Bind, Format, Target};
 use super::portal::{Portal, PortalState, Reading};
 use super::rows::RowWriter;
 use super::wire_type::row_description;

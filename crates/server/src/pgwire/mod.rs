@@ -1,7 +1,6 @@
 //! The PostgreSQL protocol, versions 3.0 and 3.2.
 //!
-//! The messages to clients are those of the crate `pgwire`. The messages from clients are read by [`frontend`]: the
-//! crate's decoder replaces broken UTF-8 silently and trusts lengths inside messages, and we refuse both.
+//! The messages to clients are those of the crate `pgwire`. The messages from clients are read by `outcrop-wire`.
 //!
 //! A connection is one task: [`startup`] and [`authenticate`], then the loop of [`connection`], which hands messages to
 //! [`simple`], [`extended`] and [`copy`]. While a statement runs, the loop watches the socket: a client that goes away
@@ -13,8 +12,6 @@ mod connection;
 mod copy;
 mod extended;
 mod fields;
-mod frame;
-mod frontend;
 mod outbox;
 mod portal;
 mod rows;

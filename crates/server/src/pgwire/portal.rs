@@ -3,8 +3,7 @@
 use arrow_array::RecordBatch;
 use outcrop_query::{CommandTag, Prepared, RowStream};
 use outcrop_types::Value;
-
-use super::frontend::Format;
+use outcrop_wire::Format;
 
 /// A bound statement.
 #[derive(Debug)]

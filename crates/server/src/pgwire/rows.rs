@@ -5,9 +5,9 @@ use outcrop_ingest::binary::write_sized;
 use outcrop_ingest::{Cells, TextSettings};
 use outcrop_query::ResultColumn;
 use outcrop_types::{Condition, Error, Result};
+use outcrop_wire::Format;
 use tokio::io::AsyncWrite;
 
-use super::frontend::Format;
 use super::outbox::Outbox;
 use super::wire_type::{cells, format_of};
 

@@ -4,9 +4,8 @@ use outcrop_ingest::Cells;
 use outcrop_ingest::binary::oid;
 use outcrop_query::{ResultColumn, ResultType};
 use outcrop_types::Result;
+use outcrop_wire::Format;
 use pgwire::messages::data::{FieldDescription, RowDescription};
-
-use super::frontend::Format;
 
 /// Describes the columns of a result whose values will be written in `formats`.
 pub(super) fn row_description(columns: &[ResultColumn], formats: &[Format]) -> RowDescription {

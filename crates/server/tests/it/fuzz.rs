@@ -3,6 +3,9 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+use outcrop_testkit::mutation::Mutator;
+
+use crate::http::{HttpClient, start};
 use crate::raw::RawClient;
 use crate::support::TestServer;
 
@@ -37,4 +40,43 @@ fn rubbish_never_stops_the_server() {
         })
         .unwrap();
     RawClient::start(&server);
+}
+
+/// Bodies of requests that are answered with 200.
+const BODIES: [(&str, &str); 5] = [
+    (
+        "queries",
+        r#"{"sql":{"query":"select :a + 1 as n","parameters":[{"name":"a","type":"int","value":"7"}]},"max_initial_results":1}"#,
+    ),
+    (
+        "queries",
+        r#"{"sql":{"query":"select ? , $1","parameters":[{"value":[1,null,{"b":1e5}]}],"default_row_limit":5},"timeout_ms":1000}"#,
+    ),
+    ("queries", r#"{"async":true,"async_options":{"client_timeout_ms":10},"sql":{"query":"select '\u00e9' as e"}}"#),
+    ("ws/commons/collections/docs/docs", r#"{"data":[{"id":3,"name":"eve","doc":{"a":[1,2.5,null]}},{"id":4}]}"#),
+    ("ws/commons/collections/docs/docs", r#"{"data":[{"id":"\ud83d\ude00","name":1},{},[]]}"#),
+];
+
+/// REST requests that were mutated: an answer of the interface, and never one that says that we are wrong.
+#[test]
+fn mutated_requests_are_answered_and_none_is_an_internal_error() {
+    let server = start(|_config| {});
+    RawClient::start(&server).query("create table docs (id bigint primary key, name text, doc jsonb)");
+    let mut mutator = Mutator::new(1);
+    for round in 0..300 {
+        let (path, body) = BODIES[mutator.below(BODIES.len())];
+        let (_, other) = BODIES[mutator.below(BODIES.len())];
+        let body = mutator.mutate(body.as_bytes(), other.as_bytes());
+        let mut client = HttpClient::open(&server);
+        let head = format!(
+            "POST /v1/orgs/self/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        client.send(head.as_bytes());
+        client.send(&body);
+        let answer = client.answer();
+        let status = answer.get(9..12).unwrap_or_default();
+        let is_answer = status == "200" || (status.starts_with('4') && answer.contains("\"message\""));
+        assert!(is_answer, "round {round}: {answer} to {:?}", String::from_utf8_lossy(&body));
+    }
 }

@@ -9,18 +9,18 @@ use outcrop_server::ServerConfig;
 use crate::support::{PATIENCE, TestServer};
 
 /// A client that sends what it is told.
-struct HttpClient {
+pub(crate) struct HttpClient {
     stream: TcpStream,
 }
 
 impl HttpClient {
-    fn open(server: &TestServer) -> Self {
+    pub(crate) fn open(server: &TestServer) -> Self {
         let stream = TcpStream::connect(server.server().http_addr().unwrap()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { stream }
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         // A server that has hung up is noticed when reading.
         drop(self.stream.write_all(bytes));
     }
@@ -31,7 +31,7 @@ impl HttpClient {
     }
 
     /// The head of an answer and its body; empty if the connection ends without one.
-    fn answer(&mut self) -> String {
+    pub(crate) fn answer(&mut self) -> String {
         let mut answer = Vec::new();
         let mut byte = [0];
         while !answer.ends_with(b"\r\n\r\n") {
@@ -66,7 +66,7 @@ impl HttpClient {
     }
 }
 
-fn start(configure: impl FnOnce(&mut ServerConfig)) -> TestServer {
+pub(crate) fn start(configure: impl FnOnce(&mut ServerConfig)) -> TestServer {
     TestServer::start_with(|config| {
         config.http_listen = Some("127.0.0.1:0".parse().unwrap());
         configure(config);

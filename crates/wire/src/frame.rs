@@ -8,14 +8,17 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// A message from the client, not yet understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub(super) kind: u8,
-    pub(super) body: Bytes,
+pub struct Frame {
+    /// Its type byte.
+    pub kind: u8,
+    /// What is in it.
+    pub body: Bytes,
 }
 
 /// What a read came to.
 #[derive(Debug)]
-pub(super) enum Incoming<T> {
+pub enum Incoming<T> {
+    /// A message.
     Message(T),
     /// The client closed the connection, or it broke.
     Closed,
@@ -23,7 +26,7 @@ pub(super) enum Incoming<T> {
 
 /// Reads frames. The buffer grows with a frame as it arrives, never by what its length claims.
 #[derive(Debug)]
-pub(super) struct FrameReader<R> {
+pub struct FrameReader<R> {
     stream: R,
     buffer: BytesMut,
     is_closed: bool,
@@ -34,7 +37,8 @@ const READ_AHEAD_BYTES: usize = 64 << 10;
 const LENGTH_BYTES: usize = 4;
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub(super) fn new(stream: R) -> Self {
+    /// A reader of `stream`.
+    pub fn new(stream: R) -> Self {
         Self { stream, buffer: BytesMut::new(), is_closed: false }
     }
 
@@ -45,7 +49,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// # Cancel safety
     /// Bytes that were read stay in the buffer.
-    pub(super) async fn next(&mut self, body_max: usize) -> Result<Incoming<Frame>> {
+    pub async fn next(&mut self, body_max: usize) -> Result<Incoming<Frame>> {
         loop {
             if let Some(frame) = self.take_frame(body_max)? {
                 return Ok(Incoming::Message(frame));
@@ -63,7 +67,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// # Cancel safety
     /// Bytes that were read stay in the buffer.
-    pub(super) async fn next_untyped(&mut self, body_max: usize) -> Result<Incoming<Bytes>> {
+    pub async fn next_untyped(&mut self, body_max: usize) -> Result<Incoming<Bytes>> {
         loop {
             if let Some(length) = checked_length(&self.buffer, body_max)?
                 && self.buffer.len() >= length
@@ -81,7 +85,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// # Cancel safety
     /// Bytes that were read stay in the buffer.
-    pub(super) async fn closed(&mut self) {
+    pub async fn closed(&mut self) {
         while self.buffer.len() < READ_AHEAD_BYTES {
             if !self.read_more().await {
                 return;
@@ -92,17 +96,17 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     /// Whether bytes wait that are not a message yet taken.
-    pub(super) fn is_drained(&self) -> bool {
+    pub fn is_drained(&self) -> bool {
         self.buffer.is_empty()
     }
 
     /// The stream, for TLS to take over. Only when [`is_drained`](Self::is_drained).
-    pub(super) fn into_inner(self) -> R {
+    pub fn into_inner(self) -> R {
         self.stream
     }
 
     /// The stream, to answer before there are messages.
-    pub(super) fn stream_mut(&mut self) -> &mut R {
+    pub fn stream_mut(&mut self) -> &mut R {
         &mut self.stream
     }
 

@@ -3,52 +3,85 @@
 use bytes::Bytes;
 use outcrop_types::{Condition, Error, Result};
 
-use super::frame::Frame;
+use crate::frame::Frame;
 
 /// A message of a started connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Frontend {
+pub enum Frontend {
+    /// Parameters for a statement: makes a portal.
     Bind(Bind),
+    /// Forgets a portal or a statement.
     Close(Target),
+    /// A piece of the data of a COPY.
     CopyData(Bytes),
+    /// The end of the data.
     CopyDone,
+    /// The client gives the COPY up, and says why.
     CopyFail(String),
+    /// Asks for parameter and column types.
     Describe(Target),
-    Execute { portal: String, max_rows: Option<u64> },
+    /// Runs a portal.
+    Execute {
+        /// Its name.
+        portal: String,
+        /// Most rows wanted now; `None` for all.
+        max_rows: Option<u64>,
+    },
+    /// Asks for what is written so far.
     Flush,
-    Parse { name: String, sql: String, types: Vec<u32> },
+    /// Prepares a statement.
+    Parse {
+        /// Its name; empty for the unnamed one.
+        name: String,
+        /// Its text.
+        sql: String,
+        /// Types of the first parameters; 0 for one that is to be found out.
+        types: Vec<u32>,
+    },
+    /// One or more statements, to be run at once.
     Query(String),
+    /// The end of a run of messages.
     Sync,
+    /// Good-bye.
     Terminate,
 }
 
 /// What Describe and Close are about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub enum Target {
+    /// The portal of this name.
     Portal(String),
+    /// The prepared statement of this name.
     Statement(String),
 }
 
 /// A Bind message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bind {
-    pub(super) portal: String,
-    pub(super) statement: String,
-    pub(super) formats: Vec<Format>,
-    pub(super) parameters: Vec<Option<Bytes>>,
-    pub(super) result_formats: Vec<Format>,
+pub struct Bind {
+    /// The portal to make.
+    pub portal: String,
+    /// The statement that it runs.
+    pub statement: String,
+    /// How the parameters are written: one for all, one each, or none for text.
+    pub formats: Vec<Format>,
+    /// The parameters; `None` is NULL.
+    pub parameters: Vec<Option<Bytes>>,
+    /// How the columns of the result are wanted; as `formats`.
+    pub result_formats: Vec<Format>,
 }
 
 /// How a value is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
+    /// As people write it.
     #[default]
     Text,
+    /// As the type's binary form.
     Binary,
 }
 
 /// Longest text of a statement.
-pub(super) const STATEMENT_BYTES_MAX: usize = 16 << 20;
+pub const STATEMENT_BYTES_MAX: usize = 16 << 20;
 
 impl Frontend {
     /// Understands a frame.
@@ -56,7 +89,7 @@ impl Frontend {
     /// # Errors
     /// `ProtocolViolation`, `CharacterNotInRepertoire`, `ProgramLimitExceeded` for too long statements,
     /// `FeatureNotSupported` for function calls. The frame's end is known, so the connection can go on.
-    pub(super) fn parse(frame: &Frame) -> Result<Self> {
+    pub fn parse(frame: &Frame) -> Result<Self> {
         let mut body = Body { rest: frame.body.clone() };
         let message = match frame.kind {
             b'B' => Self::Bind(body.bind()?),
@@ -94,12 +127,12 @@ impl Frontend {
     }
 
     /// Whether there are messages of this type at all.
-    pub(super) fn is_known(kind: u8) -> bool {
+    pub fn is_known(kind: u8) -> bool {
         matches!(kind, b'Q' | b'S' | b'X' | b'c' | b'd' | b'f' | b'F') || Self::is_extended(kind)
     }
 
     /// Whether the extended protocol's rule applies: after an error, skip to Sync.
-    pub(super) fn is_extended(kind: u8) -> bool {
+    pub fn is_extended(kind: u8) -> bool {
         matches!(kind, b'B' | b'C' | b'D' | b'E' | b'H' | b'P')
     }
 }
