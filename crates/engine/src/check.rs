@@ -1,4 +1,4 @@
-//! Verification of a data directory while no server has it: what `outcrop check` prints. And of one table while it is used:
+//! Verification of a data directory while no server has it, or of a backup: what `outcrop check` prints. And of one table while it is used:
 //! [`crate::Engine::verify`].
 //!
 //! Everything is read: identity, manifests, log, and every page of every segment and key run. The log is replayed in memory,
@@ -19,11 +19,14 @@ use outcrop_segment::{KeyRun, PageCache, Segment, key_run_file_name};
 use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, RowOrdinal, TableId, TableSchema, UnitId};
 
 use crate::ScanColumn;
+use crate::backup::{BackupRange, BackupRecord};
 use crate::commit::only_shard;
 use crate::key_index::ShardKeys;
 use crate::manifest::{StoredManifest, list_manifests, read_deletes};
 use crate::node::{LOG_DIR, SEGMENT_DIR};
-use crate::recovery::{Chosen, Claimed, Identity, Replayed, choose, find_leftovers, holds_units, lock, replay};
+use crate::recovery::{
+    Chosen, Claimed, Identity, Replayed, choose, find_leftovers, holds_units, lock, refuse_others, replay,
+};
 use crate::snapshot::{LiveVersions, ShardState, Snapshot, TableSnapshot, TableState};
 
 /// What a data directory holds, and what is wrong with it.
@@ -52,6 +55,8 @@ pub struct CheckReport {
     pub key_runs: u64,
     /// Bytes of their files.
     pub key_run_bytes: u64,
+    /// What it holds, if the directory is a backup.
+    pub backup: Option<BackupRange>,
     /// Files that belong to nothing; the next start removes them.
     pub leftovers: Vec<String>,
     /// Everything that is wrong. Empty for a sound directory, also after a crash.
@@ -84,25 +89,33 @@ impl fmt::Display for CheckProblem {
 /// Only what keeps it from looking: `ObjectInUse` while a server has the directory, `ObjectNotInPrerequisiteState` for a
 /// directory that is not ours, `UnsupportedVersion` for another version's, `IoError`. Damage is in the report.
 pub fn check(env: &Env) -> Result<CheckReport> {
-    let _lock = lock(env)?;
+    if let Some(backup) = BackupRecord::find(env)? {
+        return check_backup(env, backup);
+    }
+    refuse_others(env)?;
+    // What is not ours is not touched, not even by a lock.
     let identity = Identity::read(env)?.ok_or_else(|| {
         Error::new(Condition::ObjectNotInPrerequisiteState, "the directory is not an Outcrop data directory")
             .with_detail(format!("It has no file {}.", Identity::FILE))
     })?;
+    let _lock = lock(env)?;
     let mut report = CheckReport::new(identity.log_id);
-    let stored = list_manifests(env, identity.log_id)?;
-    report.manifests = stored.len() as u64;
-    // A crash in its creation leaves a database without manifests and with nothing in it.
-    if stored.is_empty() && !holds_units(env)? && is_unused(env, LOG_DIR)? {
-        return Ok(report);
+    report.check_files(env, &identity)?;
+    Ok(report)
+}
+
+/// Verifies a backup: every file that it names, then everything that a data directory must be. Nothing is locked: nobody writes to it.
+fn check_backup(env: &Env, record: BackupRecord) -> Result<CheckReport> {
+    let mut report = CheckReport::new(record.identity.log_id);
+    report.backup = Some(record.range);
+    for file in &record.files {
+        let outcome = file.verify(env);
+        report.note(file.name.as_str(), outcome)?;
     }
-    report.check_log(env)?;
-    let named = report.check_manifests(env, &stored)?;
-    match choose(env, identity.log_id, &stored) {
-        Ok(Some(chosen)) => report.check_state(env, chosen, named)?,
-        Ok(None) => report.add("manifest", "no manifest can be read"),
-        Err(error) if is_damage(&error) => report.add("manifest", "no manifest can be read"),
-        Err(error) => return Err(error),
+    report.check_files(env, &record.identity)?;
+    if report.commit_seq != record.range.last {
+        report
+            .add(LOG_DIR, format!("it ends with commit {}, the backup with {}", report.commit_seq, record.range.last));
     }
     Ok(report)
 }
@@ -121,6 +134,7 @@ impl CheckReport {
             segment_bytes: 0,
             key_runs: 0,
             key_run_bytes: 0,
+            backup: None,
             leftovers: Vec::new(),
             problems: Vec::new(),
         }
@@ -139,6 +153,24 @@ impl CheckReport {
             }
             other => other,
         }
+    }
+
+    fn check_files(&mut self, env: &Env, identity: &Identity) -> Result<()> {
+        let stored = list_manifests(env, identity.log_id)?;
+        self.manifests = stored.len() as u64;
+        // A crash in its creation leaves a database without manifests and with nothing in it.
+        if stored.is_empty() && !holds_units(env)? && is_unused(env, LOG_DIR)? {
+            return Ok(());
+        }
+        self.check_log(env)?;
+        let named = self.check_manifests(env, &stored)?;
+        match choose(env, identity.log_id, &stored) {
+            Ok(Some(chosen)) => self.check_state((env, identity), chosen, named)?,
+            Ok(None) => self.add("manifest", "no manifest can be read"),
+            Err(error) if is_damage(&error) => self.add("manifest", "no manifest can be read"),
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     fn check_log(&mut self, env: &Env) -> Result<()> {
@@ -184,13 +216,13 @@ impl CheckReport {
     }
 
     /// Replays the log, and checks what comes out.
-    fn check_state(&mut self, env: &Env, chosen: Chosen, named: Named) -> Result<()> {
+    fn check_state(&mut self, (env, identity): (&Env, &Identity), chosen: Chosen, named: Named) -> Result<()> {
         let Chosen { manifest, deletes, kept } = chosen;
         let Named { segments: mut named, key_runs: mut named_runs } = named;
         self.checkpoint = manifest.checkpoint;
         let cache = PageCache::new(CACHE_BYTES);
         let live = LiveVersions::new();
-        let replayed = replay(env, (&manifest, deletes), kept.log_start(), &cache, &live);
+        let replayed = replay((env, identity), (&manifest, deletes), kept.log_start(), &cache, &live);
         let Replayed { version, segments, key_runs, damaged_runs, victims_files, .. } = match replayed {
             Ok((_, replayed)) => replayed,
             Err(error) if is_damage(&error) => {
@@ -211,13 +243,15 @@ impl CheckReport {
         named_runs.extend(key_runs);
         let victims_files: Vec<String> = victims_files.into_iter().map(|(_, name)| name).collect();
         let claimed = Claimed {
-            log_id: self.log_id,
+            identity,
             segments: &named,
             key_runs: &named_runs,
             deletes_files: &kept.deletes_files(),
             victims_files: &victims_files,
         };
-        self.leftovers = find_leftovers(env, &claimed)?.iter().map(|name| name.as_str().to_owned()).collect();
+        if self.backup.is_none() {
+            self.leftovers = find_leftovers(env, &claimed)?.iter().map(|name| name.as_str().to_owned()).collect();
+        }
         Ok(())
     }
 
@@ -240,7 +274,7 @@ impl CheckReport {
         }
         for segment in state.uncovered() {
             let what = "no key run has the rows of its segment; the next start builds it";
-            let file = key_run_file_name(self.log_id, segment.unit());
+            let file = key_run_file_name(segment.meta().log_id, segment.unit());
             self.add(format!("{SEGMENT_DIR}/{file}"), what);
         }
         for generation in state.generations() {

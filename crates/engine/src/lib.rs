@@ -10,6 +10,7 @@
 //! sealed generation ─▶ flush: segment from the rows alive at a pin ─▶ install record ─▶ manifest checkpoint ─▶ log truncated
 //! cursor ─▶ Feed: durable records ─▶ new rows, old rows by address ─▶ events of each commit
 //! small, half-dead or overlapping segments ─▶ compaction: segments from their rows alive at a pin ─▶ install record ─▶ files removed
+//! held manifest, the files it names, log to one commit ─▶ backup ─▶ restore ─▶ a database of another log
 //! rows beyond their table's retention ─▶ delete and expire records
 //! ```
 //!
@@ -32,6 +33,7 @@
 #[cfg(test)]
 #[path = "../tests/it/support/allocations.rs"]
 mod allocations;
+pub mod backup;
 pub mod catalog;
 pub mod check;
 mod commit;
@@ -52,6 +54,7 @@ mod stage;
 pub mod status;
 pub mod write;
 
+pub use backup::{BackupRange, BackupReport, Restored, Until};
 pub use catalog::{AlterAction, Catalog, Ddl, NewColumn, NewTable};
 pub use check::{CheckProblem, CheckReport, TableReport};
 pub use engine::Engine;

@@ -16,6 +16,8 @@ use crate::catalog::undefined_table;
 use crate::commit::{Answer, CommitHandle, LogRequests, Pressure, Shard, Tail, Ticket};
 use crate::compaction::{AskedTables, History};
 use crate::flush::Requests;
+use crate::manifest::Holds;
+use crate::recovery::Identity;
 use crate::snapshot::{LiveVersions, ShardState, Snapshot, Version};
 use crate::status::Histogram;
 use crate::write::Commit;
@@ -26,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) env: Env,
     pub(crate) options: EngineOptions,
     pub(crate) log_id: LogId,
+    /// That log, and those that it goes on from, which wrote some of the files.
+    pub(crate) identity: Identity,
     pub(crate) cache: Arc<PageCache>,
     /// Space of the log, asked for before a commit is sequenced (W9).
     pub(crate) space: LogSpace,
@@ -57,6 +61,8 @@ pub(crate) struct Node {
     /// Victims files by the commit whose record names them.
     pub(crate) victims_files: Mutex<Vec<(CommitSeq, String)>>,
     pub(crate) ids: Ids,
+    /// From where on files and log are kept.
+    pub(crate) holds: Holds,
     /// Wakes the log worker.
     pub(crate) log_signal: Arc<Signal>,
     /// Wakes the flush worker.

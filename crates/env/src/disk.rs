@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Debug};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A directory tree of files below one root.
@@ -16,6 +17,30 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// `AlreadyExists` when the name is taken, `NotFound` when its directory is missing.
     fn create(&self, name: &FileName) -> io::Result<Arc<dyn File>>;
+
+    /// As [`Disk::create`], for a file that only its owner may read, where there are owners.
+    ///
+    /// # Errors
+    /// As [`Disk::create`].
+    fn create_private(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
+        self.create(name)
+    }
+
+    /// Gives the file `from` of another disk, or of this one, a second name here, without copying it. Durable after
+    /// [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// `Unsupported`, `CrossesDevices`, `PermissionDenied`, `TooManyLinks` where that cannot be done: a copy can. `AlreadyExists`,
+    /// `NotFound`.
+    fn link(&self, source: &dyn Disk, from: &FileName, name: &FileName) -> io::Result<()> {
+        let _ = (source, from, name);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Where the root is on this machine; `None` for a simulated disk.
+    fn root(&self) -> Option<&Path> {
+        None
+    }
 
     /// Opens an existing file for reading and writing.
     ///

@@ -28,6 +28,7 @@
 pub mod clock;
 pub mod disk;
 pub mod kill_points;
+pub mod place;
 pub mod reached;
 mod real;
 pub mod rng;

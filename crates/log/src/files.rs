@@ -1,5 +1,6 @@
 //! The files of a log directory: names, order and headers.
 
+use std::io;
 use std::sync::Arc;
 
 use outcrop_env::{Env, File, FileName};
@@ -116,6 +117,16 @@ fn parse_number(base: &str) -> Option<u64> {
     if canonical { digits.parse().ok() } else { None }
 }
 
+/// Opens a file as its owner does; one that may only be read, as of a backup on a read-only medium, for that.
+fn open(env: &Env, name: &FileName) -> io::Result<Arc<dyn File>> {
+    match env.disk.open(name) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            env.disk.open_read(name)
+        }
+        outcome => outcome,
+    }
+}
+
 fn read_file(
     env: &Env,
     id: LogId,
@@ -124,7 +135,7 @@ fn read_file(
     len: u64,
     previous: Option<&FoundFile>,
 ) -> Result<FoundFile> {
-    let file = env.disk.open(&name).map_err(|error| io_error(env, "open", &name, Range::Whole, error))?;
+    let file = open(env, &name).map_err(|error| io_error(env, "open", &name, Range::Whole, error))?;
     let stored_pages = len / PAGE_BYTES as u64;
     let header = if stored_pages == 0 {
         Err(FrameError::Short)

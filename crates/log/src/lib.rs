@@ -43,6 +43,6 @@ mod walk;
 pub use log::Log;
 pub use options::LogOptions;
 pub use prepare::{LogSpace, Permit, SpaceClass};
-pub use reader::{LogExtent, LogGroup, LogReader, RecordPlace};
+pub use reader::{LogExtent, LogGroup, LogPart, LogReader, RecordPlace};
 pub use recovery::{Reach, RecoveredLog, is_unused};
 pub use verify::{LogProblem, LogReport, verify};

@@ -99,7 +99,15 @@ impl Log {
     /// When the directory already holds a log with records (an interrupted creation is fine), when the disk is full, and
     /// on I/O errors.
     pub fn create(env: &Env, dir: &str, id: LogId, options: &LogOptions) -> Result<Self> {
-        crate::recovery::create(env, dir, id, options)
+        crate::recovery::create(env, dir, id, CommitSeq::ZERO, options)
+    }
+
+    /// As [`Log::create`], for a log that goes on where another one ended: the first record comes after commit `after`.
+    ///
+    /// # Errors
+    /// As [`Log::create`].
+    pub fn create_after(env: &Env, dir: &str, id: LogId, after: CommitSeq, options: &LogOptions) -> Result<Self> {
+        crate::recovery::create(env, dir, id, after, options)
     }
 
     /// Reads a log and calls `visit` with each record that it still has, in order. Changes nothing:

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use outcrop_env::{Env, File};
+use outcrop_env::{Env, File, FileName};
 use outcrop_format::frame::{
     FileHeader, GroupHeader, GroupKind, PAGE_BYTES, Page, PagePart, PagePosition, decode_records,
 };
@@ -41,6 +41,15 @@ pub struct RecordPlace {
     page: u64,
 }
 
+/// A log file from its beginning as far as a reader has read: whole, or up to the end of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPart {
+    /// The file.
+    pub name: FileName,
+    /// How much of it.
+    pub bytes: u64,
+}
+
 /// The records of one group.
 #[derive(Clone, Debug)]
 pub struct LogGroup {
@@ -67,6 +76,8 @@ pub struct LogReader {
     /// The first commit that is wanted.
     from: CommitSeq,
     next: RecordPlace,
+    /// The files so far, oldest first, and the pages of each.
+    entered: Vec<(u64, u64)>,
     /// Of the group before.
     last: Option<(CommitSeq, Epoch)>,
     open: Option<OpenFile>,
@@ -96,7 +107,16 @@ impl LogReader {
             let page = extent.first_group.filter(|_| extent.covered < from)?;
             Some(RecordPlace { number: extent.number, page })
         })?;
-        Some(Self { env: env.clone(), dir: dir.to_owned(), id, from, next: begin, last: None, open: None })
+        Some(Self {
+            env: env.clone(),
+            dir: dir.to_owned(),
+            id,
+            from,
+            next: begin,
+            entered: Vec::new(),
+            last: None,
+            open: None,
+        })
     }
 
     /// The next group of records, which must be durable.
@@ -105,28 +125,65 @@ impl LogReader {
     /// `DataCorrupted` with file and offset, also when the file was taken away; `IoError`. A later call reads it again.
     pub fn next_group(&mut self) -> Result<LogGroup> {
         loop {
-            let place = self.next;
-            let ReadGroup { header, epoch, body, after } = self.read(place)?;
-            match self.last {
-                Some((seq, last_epoch)) if header.previous_seq != seq || epoch < last_epoch => {
-                    return Err(self.damage(place, "the group does not follow the one before it"));
-                }
-                // What recovery knows of the oldest file is only what it found in it.
-                None if header.previous_seq >= self.from => {
-                    let first = header.previous_seq;
-                    return Err(
-                        self.damage(place, format!("the log begins after commit {first}, older files are gone"))
-                    );
-                }
-                Some(_) | None => {}
-            }
-            let records = self.records(place, &header, &body)?;
-            self.last = Some((header.last_seq, epoch));
-            self.next = after;
+            let (header, group) = self.read_on()?;
             if header.kind == GroupKind::Records {
-                return Ok(LogGroup { place, records });
+                return Ok(group);
             }
         }
+    }
+
+    /// Reads on to the first group that ends with commit `to` or a later one, and calls `visit` with each record. Says where that
+    /// group ends. Only what begins in the extents that [`LogReader::open`] got is sure to end with `to` at the latest.
+    ///
+    /// # Errors
+    /// As [`LogReader::next_group`]; those of `visit`.
+    pub fn read_to(
+        &mut self,
+        to: CommitSeq,
+        visit: &mut dyn FnMut(CommitSeq, &[u8]) -> Result<()>,
+    ) -> Result<CommitSeq> {
+        loop {
+            let (header, group) = self.read_on()?;
+            group.records.iter().try_for_each(|(seq, bytes)| visit(*seq, bytes))?;
+            if header.last_seq >= to {
+                return Ok(header.last_seq);
+            }
+        }
+    }
+
+    /// The next group of any kind.
+    fn read_on(&mut self) -> Result<(GroupHeader, LogGroup)> {
+        let place = self.next;
+        let ReadGroup { header, epoch, body, after } = self.read(place)?;
+        match self.last {
+            Some((seq, last_epoch)) if header.previous_seq != seq || epoch < last_epoch => {
+                return Err(self.damage(place, "the group does not follow the one before it"));
+            }
+            // What recovery knows of the oldest file is only what it found in it.
+            None if header.previous_seq >= self.from => {
+                let first = header.previous_seq;
+                return Err(self.damage(place, format!("the log begins after commit {first}, older files are gone")));
+            }
+            Some(_) | None => {}
+        }
+        let records = self.records(place, &header, &body)?;
+        self.last = Some((header.last_seq, epoch));
+        self.next = after;
+        Ok((header, LogGroup { place, records }))
+    }
+
+    /// The files from the one with the first group to the end of the newest group that was read: what a copy of the log up to there
+    /// consists of.
+    ///
+    /// # Errors
+    /// An internal error for a directory with a malformed name.
+    pub fn parts(&self) -> Result<Vec<LogPart>> {
+        let read = self.entered.iter().filter(|(number, _)| *number <= self.next.number);
+        read.map(|(number, pages)| {
+            let pages = if *number == self.next.number { self.next.page } else { *pages };
+            Ok(LogPart { name: log_file_name(&self.dir, *number)?, bytes: pages * PAGE_BYTES as u64 })
+        })
+        .collect()
     }
 
     /// A group that was read before.
@@ -206,6 +263,9 @@ impl LogReader {
             return Err(self.damage(begin, "it is another file of a log"));
         }
         let open = OpenFile { number, first: header.first, pages: header.pages, file };
+        if self.entered.last().is_none_or(|(last, _)| *last < number) {
+            self.entered.push((number, header.pages));
+        }
         self.open = Some(open.clone());
         Ok(open)
     }

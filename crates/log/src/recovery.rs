@@ -14,15 +14,15 @@ use crate::options::LogOptions;
 use crate::prepare::{NextFile, Preparer, ReadyFile};
 use crate::walk::{AcceptedPage, FileContent, READ_PAGES, Walked, damage, walk};
 
-/// See [`Log::create`].
-pub(crate) fn create(env: &Env, dir: &str, id: LogId, options: &LogOptions) -> Result<Log> {
+/// See [`Log::create`] and [`Log::create_after`].
+pub(crate) fn create(env: &Env, dir: &str, id: LogId, last_seq: CommitSeq, options: &LogOptions) -> Result<Log> {
     env.disk.create_dir(dir).map_err(|error| dir_error("create", dir, error))?;
     remove_unused(env, dir)?;
     let epoch = Epoch::default().next().unwrap_or_default();
     let preparer = Preparer::new(env, dir, (id, epoch), options, NextFile::FIRST, VecDeque::new());
     let files =
         preparer.take(1)?.into_iter().map(|ready| LiveFile { ready, content: FileContent::default() }).collect();
-    Log::begin_epoch(env, dir, id, Parts { epoch, files, next_page: 1, last_seq: CommitSeq::ZERO, preparer })
+    Log::begin_epoch(env, dir, id, Parts { epoch, files, next_page: 1, last_seq, preparer })
 }
 
 /// Which part of a log must be there for its caller.

@@ -9,6 +9,7 @@ use outcrop_engine::check::{CheckReport, check};
 use outcrop_env::Env;
 
 use crate::cli::CheckArguments;
+use crate::restore::moments;
 use crate::terminal::{grouped, megabytes};
 
 /// Verifies every file and tells what is wrong. Exit code 1 if anything is.
@@ -40,6 +41,9 @@ fn render(report: &CheckReport) -> String {
         report.commit_seq,
     );
     // Writing to a string cannot fail.
+    if let Some(range) = &report.backup {
+        writeln!(text, "backup: {}", moments(range)).unwrap_or_default();
+    }
     for leftover in &report.leftovers {
         writeln!(text, "leftover, removed at the next start: {leftover}").unwrap_or_default();
     }

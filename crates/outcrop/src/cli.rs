@@ -23,8 +23,12 @@ pub(crate) enum Command {
     Sql(SqlArguments),
     /// Load a CSV, NDJSON or Parquet file into a table of a running server.
     Load(LoadArguments),
-    /// Verify every file of a data directory that no server uses.
+    /// Verify every file of a data directory that no server uses, or of a backup.
     Check(CheckArguments),
+    /// Take a backup of a running server, or of a data directory that no server uses.
+    Backup(BackupArguments),
+    /// Make a data directory of a backup, as it was at its end or at an earlier moment.
+    Restore(RestoreArguments),
     /// Manage users and API keys.
     User(UserArguments),
 }
@@ -143,10 +147,41 @@ pub(crate) enum FileFormat {
     Parquet,
 }
 
+/// `outcrop backup`
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// Directory of the backup, on the machine of the server: empty or not there yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// An earlier backup of the same database: what it has is not copied again, where the file system can share files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) since: Option<PathBuf>,
+    /// Data directory of a server that is stopped, instead of a running server
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["pg", "user"])]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+/// `outcrop restore`
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    /// Directory of the backup
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// Data directory of the new database: empty or not there yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Last moment to restore: the number of a commit, a position (outcrop.commit_seq), or a time such as
+    /// "2026-11-23 12:00:00+01" (UTC without a zone)
+    #[arg(long, value_name = "MOMENT")]
+    pub(crate) until: Option<String>,
+}
+
 /// `outcrop check`
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// Directory of the database
+    /// Directory of the database, or of a backup
     #[arg(long, value_name = "DIR", default_value = "./outcrop-data", env = "OUTCROP_DATA")]
     pub(crate) data: PathBuf,
 }

@@ -7,7 +7,8 @@
 //! ```text
 //! serve, demo ─▶ configuration ─▶ Engine ─▶ Database ─▶ Server
 //! sql, load, the queries of demo ─▶ PostgreSQL protocol ─▶ a running server
-//! check, user ─▶ files of a data directory
+//! backup ─▶ SQL on a running server, or an engine on a data directory
+//! check, user, restore ─▶ files of a data directory or of a backup
 //! ```
 //!
 //! # Invariants
@@ -23,6 +24,7 @@
     reason = "enums of tokio-postgres, Arrow and rustyline grow with their releases"
 )]
 
+mod backup;
 mod check;
 mod cli;
 mod client;
@@ -32,6 +34,7 @@ mod load;
 mod logging;
 mod node;
 mod report;
+mod restore;
 mod serve;
 mod spill;
 mod sql;
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
         Command::Sql(arguments) => sql::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::User(arguments) => user::run(&arguments),
     };
     ended.unwrap_or_else(|error| {

@@ -146,6 +146,13 @@ impl Tail {
         kill_point("commit", "sequenced");
     }
 
+    /// Divides time: commits so far have at most the time, in µs, that this gives back, and later ones have a later one.
+    pub(crate) fn divide_time(&mut self, clock: &dyn Clock) -> i64 {
+        let until = self.wall_us.max(clock.wall_us());
+        self.wall_us = until.saturating_add(1);
+        until
+    }
+
     /// Puts another state of a table in the newest version, without a commit: only what no record says may differ, as which
     /// generation is open.
     pub(crate) fn replace_table(&mut self, table: Arc<TableState>) {

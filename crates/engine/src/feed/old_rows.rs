@@ -89,7 +89,7 @@ impl OldRows {
         if let Some(segment) = self.segments.get(&unit) {
             return Ok(Arc::clone(segment));
         }
-        let meta = read_meta(&self.node.env, SEGMENT_DIR, self.node.log_id, unit)?;
+        let meta = read_meta(&self.node.env, SEGMENT_DIR, self.node.identity.log_of(unit), unit)?;
         let segment = Segment::open(&self.node.env, SEGMENT_DIR, Arc::new(meta), &self.node.cache)?;
         if self.segments.len() >= SEGMENTS_OPEN {
             self.segments.clear();

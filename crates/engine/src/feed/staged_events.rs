@@ -54,7 +54,7 @@ impl StagedEvents {
         let mut victims: RowSet = match &commit.victims {
             Victims::Inline(victims) => victims.iter().copied().collect(),
             Victims::File { name, count, crc32c } => {
-                read_victims(&node.env, node.log_id, name, *count, *crc32c)?.into_iter().collect()
+                read_victims(&node.env, &node.identity, name, *count, *crc32c)?.into_iter().collect()
             }
         };
         victims.extend(deleted);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use outcrop_env::Env;
-use outcrop_segment::{KeyRun, KeyRunBuilder, PageCache, ScanColumn, Segment};
-use outcrop_types::{Error, LogId, Result, TableSchema, UnitId};
+use outcrop_segment::{KeyRun, KeyRunBuilder, KeyRunPlace, PageCache, ScanColumn, Segment};
+use outcrop_types::{Error, Result, TableSchema, UnitId};
 
 use super::ShardKeys;
 use crate::node::SEGMENT_DIR;
@@ -16,7 +16,6 @@ use crate::snapshot::ShardState;
 pub(crate) fn rebuild_runs(
     env: &Env,
     cache: &Arc<PageCache>,
-    log_id: LogId,
     schema: &TableSchema,
     state: &mut ShardState,
 ) -> Result<Vec<UnitId>> {
@@ -27,7 +26,7 @@ pub(crate) fn rebuild_runs(
         let unit = segment.unit();
         tracing::warn!(segment = %unit, table = %schema.name, rows = segment.rows(), "its key run is built anew");
         build(env, schema, &keys, &segment)?;
-        let run = KeyRun::open(env, SEGMENT_DIR, (log_id, unit), cache)?;
+        let run = KeyRun::open(env, SEGMENT_DIR, (segment.meta().log_id, unit), cache)?;
         state.add_run(run.ok_or_else(|| Error::internal(format!("key run {unit} is gone again")))?);
         units.push(unit);
     }
@@ -44,7 +43,9 @@ fn build(env: &Env, schema: &TableSchema, keys: &ShardKeys, segment: &Segment) -
         let scanned = segment.scan(schema, &columns, start..end, None, None)?;
         builder.add(&keys.encode(scanned.batch.columns())?);
     }
-    builder.finish(env, &keys.run_place(segment.unit()))
+    // A segment of a log that this one goes on from has its run under the name of that one.
+    let place = KeyRunPlace { log_id: segment.meta().log_id, ..keys.run_place(segment.unit()) };
+    builder.finish(env, &place)
 }
 
 /// Rows that are read at a time.

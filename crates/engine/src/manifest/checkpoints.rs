@@ -67,7 +67,7 @@ impl Checkpoints {
     /// # Errors
     /// As [`Checkpoints::write`].
     pub(crate) fn return_space(&mut self, node: &Node) -> Result<()> {
-        let needed_since = self.older.as_ref().unwrap_or(&self.newest).checkpoint;
+        let needed_since = self.oldest().checkpoint;
         let (removable, waiting) = retired(node, needed_since);
         if waiting {
             self.write_if(node, |_| true)
@@ -105,6 +105,11 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// The older of the manifests that recovery could start from.
+    fn oldest(&self) -> &Kept {
+        self.older.as_ref().unwrap_or(&self.newest)
+    }
+
     /// The newest manifest is the older one now, and the older one is to be removed, with files that only it names.
     fn replace_newest(&mut self, newest: Kept) -> Result<()> {
         let before = std::mem::replace(&mut self.newest, newest);
@@ -119,16 +124,17 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Removes what neither of the two manifests needs. What cannot be removed now stays for the next time.
+    /// Removes what neither of the two manifests needs, and no backup. What cannot be removed now stays for the next time.
     fn tidy(&mut self, node: &Node) {
-        let oldest = self.older.as_ref().unwrap_or(&self.newest);
-        self.outdated.retain(|name| match remove_if_there(&node.env, name) {
-            Ok(()) => false,
+        let oldest = &node.holds.advance(self.oldest());
+        let is_removed = |name: &FileName| match remove_if_there(&node.env, name) {
+            Ok(()) => true,
             Err(error) => {
                 tracing::debug!(file = %name, %error, "an old manifest stays");
-                true
+                false
             }
-        });
+        };
+        self.outdated.retain(|name| node.holds.has(name) || !is_removed(name));
         if let Err(error) = node.env.disk.sync_dir(MANIFEST_DIR) {
             tracing::debug!(%error, "the manifest directory could not be synced after a removal");
         }

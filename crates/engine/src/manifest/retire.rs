@@ -26,14 +26,16 @@ pub(super) fn retire(node: &Node, oldest: &Kept) {
     };
     gone.iter().for_each(|entry| {
         // The meta file first: without it the data file means nothing.
-        remove(node, file_name(SEGMENT_DIR, &meta_file_name(node.log_id, entry.unit)));
+        remove(node, file_name(SEGMENT_DIR, &meta_file_name(node.identity.log_of(entry.unit), entry.unit)));
         remove_data_files(node, entry.unit);
     });
     let gone: Vec<RetiredRun> = {
         let mut retired = node.retired_runs.lock();
         retired.extract_if(.., |entry| entry.at <= oldest.checkpoint && entry.run.strong_count() == 0).collect()
     };
-    gone.iter().for_each(|entry| remove(node, file_name(SEGMENT_DIR, &key_run_file_name(node.log_id, entry.unit))));
+    gone.iter().for_each(|entry| {
+        remove(node, file_name(SEGMENT_DIR, &key_run_file_name(node.identity.log_of(entry.unit), entry.unit)))
+    });
 
     let files: Vec<String> = {
         let mut files = node.victims_files.lock();
@@ -64,9 +66,9 @@ pub(super) fn retired(node: &Node, checkpoint: CommitSeq) -> (bool, bool) {
 /// Removes the files of a segment that was never installed, its key run among them. What cannot be removed is an orphan, which the next
 /// start removes.
 pub(crate) fn remove_segment_files(node: &Node, unit: UnitId) {
-    remove(node, file_name(SEGMENT_DIR, &meta_file_name(node.log_id, unit)));
+    remove(node, file_name(SEGMENT_DIR, &meta_file_name(node.identity.log_of(unit), unit)));
     remove_data_files(node, unit);
-    remove(node, file_name(SEGMENT_DIR, &key_run_file_name(node.log_id, unit)));
+    remove(node, file_name(SEGMENT_DIR, &key_run_file_name(node.identity.log_of(unit), unit)));
 }
 
 /// Removes a victims file, given its name from the root.
@@ -76,7 +78,7 @@ pub(crate) fn remove_staged_file(node: &Node, name: &str) {
 
 /// Removes the data files of a segment, which are counted from 0 without gaps. What a failure leaves is an orphan.
 fn remove_data_files(node: &Node, unit: UnitId) {
-    let name = |number| file_name(SEGMENT_DIR, &data_file_name_of(node.log_id, unit, number));
+    let name = |number| file_name(SEGMENT_DIR, &data_file_name_of(node.identity.log_of(unit), unit, number));
     let mut number = 0;
     while is_removed(node, name(number)) {
         number += 1;

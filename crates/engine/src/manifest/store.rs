@@ -47,7 +47,11 @@ pub(crate) fn publish_manifest(env: &Env, number: u64, manifest: &Manifest) -> R
     Ok(name)
 }
 
-fn read_manifest(env: &Env, name: &FileName, log_id: LogId) -> Result<Manifest> {
+/// Reads a manifest of log `log_id`.
+///
+/// # Errors
+/// `DataCorrupted`, `UnsupportedVersion`, `IoError`.
+pub(crate) fn read_manifest(env: &Env, name: &FileName, log_id: LogId) -> Result<Manifest> {
     let path = env.disk.describe(name);
     let manifest = Manifest::decode(&read_file(env, name)?).map_err(|error| error.in_file(&path, 0))?;
     if manifest.log_id != log_id {

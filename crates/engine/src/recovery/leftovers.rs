@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use outcrop_env::{Env, FileName};
 use outcrop_segment::{LiveFiles, orphans};
-use outcrop_types::{LogId, Result, UnitId};
+use outcrop_types::{Result, UnitId};
 
+use super::identity::Identity;
 use crate::files::{FileError, TEMPORARY};
 use crate::manifest::{deletes_file_name, is_deletes_file};
 use crate::node::{MANIFEST_DIR, SEGMENT_DIR, STAGED_DIR};
 
 /// What manifests and records name.
 pub(crate) struct Claimed<'a> {
-    pub(crate) log_id: LogId,
+    pub(crate) identity: &'a Identity,
     /// Segments whose files stay.
     pub(crate) segments: &'a BTreeSet<UnitId>,
     /// Key runs whose files stay.
@@ -28,7 +29,7 @@ pub(crate) struct Claimed<'a> {
 /// # Errors
 /// `IoError` when a directory cannot be listed.
 pub(crate) fn find_leftovers(env: &Env, claimed: &Claimed<'_>) -> Result<Vec<FileName>> {
-    let of_log = |units: &BTreeSet<UnitId>| units.iter().map(|unit| (claimed.log_id, *unit)).collect();
+    let of_log = |units: &BTreeSet<UnitId>| units.iter().map(|unit| (claimed.identity.log_of(*unit), *unit)).collect();
     let live = LiveFiles { segments: of_log(claimed.segments), key_runs: of_log(claimed.key_runs) };
     let mut leftovers = orphans(env, SEGMENT_DIR, &live)?;
     let is_temporary = |name: &FileName| name.base().rsplit_once('.').is_some_and(|(_, suffix)| suffix == TEMPORARY);

@@ -14,7 +14,7 @@ mod open;
 mod progress;
 mod replay;
 
-pub(crate) use identity::Identity;
+pub(crate) use identity::{Identity, sealed_text};
 pub(crate) use leftovers::{Claimed, find_leftovers};
-pub(crate) use open::{Chosen, Start, choose, holds_units, lock, open, replay};
+pub(crate) use open::{Chosen, RESTORING, Start, choose, holds_units, lock, open, refuse_others, replay};
 pub(crate) use replay::{Replayed, decode_deletes};

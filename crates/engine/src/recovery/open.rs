@@ -18,12 +18,13 @@ use super::identity::Identity;
 use super::leftovers::{Claimed, find_leftovers};
 use super::replay::{Replay, Replayed};
 use crate::EngineOptions;
+use crate::backup::BackupRecord;
 use crate::commit::{LogRequests, Pressure, Shard, Tail, one_shard, only_shard};
 use crate::compaction::History;
 use crate::files::{FileError, file_name, read_file, remove_if_there, write_file};
 use crate::flush::Requests;
 use crate::key_index::rebuild_runs;
-use crate::manifest::{Checkpoints, Kept, StoredManifest, list_manifests, publish_manifest, read_deletes};
+use crate::manifest::{Checkpoints, Holds, Kept, StoredManifest, list_manifests, publish_manifest, read_deletes};
 use crate::node::{Counters, Ids, LOG_DIR, MANIFEST_DIR, Node, RetiredRun, RetiredSegment, SEGMENT_DIR, STAGED_DIR};
 use crate::rewrite::is_harmless;
 use crate::snapshot::{LiveVersions, ShardState, TableSnapshot, TableState, Version};
@@ -38,8 +39,10 @@ pub(crate) struct Start {
 
 /// Opens the directory of `env.disk`, or creates a database in an empty one.
 pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
+    refuse_others(env)?;
     let lock = lock(env)?;
     let found = Identity::read(env)?;
+    let was_there = found.is_some();
     let identity = match found {
         Some(identity) => identity,
         None => create_identity(env)?,
@@ -50,17 +53,18 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
     let log_options = log_options(&options);
     let stored = list_manifests(env, identity.log_id)?;
     let Some(Chosen { manifest, deletes, kept: chosen }) = choose(env, identity.log_id, &stored)? else {
-        if found.is_some() {
+        if was_there {
             // Its creation was interrupted, and whether its name is durable is unknown.
             identity.write(env)?;
         }
-        return create(env, options, &log_options, identity.log_id, stored.len(), lock);
+        return create(env, options, &log_options, identity, stored.len(), lock);
     };
     let cache = PageCache::with_open_files(options.page_cache_bytes, options.open_files_max);
     let live = LiveVersions::new();
-    let (recovered, mut replayed) = replay(env, (&manifest, deletes), chosen.log_start(), &cache, &live)?;
+    let replayed = replay((env, &identity), (&manifest, deletes), chosen.log_start(), &cache, &live);
+    let (recovered, mut replayed) = replayed?;
     kill_point("recovery", "replayed");
-    complete_key_indexes(env, &cache, identity.log_id, &mut replayed)?;
+    complete_key_indexes(env, &cache, &mut replayed)?;
     // Nothing was changed so far, though missing key runs may have been written; from here on it is known that what is there
     // makes sense.
     store_again(env, &chosen.newest.name)?;
@@ -69,7 +73,7 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
     kill_point("recovery", "log-started");
     replayed.segments.extend(segments_of(&stored));
     replayed.key_runs.extend(key_runs_of(&stored));
-    sweep(env, identity.log_id, &replayed, &chosen.deletes_files())?;
+    sweep(env, &identity, &replayed, &chosen.deletes_files())?;
     kill_point("recovery", "swept");
     tracing::info!(
         checkpoint = %manifest.checkpoint,
@@ -78,20 +82,21 @@ pub(crate) fn open(env: &Env, options: EngineOptions) -> Result<Start> {
         tables = replayed.version.tables.len(),
         "database recovered"
     );
-    let node = build_node(env, options, identity.log_id, &log, cache, live, replayed);
+    let opened = Opened { options, identity, cache, live, oldest: chosen.oldest().clone() };
+    let node = build_node(env, opened, &log, replayed);
     Ok(Start { node, log, checkpoints: chosen.into_checkpoints(), lock })
 }
 
 /// The newest version, from a manifest and the log after it. Reads only. `names_from` is the first record that any manifest
 /// needs which is kept.
 pub(crate) fn replay(
-    env: &Env,
+    (env, identity): (&Env, &Identity),
     (manifest, deletes): (&Manifest, BTreeMap<UnitId, DeleteVector>),
     names_from: CommitSeq,
     cache: &Arc<PageCache>,
     live: &Arc<LiveVersions>,
 ) -> Result<(RecoveredLog, Replayed)> {
-    let mut replay = Replay::begin(env, (manifest, deletes), names_from, cache, live)?;
+    let mut replay = Replay::begin((env, identity), (manifest, deletes), names_from, cache, live)?;
     // Everything up to the checkpoint was durable when the manifest was written (W11).
     let reach = Reach { from: manifest.log_start, to: manifest.checkpoint };
     let log = Log::recover(env, LOG_DIR, manifest.log_id, reach, &mut |seq, bytes| replay.apply(seq, bytes))?;
@@ -140,6 +145,11 @@ impl Found {
     /// The first record that one of them needs.
     pub(crate) fn log_start(&self) -> CommitSeq {
         self.older.as_ref().map_or(self.newest.log_start, |older| older.log_start.min(self.newest.log_start))
+    }
+
+    /// The manifest that keeps the most.
+    fn oldest(&self) -> &Kept {
+        self.older.as_ref().unwrap_or(&self.newest)
     }
 
     /// Numbers of the files of dead rows that they name.
@@ -204,6 +214,26 @@ fn copy_of(error: &Error) -> Error {
     }
 }
 
+/// Refuses a directory of ours that is no database, before anything in it is touched.
+pub(crate) fn refuse_others(env: &Env) -> Result<()> {
+    let entries = env.disk.list("").map_err(|error| FileError::new("list", "the data directory", error))?;
+    let has = |file: &str| entries.iter().any(|entry| entry.name.as_str() == file);
+    let refused =
+        |message: &str, hint: &str| Err(Error::new(Condition::ObjectNotInPrerequisiteState, message).with_hint(hint));
+    if has(Identity::FILE) {
+        return Ok(());
+    }
+    if has(RESTORING) {
+        let message = "the database in this directory was not restored completely";
+        return refused(message, "Remove the directory, and run outcrop restore again.");
+    }
+    if has(BackupRecord::FILE) || has(BackupRecord::INCOMPLETE) {
+        let message = "the directory is a backup, not a data directory";
+        return refused(message, "Make a data directory of it with outcrop restore.");
+    }
+    Ok(())
+}
+
 /// Takes the directory for this process.
 pub(crate) fn lock(env: &Env) -> Result<Box<dyn DirLock>> {
     let name = file_name("", LOCK_FILE)?;
@@ -239,7 +269,7 @@ fn create_identity(env: &Env) -> Result<Identity> {
     }
     let mut id = [0; 16];
     env.rng.fill(&mut id);
-    let identity = Identity { log_id: LogId::from_bytes(id) };
+    let identity = Identity::new(LogId::from_bytes(id));
     identity.write(env)?;
     Ok(identity)
 }
@@ -255,13 +285,14 @@ fn create(
     env: &Env,
     options: EngineOptions,
     log_options: &LogOptions,
-    log_id: LogId,
+    identity: Identity,
     damaged: usize,
     lock: Box<dyn DirLock>,
 ) -> Result<Start> {
     if damaged > 0 || holds_units(env)? {
         return Err(Error::corrupt(MANIFEST_DIR, 0, "no manifest can be read"));
     }
+    let log_id = identity.log_id;
     // Refuses a log that has records: then the manifest was lost, not never written.
     let log = Log::create(env, LOG_DIR, log_id, log_options)?;
     kill_point("creation", "log-created");
@@ -283,16 +314,16 @@ fn create(
     let newest = Kept::of(1, name, &manifest);
     let cache = PageCache::with_open_files(options.page_cache_bytes, options.open_files_max);
     let live = LiveVersions::new();
-    let replayed =
-        Replay::begin(env, (&manifest, BTreeMap::new()), manifest.log_start, &cache, &live)?.finish(CommitSeq::ZERO)?;
-    sweep(env, log_id, &replayed, &[])?;
-    let node = build_node(env, options, log_id, &log, cache, live, replayed);
+    let replayed = Replay::begin((env, &identity), (&manifest, BTreeMap::new()), manifest.log_start, &cache, &live)?
+        .finish(CommitSeq::ZERO)?;
+    sweep(env, &identity, &replayed, &[])?;
+    let node = build_node(env, Opened { options, identity, cache, live, oldest: newest.clone() }, &log, replayed);
     Ok(Start { node, log, checkpoints: Checkpoints::new(newest, None, Vec::new()), lock })
 }
 
 /// Enters the keys of rows that replay brought back to memory, and builds key runs that are missing. No segment is read
 /// unless its run is.
-fn complete_key_indexes(env: &Env, cache: &Arc<PageCache>, log_id: LogId, replayed: &mut Replayed) -> Result<()> {
+fn complete_key_indexes(env: &Env, cache: &Arc<PageCache>, replayed: &mut Replayed) -> Result<()> {
     for error in &replayed.damaged_runs {
         tracing::warn!(%error, "a key run cannot be used");
     }
@@ -303,7 +334,7 @@ fn complete_key_indexes(env: &Env, cache: &Arc<PageCache>, log_id: LogId, replay
         if state.keys().is_none() {
             continue;
         }
-        let rebuilt = rebuild_runs(env, cache, log_id, &table.schema, &mut state)?;
+        let rebuilt = rebuild_runs(env, cache, &table.schema, &mut state)?;
         replayed.key_runs.extend(&rebuilt);
         if !rebuilt.is_empty() {
             version.tables.insert(table.schema.id, one_shard(&table.schema, state.clone()));
@@ -348,10 +379,10 @@ fn retired_segments(version: &Version, named: &BTreeSet<UnitId>) -> Vec<RetiredS
 }
 
 /// Removes what a crash left of things that never became part of the log.
-fn sweep(env: &Env, log_id: LogId, replayed: &Replayed, deletes_files: &[u64]) -> Result<()> {
+fn sweep(env: &Env, identity: &Identity, replayed: &Replayed, deletes_files: &[u64]) -> Result<()> {
     let victims: Vec<String> = replayed.victims_files.iter().map(|(_, name)| name.clone()).collect();
     let claimed = Claimed {
-        log_id,
+        identity,
         segments: &replayed.segments,
         key_runs: &replayed.key_runs,
         deletes_files,
@@ -365,15 +396,18 @@ fn sweep(env: &Env, log_id: LogId, replayed: &Replayed, deletes_files: &[u64]) -
     Ok(())
 }
 
-fn build_node(
-    env: &Env,
+/// What a node is built from, beside what replay found.
+struct Opened {
     options: EngineOptions,
-    log_id: LogId,
-    log: &Log,
+    identity: Identity,
     cache: Arc<PageCache>,
     live: Arc<LiveVersions>,
-    replayed: Replayed,
-) -> Arc<Node> {
+    /// The manifest that keeps the most.
+    oldest: Kept,
+}
+
+fn build_node(env: &Env, opened: Opened, log: &Log, replayed: Replayed) -> Arc<Node> {
+    let Opened { options, identity, cache, live, oldest } = opened;
     let Replayed {
         version,
         wall_us,
@@ -402,7 +436,8 @@ fn build_node(
     Arc::new(Node {
         env: env.clone(),
         options,
-        log_id,
+        log_id: identity.log_id,
+        identity,
         cache,
         space: log.space(),
         log_extents: ArcSwap::from_pointee(log.extents().collect()),
@@ -422,6 +457,7 @@ fn build_node(
         retired_runs: Mutex::new(retired_runs),
         victims_files: Mutex::new(victims_files),
         ids: Ids::new(next_unit, next_table),
+        holds: Holds::new(oldest),
         log_signal: Arc::new(Signal::new()),
         flush_signal: Arc::new(Signal::new()),
         compaction_signal: Arc::new(Signal::new()),
@@ -430,5 +466,7 @@ fn build_node(
     })
 }
 
+/// What stands in the place of `FORMAT` until a backup is restored.
+pub(crate) const RESTORING: &str = "RESTORING";
 /// Held by the process that has the directory.
 pub(crate) const LOCK_FILE: &str = "LOCK";

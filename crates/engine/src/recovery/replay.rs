@@ -8,8 +8,9 @@ use outcrop_format::manifest::{Manifest, ManifestRun, ManifestSegment, ManifestS
 use outcrop_format::record::{Change, DdlChange, Expire, Install, InstalledSegment, RowChange, StagedCommit, Victims};
 use outcrop_format::{CommitRecord, SegmentMeta, decode_batch};
 use outcrop_segment::{DeleteVector, KeyRun, PageCache, Segment, key_run_file_name, meta_checksum, read_meta};
-use outcrop_types::{CommitSeq, Condition, Error, LogId, Result, RowAddress, TableId, TableSchema, UnitId};
+use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, TableId, TableSchema, UnitId};
 
+use super::identity::Identity;
 use super::progress::Progress;
 use crate::Catalog;
 use crate::commit::one_shard;
@@ -21,7 +22,7 @@ use crate::stage::read_victims;
 /// The state of a log while its records are applied.
 pub(crate) struct Replay<'a> {
     env: &'a Env,
-    log_id: LogId,
+    identity: &'a Identity,
     cache: &'a Arc<PageCache>,
     live: &'a Arc<LiveVersions>,
     /// The first record that the manifest needs.
@@ -80,7 +81,7 @@ impl<'a> Replay<'a> {
     /// The state at the checkpoint, but for the rows that are only in the log. From commit `names_from` on records are asked
     /// which files they name: an older manifest, which replaces this one should it rot, may need those.
     pub(crate) fn begin(
-        env: &'a Env,
+        (env, identity): (&'a Env, &'a Identity),
         (manifest, deletes): (&Manifest, BTreeMap<UnitId, DeleteVector>),
         names_from: CommitSeq,
         cache: &'a Arc<PageCache>,
@@ -93,7 +94,7 @@ impl<'a> Replay<'a> {
         let named_for_feeds = feeds.oldest_position().and_then(CommitSeq::next).unwrap_or(manifest.log_start);
         let mut replay = Self {
             env,
-            log_id: manifest.log_id,
+            identity,
             cache,
             live,
             log_start: manifest.log_start,
@@ -193,7 +194,7 @@ impl<'a> Replay<'a> {
 
     fn load_shard(&mut self, schema: Arc<TableSchema>, shard: &ManifestShard) -> Result<()> {
         let open = shard.generations.first().map_or(NO_GENERATION, |generation| generation.unit);
-        let mut state = ShardState::new(&schema, self.log_id, self.live, open);
+        let mut state = ShardState::new(&schema, self.identity.log_id, self.live, open);
         let segments = shard.segments.iter().map(|segment| self.load_segment(segment));
         let segments = segments.collect::<Result<Vec<_>>>()?;
         state.install(&[], segments)?;
@@ -226,7 +227,7 @@ impl<'a> Replay<'a> {
     fn open_named_run(&mut self, named: &ManifestRun) -> Result<Option<Arc<KeyRun>>> {
         let damaged = self.damaged_runs.len();
         let run = self.open_run(named.unit)?;
-        let place = format!("{SEGMENT_DIR}/{}", key_run_file_name(self.log_id, named.unit));
+        let place = format!("{SEGMENT_DIR}/{}", key_run_file_name(self.identity.log_of(named.unit), named.unit));
         match run {
             Some(run) if run.segments().iter().map(|segment| segment.unit).eq(named.segments.iter().copied()) => {
                 return Ok(Some(run));
@@ -244,7 +245,7 @@ impl<'a> Replay<'a> {
 
     /// Opens a run; `None` if there is none, or none that can be read.
     fn open_run(&mut self, unit: UnitId) -> Result<Option<Arc<KeyRun>>> {
-        match KeyRun::open(self.env, SEGMENT_DIR, (self.log_id, unit), self.cache) {
+        match KeyRun::open(self.env, SEGMENT_DIR, (self.identity.log_of(unit), unit), self.cache) {
             Err(error) if error.condition() == Condition::DataCorrupted => {
                 self.damaged_runs.push(error);
                 Ok(None)
@@ -316,7 +317,7 @@ impl<'a> Replay<'a> {
     fn staged(&mut self, seq: CommitSeq, change: &StagedCommit, after: bool) -> Result<()> {
         let victims = match &change.victims {
             Victims::Inline(victims) => victims.clone(),
-            Victims::File { name, count, crc32c } => read_victims(self.env, self.log_id, name, *count, *crc32c)?,
+            Victims::File { name, count, crc32c } => read_victims(self.env, self.identity, name, *count, *crc32c)?,
         };
         let segments = if after { self.open_segments(change.table, &change.segments, Some(seq))? } else { Vec::new() };
         let Some(table) = self.tables.get_mut(&change.table) else { return self.no_table(seq, change.table, after) };
@@ -374,7 +375,7 @@ impl<'a> Replay<'a> {
     }
 
     fn put_empty(&mut self, schema: Arc<TableSchema>) {
-        let state = ShardState::new(&schema, self.log_id, self.live, NO_GENERATION);
+        let state = ShardState::new(&schema, self.identity.log_id, self.live, NO_GENERATION);
         self.tables.insert(schema.id, Table { schema, state, unflushed: Vec::new() });
     }
 
@@ -389,7 +390,7 @@ impl<'a> Replay<'a> {
         segments
             .iter()
             .map(|named| {
-                let mut meta = read_meta(self.env, SEGMENT_DIR, self.log_id, named.unit)?;
+                let mut meta = read_meta(self.env, SEGMENT_DIR, self.identity.log_of(named.unit), named.unit)?;
                 let place = format!("{SEGMENT_DIR}: meta file of segment {}", named.unit);
                 if meta_checksum(&meta) != named.meta_crc || meta.rows != named.rows {
                     return Err(Error::corrupt(place, 0, "it is not the one that the log names"));

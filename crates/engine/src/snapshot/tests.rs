@@ -495,7 +495,7 @@ fn rebuild(writer: &Writer) -> ShardState {
     });
     state.install(&[], segments.collect()).unwrap();
     // The runs are lost: each segment gets one of its own.
-    let built = rebuild_runs(&writer.env, &writer.cache, LOG, &writer.schema, &mut state).unwrap();
+    let built = rebuild_runs(&writer.env, &writer.cache, &writer.schema, &mut state).unwrap();
     assert_eq!(built.len(), writer.tail.segments().count());
     let view = TableSnapshot::of_state(Arc::clone(&writer.schema), state.clone(), writer.seq);
     writer.tail.generations().for_each(|generation| view.index_generation(generation.unit).unwrap());

@@ -14,6 +14,7 @@ use super::row_set::RowSet;
 use crate::commit::VICTIM_BYTES;
 use crate::files::{file_name, read_file, write_file};
 use crate::node::{Node, STAGED_DIR};
+use crate::recovery::Identity;
 use crate::rewrite::is_harmless;
 
 /// Victims as the record names them: in it when they are few, or on a full disk fit into what the log keeps for deletes;
@@ -40,7 +41,13 @@ pub(super) fn store_victims(node: &Node, victims: &RowSet) -> Result<Victims> {
 ///
 /// # Errors
 /// `DataCorrupted` when it is not the file that the record means; `IoError`.
-pub(crate) fn read_victims(env: &Env, log_id: LogId, name: &str, count: u64, crc: u32) -> Result<Vec<RowAddress>> {
+pub(crate) fn read_victims(
+    env: &Env,
+    identity: &Identity,
+    name: &str,
+    count: u64,
+    crc: u32,
+) -> Result<Vec<RowAddress>> {
     let name = file_name("", name)?;
     let path = env.disk.describe(&name);
     let bytes = read_file(env, &name)?;
@@ -49,7 +56,7 @@ pub(crate) fn read_victims(env: &Env, log_id: LogId, name: &str, count: u64, crc
     }
     let (header, body) = envelope::open(&VICTIMS_KIND, &bytes).map_err(|error| error.in_file(&path, 0))?;
     let victims = decode(body).map_err(|error| error.in_file(&path, 0))?;
-    if header.log_id != log_id || victims.len() as u64 != count {
+    if !identity.descends_from(header.log_id) || victims.len() as u64 != count {
         return Err(Error::corrupt(path, 0, "it is not the file that the log names"));
     }
     Ok(victims)

@@ -16,6 +16,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod alter;
+mod backup;
 mod basics;
 mod budget;
 mod checkpoints;

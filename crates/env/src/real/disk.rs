@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use crate::kill_points::kill_point;
 
 /// How many zero bytes one write of [`File::zero_fill`] carries.
 const ZERO_CHUNK: usize = 1 << 20;
+/// Permissions of [`Disk::create_private`].
+const PRIVATE: u32 = 0o600;
 
 /// A directory of the file system.
 #[derive(Debug)]
@@ -42,6 +44,21 @@ impl Disk for RealDisk {
     fn create(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(name))?;
         Ok(Arc::new(RealFile { file }))
+    }
+
+    fn create_private(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(PRIVATE).open(self.path(name))?;
+        Ok(Arc::new(RealFile { file }))
+    }
+
+    fn link(&self, source: &dyn Disk, from: &FileName, name: &FileName) -> io::Result<()> {
+        let root = source.root().ok_or(io::ErrorKind::Unsupported)?;
+        fs::hard_link(root.join(from.as_str()), self.path(name))
+    }
+
+    fn root(&self) -> Option<&Path> {
+        Some(&self.root)
     }
 
     fn open(&self, name: &FileName) -> io::Result<Arc<dyn File>> {

@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod arrays;
+mod backup;
 mod cast;
 mod catalog;
 mod dates;

@@ -6,7 +6,9 @@ use datafusion::common::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use outcrop_engine::Engine;
 
-use super::{arrays, catalog, dates, feeds, json, maintenance, percentiles, rounding, session, single_row, sums};
+use super::{
+    arrays, backup, catalog, dates, feeds, json, maintenance, percentiles, rounding, session, single_row, sums,
+};
 
 /// Names of DataFusion's functions that PostgreSQL has under another name.
 const ALIASES: &[(&str, &str)] = &[("char_length", "character_length"), ("sign", "signum")];
@@ -26,6 +28,7 @@ pub(crate) fn register(state: &mut SessionState, engine: &Engine) -> Result<()> 
         .chain(arrays::functions())
         .chain(json::typed_functions())
         .chain(maintenance::functions(engine))
+        .chain([backup::function(engine)])
     {
         state.register_udf(function)?;
     }

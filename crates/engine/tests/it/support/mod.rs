@@ -3,6 +3,7 @@
 pub(crate) mod allocations;
 pub(crate) mod callbacks;
 pub(crate) mod follower;
+pub(crate) mod nested;
 mod statements;
 
 pub(crate) use statements::*;
