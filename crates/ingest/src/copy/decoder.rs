@@ -131,16 +131,14 @@ impl CopyDecoder {
                 let Some(line) = lines.next_line().map_err(at_next)? else { return Ok(false) };
                 *is_ended = rows.read_line(line, table, names, layout, settings)?;
             }
-            Source::Tuples(tuples) => {
-                match tuples.next_tuple(names.len()).map_err(at_next)? {
-                    Next::Tuple(fields) => rows.read_tuple(fields, table, names)?,
-                    Next::More => return Ok(false),
-                    Next::End => {
-                        *is_ended = true;
-                        return Ok(false);
-                    }
+            Source::Tuples(tuples) => match tuples.next_tuple(names.len()).map_err(at_next)? {
+                Next::Tuple(fields) => rows.read_tuple(fields, table, names)?,
+                Next::More => return Ok(false),
+                Next::End => {
+                    *is_ended = true;
+                    return Ok(false);
                 }
-            }
+            },
         }
         Ok(true)
     }

@@ -194,8 +194,18 @@ fn bad_tuples_are_named_by_row_and_column() {
         (with(first, &[0, 3]), "22P04", "row field count is 3, expected 2", "COPY t, line 1"),
         (with(first + 15, &[0, 1]), "22P04", "row field count is 1, expected 2", "COPY t, line 2"),
         (with(first + 2, &[0xff, 0xff, 0xff, 0xfe]), "22P04", "invalid field size", "COPY t, line 1"),
-        (with(first + 14, &[0xff]), "22021", "invalid byte sequence for encoding \"UTF8\": 0xff", "COPY t, line 1, column b"),
-        (with(first + 14, &[0]), "22021", "invalid byte sequence for encoding \"UTF8\": 0x00", "COPY t, line 1, column b"),
+        (
+            with(first + 14, &[0xff]),
+            "22021",
+            "invalid byte sequence for encoding \"UTF8\": 0xff",
+            "COPY t, line 1, column b",
+        ),
+        (
+            with(first + 14, &[0]),
+            "22021",
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+            "COPY t, line 1, column b",
+        ),
         (
             [&good[..first], &[0, 2, 0, 0, 0, 1, 7, 0xff, 0xff, 0xff, 0xff]].concat(),
             "22P03",

@@ -1,9 +1,7 @@
 use outcrop_types::{DataType, Value};
 use proptest::prelude::*;
 
-use super::datetime::{
-    any_date, any_timestamp, any_timestamptz, parse_date, parse_timestamp, parse_timestamptz,
-};
+use super::datetime::{any_date, any_timestamp, any_timestamptz, parse_date, parse_timestamp, parse_timestamptz};
 use super::number::{any_decimal128, parse_decimal128};
 use super::{DateOrder, TextSettings, TimeZone, parse};
 use crate::{Cells, ColumnBuilder};

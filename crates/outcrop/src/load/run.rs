@@ -106,9 +106,7 @@ async fn send(
 /// Opens the file, to be read in the form of the plan.
 fn batches(input: &InputFile, plan: &Plan, taken: &Arc<AtomicU64>) -> Result<Box<dyn BatchSource>> {
     Ok(match plan.form() {
-        Form::Text => {
-            Box::new(BatchReader::new(rows(input, &plan.targets, taken)?, Arc::clone(taken), &plan.targets))
-        }
+        Form::Text => Box::new(BatchReader::new(rows(input, &plan.targets, taken)?, Arc::clone(taken), &plan.targets)),
         Form::Binary(types) => Box::new(ParquetBatches::open(input, types, &plan.targets, taken)?),
     })
 }
