@@ -50,6 +50,11 @@ ROW = {
     "r": ["a b", None, '"', ""],
 }
 NULLS = dict.fromkeys(ROW)
+# The names by which psycopg knows the types of the columns.
+BINARY_TYPES = [
+    "bool", "int2", "int4", "int8", "float4", "float8", "numeric", "text", "varchar", "bytea", "date", "time", "timestamp",
+    "timestamptz", "uuid", "jsonb", "int4[]", "text[]",
+]  # fmt: skip
 DECLARED = ", ".join(f"{name} {sql_type}" for name, sql_type in COLUMNS.items())
 
 
@@ -128,6 +133,85 @@ def test_psycopg_copies_both_ways(server: Server) -> None:
         assert failure.value.diag.context == 'COPY copied_rows, line 2, column c: "x"'
         cursor.execute("SELECT count(*) FROM copied_rows")
         assert cursor.fetchone() == (100,)
+
+
+def test_psycopg_copies_in_binary_both_ways(server: Server) -> None:
+    create(server, "tuples")
+    create(server, "again")
+    types = ["int4", *BINARY_TYPES]
+    with server.connect() as connection, connection.cursor() as cursor:
+        with cursor.copy("COPY tuples FROM STDIN (FORMAT binary)") as copy:
+            copy.set_types(types)
+            for number in range(10_000):
+                row = (ROW if number % 2 else NULLS) | {"p": psycopg.types.json.Jsonb(ROW["p"]) if number % 2 else None}
+                copy.write_row([number, *row.values()])
+        assert cursor.rowcount == 10_000
+        cursor.execute("SELECT * FROM tuples WHERE id < 2 ORDER BY id")
+        assert [dict(zip(COLUMNS, row[1:], strict=True)) for row in cursor.fetchall()] == [NULLS, ROW]
+        with cursor.copy("COPY (SELECT * FROM tuples ORDER BY id) TO STDOUT (FORMAT binary)") as copy:
+            copy.set_types(types)
+            rows = list(copy.rows())
+        assert [row[0] for row in rows] == list(range(10_000))
+        assert [dict(zip(COLUMNS, row[1:], strict=True)) for row in rows[-2:]] == [NULLS, ROW]
+        # What one writes the other reads, bytes as they are.
+        with cursor.copy("COPY BINARY tuples TO STDOUT") as copy:
+            data = b"".join(copy)
+        assert data.startswith(b"PGCOPY\n\xff\r\n\0") and data.endswith(b"\xff\xff")
+        with cursor.copy("COPY again FROM STDIN (FORMAT binary)") as copy:
+            for start in range(0, len(data), 7_777):
+                copy.write(data[start : start + 7_777])
+        assert cursor.rowcount == 10_000
+        cursor.execute("SELECT count(*) FROM tuples JOIN again USING (id) WHERE tuples.g = again.g AND tuples.r = again.r")
+        assert cursor.fetchone() == (5_000,)
+
+
+def test_psycopg_is_told_what_is_wrong_with_binary_data(server: Server) -> None:
+    server.sql("CREATE TABLE narrow_tuples (id integer PRIMARY KEY, name varchar(3))")
+    header = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+
+    def tuple_of(*fields: bytes | None) -> bytes:
+        sized = [b"\xff" * 4 if field is None else len(field).to_bytes(4, "big") + field for field in fields]
+        return len(fields).to_bytes(2, "big") + b"".join(sized)
+
+    good = tuple_of((1).to_bytes(4, "big"), b"abc")
+    for data, error, context in [
+        (b"1\tabc\n", psycopg.errors.BadCopyFileFormat, None),
+        (header + good + b"\xff\xffx", psycopg.errors.BadCopyFileFormat, None),
+        (header + good + good[:5], psycopg.errors.BadCopyFileFormat, None),
+        (header + tuple_of(b"x"), psycopg.errors.BadCopyFileFormat, "COPY narrow_tuples, line 1"),
+        (header + good + tuple_of(b"\0\0\0\2", b"abcd"), psycopg.errors.StringDataRightTruncation, "COPY narrow_tuples, line 2, column name"),
+        (header + tuple_of(b"\0\0\2", None), psycopg.errors.InvalidBinaryRepresentation, None),
+        (header + tuple_of(b"\0\0\0\2", b"\xff"), psycopg.errors.CharacterNotInRepertoire, "COPY narrow_tuples, line 1, column name"),
+        (header + tuple_of(None, b"a"), psycopg.errors.NotNullViolation, None),
+    ]:
+        with server.connect() as connection, connection.cursor() as cursor:
+            with pytest.raises(error) as failure, cursor.copy("COPY narrow_tuples FROM STDIN (FORMAT binary)") as copy:
+                copy.write(data)
+            assert context is None or failure.value.diag.context == context, data
+            assert cursor.execute("SELECT count(*) FROM narrow_tuples").fetchone() == (0,)
+    with server.connect() as connection, connection.cursor() as cursor:
+        for options, error in [
+            ("DELIMITER ','", psycopg.errors.SyntaxError),
+            ("NULL 'x'", psycopg.errors.SyntaxError),
+            ("HEADER", psycopg.errors.FeatureNotSupported),
+        ]:
+            with pytest.raises(error):
+                cursor.execute(f"COPY narrow_tuples TO STDOUT (FORMAT binary, {options})")
+
+
+def test_asyncpg_copies_records(server: Server) -> None:
+    server.sql("CREATE TABLE records (id bigint PRIMARY KEY, name text, price numeric(12,3), at timestamptz, tags integer[])")
+    moment = dt.datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=dt.timezone.utc)
+    price = decimal.Decimal
+    records = [(number, f"n{number}", price(number) / 8, moment, [number, None]) for number in range(3_000)]
+    records.append((-1, None, price("-999999999.999"), None, []))
+
+    async def body(connection: asyncpg.Connection) -> None:
+        assert await connection.copy_records_to_table("records", records=records) == f"COPY {len(records)}"
+        found = await connection.fetch("SELECT * FROM records ORDER BY id")
+        assert [tuple(row) for row in found] == sorted(records, key=lambda row: row[0])
+
+    with_asyncpg(server, body)
 
 
 def test_psycopg_cancels(server: Server) -> None:

@@ -65,8 +65,8 @@ pub use rewrite::{Fill, FillColumns};
 pub use snapshot::{ColumnStatistics, Morsel, Snapshot, TableSnapshot};
 pub use status::EngineStatus;
 pub use write::{
-    AppliedRows, Commit, CommitHandle, ConflictRows, ConflictUpdate, LastWord, OnConflict, Recheck, Rechecked,
-    RowOutcome, TableWrite, WriteMode,
+    AppliedRows, Commit, CommitHandle, ConflictRows, ConflictUpdate, LastWord, OnConflict, ReadyWrite, Recheck,
+    Rechecked, RowOutcome, TableWrite, WriteMode,
 };
 
 /// The server's file of users. It may be in a data directory before the database is; the engine never reads it.

@@ -224,6 +224,12 @@ impl Node {
         permit
     }
 
+    /// As [`Node::admit`] if the log has the space; `None` if it must be prepared, or is refused.
+    pub(crate) fn admit_at_once(&self, bytes: u64, class: SpaceClass) -> Option<Permit> {
+        self.tail.lock().check_open().ok()?;
+        self.space.admit_at_once(bytes.saturating_add(RECORD_OVERHEAD_BYTES), class)
+    }
+
     /// An answer that depends on the tail at `seq`: it leaves when that commit is durable (W3).
     pub(crate) fn answer_after(&self, seq: CommitSeq, result: Result<Commit>) -> CommitHandle {
         let mut tail = self.tail.lock();

@@ -55,21 +55,30 @@ impl LogSpace {
     /// # Errors
     /// `DiskFull` when there is no space; nothing has happened then, and a later call may succeed. I/O errors.
     pub fn admit(&self, bytes: u64, class: SpaceClass) -> Result<Permit> {
+        loop {
+            if let Some(permit) = self.admit_at_once(bytes, class) {
+                return Ok(permit);
+            }
+            self.0.make_unless(|space| self.fits(space, pages_of_records([bytes]), class))?;
+        }
+    }
+
+    /// As [`LogSpace::admit`] if a file with room is ready; prepares none.
+    pub fn admit_at_once(&self, bytes: u64, class: SpaceClass) -> Option<Permit> {
         let pages = pages_of_records([bytes]);
+        let mut space = self.0.space.lock();
+        self.fits(&space, pages, class).then(|| {
+            space.permitted = space.permitted.saturating_add(pages);
+            Permit { preparer: Arc::clone(&self.0), pages }
+        })
+    }
+
+    fn fits(&self, space: &Space, pages: u64, class: SpaceClass) -> bool {
         let kept = match class {
             SpaceClass::Ordinary => self.0.options.reserve_pages(),
             SpaceClass::Reserve => 0,
         };
-        let fits = |space: &Space| space.free() >= space.permitted.saturating_add(pages).saturating_add(kept);
-        loop {
-            let mut space = self.0.space.lock();
-            if fits(&space) {
-                space.permitted = space.permitted.saturating_add(pages);
-                return Ok(Permit { preparer: Arc::clone(&self.0), pages });
-            }
-            drop(space);
-            self.0.make_unless(fits)?;
-        }
+        space.free() >= space.permitted.saturating_add(pages).saturating_add(kept)
     }
 }
 

@@ -51,7 +51,7 @@ pub use meta::{
 };
 pub use pages::{PageCache, PageCacheStats};
 pub use segment::{ScanBatch, ScanColumn, Segment};
-pub use writer::{SEGMENT_ROWS_MAX, SegmentOptions, SegmentWriter};
+pub use writer::{Compression, SEGMENT_ROWS_MAX, SegmentOptions, SegmentWriter};
 
 #[cfg(test)]
 mod tests;

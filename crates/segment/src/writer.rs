@@ -25,17 +25,29 @@ pub struct SegmentOptions {
     pub block_rows: u32,
     /// Uncompressed bytes of a column that are stored together: the least that a point read reads. Default 256 KiB.
     pub chunk_bytes: u64,
+    /// What is spent on making it small. Default thorough.
+    pub compression: Compression,
+}
+
+/// What is spent on making a segment small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Everything that is found by trying: for segments that stay.
+    #[default]
+    Thorough,
+    /// Nothing that is trained on texts, which costs more than all else together: for segments that are soon merged.
+    Quick,
 }
 
 impl Default for SegmentOptions {
     fn default() -> Self {
-        Self { block_rows: BLOCK_ROWS, chunk_bytes: 256 * 1024 }
+        Self { block_rows: BLOCK_ROWS, chunk_bytes: 256 * 1024, compression: Compression::default() }
     }
 }
 
 impl SegmentOptions {
     fn layout(&self) -> Layout {
-        Layout { block_rows: self.block_rows, chunk_bytes: self.chunk_bytes }
+        Layout { block_rows: self.block_rows, chunk_bytes: self.chunk_bytes, compression: self.compression }
     }
 }
 

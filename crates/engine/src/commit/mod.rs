@@ -27,5 +27,6 @@ pub(crate) use tail::{Answer, Sequenced, Tail};
 pub use ticket::CommitHandle;
 pub(crate) use ticket::Ticket;
 pub(crate) use turn::{
-    Applied, Caller, Keep, Outcomes, Proposal, StagedPart, commit_statement, one_shard, only_shard, with_shard,
+    Applied, Caller, Keep, Outcomes, Proposal, StagedPart, commit_at_once, commit_statement, one_shard, only_shard,
+    with_shard,
 };

@@ -138,15 +138,20 @@ impl Node {
     /// # Errors
     /// `WriteStalled` when no flush made room in time, `DiskFull` when that is why; `Poisoned`.
     pub(crate) fn wait_for_memory(&self, bytes: u64) -> Result<Promise<'_>> {
-        let promise = self.pressure.promise(bytes);
-        let level = level(promise.before, self.options.memtable_bytes_max);
-        if level == Level::Free {
+        if let Some(promise) = self.memory_at_once(bytes) {
             return Ok(promise);
         }
+        let promise = self.pressure.promise(bytes);
+        let level = level(promise.before, self.options.memtable_bytes_max);
         let begin = self.env.clock.monotonic();
         let outcome = self.wait_at(level, promise);
         self.counters.stall_time.observe(self.env.clock.monotonic().saturating_sub(begin));
         outcome
+    }
+
+    /// Whether statements that add rows are delayed or refused because compaction is behind.
+    pub(crate) fn is_compaction_behind(&self) -> bool {
+        self.pressure.compaction_level(&self.options) != Level::Free
     }
 
     /// Lets a statement pass that adds rows, after a delay if compaction is behind. Without limit the segments of a table, and the memory
@@ -181,6 +186,12 @@ impl Node {
                 failure.unwrap_or_default()
             ))
             .with_hint("Nothing was applied; repeat the statement later."))
+    }
+
+    /// Lets a write pass if it needs not even be slowed down.
+    pub(crate) fn memory_at_once(&self, bytes: u64) -> Option<Promise<'_>> {
+        let promise = self.pressure.promise(bytes);
+        (level(promise.before, self.options.memtable_bytes_max) == Level::Free).then_some(promise)
     }
 
     fn wait_at<'a>(&'a self, now: Level, promise: Promise<'a>) -> Result<Promise<'a>> {

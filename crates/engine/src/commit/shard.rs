@@ -35,6 +35,11 @@ impl Shard {
     pub(crate) fn turn(&self) -> MutexGuard<'_, Turn> {
         self.turn.lock()
     }
+
+    /// The turn, if nobody has it.
+    pub(crate) fn turn_at_once(&self) -> Option<MutexGuard<'_, Turn>> {
+        self.turn.try_lock()
+    }
 }
 
 /// The keys of rows written since the oldest staged statement resolved its own keys.

@@ -10,6 +10,7 @@ use outcrop_format::{SegmentMeta, encode_batch};
 use outcrop_log::{Permit, SpaceClass};
 use outcrop_segment::Segment;
 use outcrop_types::{ColumnId, CommitSeq, Condition, Error, Result, RowAddress, RowOrdinal, ShardId, TableSchema};
+use parking_lot::MutexGuard;
 
 use super::pressure::Promise;
 use super::record_size::bytes_max;
@@ -25,12 +26,17 @@ use crate::stage::RowSet;
 use crate::write::{AppliedRows, Commit, Conversion, Decision, LastWord, RowOutcome, TailView, altered};
 
 /// A statement that is ready to be decided.
-pub(crate) trait Proposal {
+pub(crate) trait Proposal: Send {
     /// Brings the statement to a later version of the schema: an `ALTER TABLE` got its place before it.
     ///
     /// # Errors
     /// `SerializationFailure` if it cannot be brought there.
     fn convert(&mut self, to: &Conversion) -> Result<()>;
+
+    /// Whether it has anything to do off the turn: [`Proposal::settle`] is called for such a statement only.
+    fn settles(&self) -> bool {
+        true
+    }
 
     /// One round of Q7 outside of the turn: brings what changed since the statement read it up to `view`.
     fn settle(&mut self, view: &TailView<'_>) -> Result<()>;
@@ -157,6 +163,25 @@ pub(crate) fn commit_statement(
     decide_and_sequence(node, shard, schema, proposal, permit, caller)
 }
 
+/// Commits a statement if it has to wait for nothing: neither for memory or log space, nor for another statement's turn, nor
+/// for anything off the turn. Otherwise nothing has happened, and the caller is handed back.
+pub(crate) fn commit_at_once(
+    node: &Arc<Node>,
+    shard: &Shard,
+    schema: &Arc<TableSchema>,
+    proposal: &mut dyn Proposal,
+    caller: Caller,
+) -> std::result::Result<CommitHandle, Caller> {
+    if proposal.settles() {
+        return Err(caller);
+    }
+    let (Some(permit), Some(turn)) = (Admitted::at_once(node, proposal), shard.turn_at_once()) else {
+        return Err(caller);
+    };
+    let mut statement = Statement { proposal, schema: Arc::clone(schema), keep: caller.keep };
+    Ok(in_turn(node, turn, &mut statement, permit, caller))
+}
+
 /// While it lives, the shard keeps the keys that its turns write.
 struct KeptJournal<'a>(&'a Shard);
 
@@ -182,7 +207,8 @@ fn decide_and_sequence(
     caller: Caller,
 ) -> CommitHandle {
     let mut statement = Statement { proposal, schema: Arc::clone(schema), keep: caller.keep };
-    for _ in 0..ROUNDS_OFF_TURN {
+    let rounds = if statement.proposal.settles() { ROUNDS_OFF_TURN } else { 0 };
+    for _ in 0..rounds {
         match settle_off_turn(node, shard, &mut statement) {
             Ok(true) => break,
             Ok(false) => {}
@@ -194,9 +220,19 @@ fn decide_and_sequence(
         Ok(permit) => permit,
         Err(error) => return CommitHandle::ready(Err(error), &node.env.tasks),
     };
-    let mut turn = shard.turn();
+    in_turn(node, shard.turn(), &mut statement, permit, caller)
+}
+
+/// Decides a statement in its turn, and gives the turn back.
+fn in_turn(
+    node: &Arc<Node>,
+    mut turn: MutexGuard<'_, Turn>,
+    statement: &mut Statement<'_>,
+    permit: Admitted<'_>,
+    caller: Caller,
+) -> CommitHandle {
     let seq = node.tail.lock().version().seq;
-    let handle = match take_turn(node, &mut turn, &mut statement, permit, caller) {
+    let handle = match take_turn(node, &mut turn, statement, permit, caller) {
         Ok(Outcome::Sequenced(ticket, seq)) => {
             statement.proposal.sequenced(seq);
             Ok(CommitHandle::new(&ticket, &node.env.tasks))
@@ -253,6 +289,17 @@ impl<'a> Admitted<'a> {
         let memory = if proposal.needs_memory() { Some(node.wait_for_memory(bytes)?) } else { None };
         let class = if proposal.adds_rows() { SpaceClass::Ordinary } else { SpaceClass::Reserve };
         Ok(Self { permit: node.admit(bytes, class)?, memory, bytes, class })
+    }
+
+    /// As [`Admitted::of`], if that waits for nothing.
+    fn at_once(node: &'a Node, proposal: &dyn Proposal) -> Option<Self> {
+        if proposal.adds_rows() && node.is_compaction_behind() {
+            return None;
+        }
+        let bytes = proposal.record_bytes();
+        let memory = if proposal.needs_memory() { Some(node.memory_at_once(bytes)?) } else { None };
+        let class = if proposal.adds_rows() { SpaceClass::Ordinary } else { SpaceClass::Reserve };
+        Some(Self { permit: node.admit_at_once(bytes, class)?, memory, bytes, class })
     }
 
     /// Space for at least `needed` bytes: estimates can be too low, and a staged statement knows its victims late.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
-use outcrop_segment::{KeyRun, KeyRunBuilder, Segment, SegmentOptions, SegmentWriter};
+use outcrop_segment::{Compression, KeyRun, KeyRunBuilder, Segment, SegmentOptions, SegmentWriter};
 use outcrop_types::{ColumnId, Error, Result, TableSchema, UnitId};
 
 use crate::ScanColumn;
@@ -75,7 +75,9 @@ impl OutputWriter {
         schema: &Arc<TableSchema>,
         keys: Option<&Arc<ShardKeys>>,
     ) -> Result<Self> {
-        let (options, table) = (one_pass(schema), Arc::clone(schema));
+        let mut options = one_pass(schema);
+        options.compression = Compression::Quick;
+        let table = Arc::clone(schema);
         let writer = SegmentWriter::create_staged(&node.env, SEGMENT_DIR, node.log_id, unit, table, &options)?;
         Ok(Self::new(unit, writer, schema, keys))
     }

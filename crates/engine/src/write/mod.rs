@@ -21,7 +21,7 @@ mod upsert;
 pub use crate::commit::CommitHandle;
 pub use api::{Commit, ConflictRows, ConflictUpdate, LastWord, OnConflict, Recheck, Rechecked, RowOutcome, WriteMode};
 pub use applied::AppliedRows;
-pub use table_write::TableWrite;
+pub use table_write::{ReadyWrite, TableWrite};
 
 pub(crate) use change::{ChangeItem, Changes, seen_keys};
 pub(crate) use convert::{Conversion, OfEarlierVersion, altered};

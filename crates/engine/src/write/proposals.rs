@@ -33,6 +33,10 @@ impl Proposal for InsertProposal {
         Ok(())
     }
 
+    fn settles(&self) -> bool {
+        false
+    }
+
     fn settle(&mut self, _: &TailView<'_>) -> Result<()> {
         Ok(())
     }
@@ -58,6 +62,10 @@ impl Proposal for UpsertProposal {
     fn convert(&mut self, to: &Conversion) -> Result<()> {
         self.rows = to.rows(&self.rows)?;
         Ok(())
+    }
+
+    fn settles(&self) -> bool {
+        false
     }
 
     fn settle(&mut self, _: &TailView<'_>) -> Result<()> {

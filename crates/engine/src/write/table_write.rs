@@ -15,7 +15,9 @@ use super::proposals::{InsertProposal, UpsertProposal};
 use super::tail::key_hashes;
 use super::upsert::UpsertItem;
 use crate::catalog::undefined_table;
-use crate::commit::{Caller, CommitHandle, Keep, Proposal, Shard, VICTIM_BYTES, commit_statement, only_shard};
+use crate::commit::{
+    Caller, CommitHandle, Keep, Proposal, Shard, VICTIM_BYTES, commit_at_once, commit_statement, only_shard,
+};
 use crate::key_index::ShardKeys;
 use crate::node::Node;
 use crate::snapshot::{Snapshot, TableSnapshot};
@@ -196,14 +198,39 @@ impl TableWrite {
     /// Decides, writes the record and hands back a handle that is done when the answer may leave (W3). May block for the
     /// turn and for back-pressure, not for the sync.
     pub fn commit(self) -> CommitHandle {
+        match self.ready() {
+            Ok(ready) => ready.commit(),
+            Err(refused) => refused,
+        }
+    }
+
+    /// As [`TableWrite::commit`] for a small statement that has to wait for nothing: not for memory, log space, or another
+    /// statement on the table. Calls nobody back for conflicts, but may read keys from disk. Otherwise nothing has happened, and
+    /// the statement is handed back, ready to be committed where waiting is allowed.
+    ///
+    /// # Errors
+    /// The statement.
+    pub fn commit_at_once(self) -> std::result::Result<CommitHandle, ReadyWrite> {
+        let is_plain = match &self.rows {
+            Rows::Insert { on_conflict, .. } => !matches!(on_conflict, OnConflict::Update(_)),
+            Rows::Upsert { .. } => true,
+            Rows::Change(_) | Rows::Staged(_) | Rows::Failed => false,
+        };
+        let is_small = is_plain && self.bytes <= AT_ONCE_BYTES_MAX;
+        match self.ready() {
+            Ok(ready) if is_small => ready.commit_at_once(),
+            Ok(ready) => Err(ready),
+            Err(refused) => Ok(refused),
+        }
+    }
+
+    fn ready(self) -> std::result::Result<ReadyWrite, CommitHandle> {
         let Self { target, rows, keep, last_word, .. } = self;
         let asked_at = target.node.env.clock.monotonic();
-        let mut proposal = match propose(&target, rows) {
-            Ok(proposal) => proposal,
-            Err(error) => return CommitHandle::ready(Err(error), &target.node.env.tasks),
-        };
-        let caller = Caller { keep, last_word, asked_at };
-        commit_statement(&target.node, &target.shard, &target.schema, &mut *proposal, caller)
+        match propose(&target, rows) {
+            Ok(proposal) => Ok(ReadyWrite { target, proposal, caller: Caller { keep, last_word, asked_at } }),
+            Err(error) => Err(CommitHandle::ready(Err(error), &target.node.env.tasks)),
+        }
     }
 
     /// Moves the rows to staged segments when they are too many for the log (W10).
@@ -233,6 +260,36 @@ impl TableWrite {
         Ok(())
     }
 }
+
+/// A statement that has all its rows. Dropped, it leaves nothing behind.
+pub struct ReadyWrite {
+    target: Target,
+    proposal: Box<dyn Proposal>,
+    caller: Caller,
+}
+
+impl ReadyWrite {
+    /// As [`TableWrite::commit`].
+    pub fn commit(mut self) -> CommitHandle {
+        let Target { node, shard, schema, .. } = &self.target;
+        commit_statement(node, shard, schema, &mut *self.proposal, self.caller)
+    }
+
+    fn commit_at_once(self) -> std::result::Result<CommitHandle, Self> {
+        let Self { target, mut proposal, caller } = self;
+        let Target { node, shard, schema, .. } = &target;
+        commit_at_once(node, shard, schema, &mut *proposal, caller).map_err(|caller| Self { target, proposal, caller })
+    }
+}
+
+impl fmt::Debug for ReadyWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadyWrite").field("table", &self.target.schema.name).finish_non_exhaustive()
+    }
+}
+
+/// Statements beyond this are work for a thread that nobody else waits for.
+const AT_ONCE_BYTES_MAX: u64 = 64 << 10;
 
 fn propose(target: &Target, rows: Rows) -> Result<Box<dyn Proposal>> {
     Ok(match rows {

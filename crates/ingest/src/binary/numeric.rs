@@ -109,7 +109,8 @@ fn write_short_numeric(out: &mut Vec<u8>, value: i128, scale: i8) -> Option<()> 
     let fraction_groups = scale.div_ceil(4);
     let (mut whole, mut fraction) =
         (magnitude / unit, (magnitude % unit).checked_mul(10_u64.checked_pow(fraction_groups * 4 - scale)?)?);
-    let mut groups = [0_u16; SHORT_SCALE as usize / 4 + 5];
+    // Four of the fraction, and five of a whole of 64 bits.
+    let mut groups = [0_u16; 9];
     let (mut length, mut whole_groups) = (0_u32, 0_i16);
     for slot in groups.iter_mut().rev() {
         let rest = if length < fraction_groups { &mut fraction } else { &mut whole };

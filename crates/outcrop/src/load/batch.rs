@@ -124,7 +124,11 @@ impl Batch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.data.len() >= BATCH_BYTES || self.ends.len() >= BATCH_ROWS || self.rejected.len() >= BATCH_REJECTED
+        let bytes_max = match self.form {
+            Form::Text => TEXT_BYTES,
+            Form::Binary(_) => BINARY_BYTES,
+        };
+        self.data.len() >= bytes_max || self.ends.len() >= BATCH_ROWS || self.rejected.len() >= BATCH_REJECTED
     }
 }
 
@@ -309,7 +313,9 @@ fn has_wide_decimals(data_type: &DataType) -> bool {
 pub(super) const IS_NULL: &str = "it is NULL, which the column does not take";
 pub(super) const HAS_NUL: &str = "it has a NUL character";
 /// A batch is sent when it has so much data. Enough that the sync of a commit costs little beside it.
-const BATCH_BYTES: usize = 8 << 20;
+const TEXT_BYTES: usize = 8 << 20;
+/// Of what the server takes faster, enough that it has few segments to merge.
+const BINARY_BYTES: usize = 24 << 20;
 /// Or so many rows.
 const BATCH_ROWS: usize = 131_072;
 /// Or so many rejected ones, so that they do not fill memory.

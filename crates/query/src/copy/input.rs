@@ -24,7 +24,17 @@ pub struct CopyIn {
     options: CopyOptions,
     work: Work,
     maker: RowMaker,
-    writer: Option<Writer>,
+    writing: Writing,
+}
+
+/// What the writer does.
+enum Writing {
+    /// It waits for rows.
+    Idle(Writer),
+    /// It takes some, while the caller decodes the next ones.
+    Busy(Owned<Result<Writer>>),
+    /// It has failed, or is with a caller that was dropped.
+    Over,
 }
 
 impl CopyIn {
@@ -52,7 +62,8 @@ impl CopyIn {
         &self.options
     }
 
-    /// Takes rows whose columns are [`CopyIn::columns`] in their Arrow types. Waits while the engine is behind.
+    /// Takes rows whose columns are [`CopyIn::columns`] in their Arrow types, once the ones before are with the engine. What is
+    /// wrong with rows may be said by a later call, at the latest by [`CopyIn::finish`].
     ///
     /// # Errors
     /// `NotNullViolation`, `UniqueViolation`, `DiskFull`, `QueryCanceled`; after an error the statement is over.
@@ -63,13 +74,21 @@ impl CopyIn {
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        let mut writer = self.take()?;
-        let (maker, cancellation) = (self.maker.clone(), self.work.cancellation.clone());
-        let task = Owned::spawn(self.work.database.queries(), async move {
+        let (mut writer, maker) = (self.idle().await?, self.maker.clone());
+        self.writing = Writing::Busy(Owned::spawn(self.work.database.queries(), async move {
             writer.insert(maker.make(rows.columns(), rows.num_rows())?).await?;
-            Ok::<_, Error>(writer)
-        });
-        self.writer = Some(cancellation.run(task.join()).await??);
+            Ok(writer)
+        }));
+        Ok(())
+    }
+
+    /// Waits until all rows are with the engine, for a caller that has nothing but an error to add: what is wrong with the rows
+    /// before comes first.
+    ///
+    /// # Errors
+    /// As [`CopyIn::push`].
+    pub async fn settle(&mut self) -> Result<()> {
+        self.writing = Writing::Idle(self.idle().await?);
         Ok(())
     }
 
@@ -78,7 +97,7 @@ impl CopyIn {
     /// # Cancel safety
     /// A commit that has begun goes on without its caller.
     pub async fn finish(mut self) -> Result<(CommandTag, Vec<Notice>)> {
-        let (writer, work) = (self.take()?, self.work.clone());
+        let (writer, work) = (self.idle().await?, self.work.clone());
         let task = Owned::spawn(self.work.database.queries(), async move { writer.commit(&work).await });
         let commit = self.work.cancellation.run(task.join()).await??;
         let notices = match self.options.on_conflict {
@@ -88,10 +107,13 @@ impl CopyIn {
         Ok((CommandTag::with_rows("COPY", commit.inserted + commit.updated), notices))
     }
 
-    fn take(&mut self) -> Result<Writer> {
-        self.writer
-            .take()
-            .ok_or_else(|| Error::new(Condition::ObjectNotInPrerequisiteState, "this COPY has failed already"))
+    /// The writer, when it is done with the rows that it has.
+    async fn idle(&mut self) -> Result<Writer> {
+        match std::mem::replace(&mut self.writing, Writing::Over) {
+            Writing::Idle(writer) => Ok(writer),
+            Writing::Busy(task) => self.work.cancellation.run(task.join()).await?,
+            Writing::Over => Err(Error::new(Condition::ObjectNotInPrerequisiteState, "this COPY has failed already")),
+        }
     }
 }
 
@@ -146,7 +168,7 @@ pub(crate) fn begin_copy_in(work: &Work, copy: &CopyStatement) -> Result<CopyIn>
     }
     let writer = Writer::begin(work, &target, mode, keep)?;
     let table = target.schema.name.table.clone();
-    Ok(CopyIn { table, columns, options, work: work.clone(), maker, writer: Some(writer) })
+    Ok(CopyIn { table, columns, options, work: work.clone(), maker, writing: Writing::Idle(writer) })
 }
 
 /// Longest list of rows in one notice: clients get texts of at most 4,096 characters.

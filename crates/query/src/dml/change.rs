@@ -147,22 +147,21 @@ async fn change(work: &Work, mut plan: ChangePlan, prepared: &Prepared) -> Resul
     let returning = plan.returning.take();
     let returning = returning.map(|returning| returning.begin(work, &plan.target, prepared.columns())).transpose()?;
     let keep = if returning.is_some() { Keep::Rows } else { Keep::Counts };
-    let bound =
-        if plan.needs_plan() { None } else { Some(BoundChange::cached(work, plan.source(), prepared.change())?) };
-    let recheck = match (plan.target.schema.primary_key(), &bound) {
-        (None, _) => None,
-        (Some(_), Some(change)) => Some(recheck::bound(work, &plan, change.clone())),
-        (Some(_), None) => Some(recheck::planned(work, &plan)),
+    let (keys, is_all) = match point::change_keys(work, &plan) {
+        Some(named) => (point::keys_batch(work, &plan.target.schema, &named)?, named.is_all),
+        None => (None, false),
     };
-    let mut writer = Writer::begin(work, &plan.target, WriteMode::Change(recheck), keep)?;
-    let key = match point::change_key(work, &plan) {
-        Some(expressions) => point::key_batch(work, &plan.target.schema, &expressions)?,
-        None => None,
+    let writer = match keys {
+        // A row that has one of the keys is deleted, whatever else is in it.
+        Some(keys) if is_all && plan.assignments.is_none() => {
+            let mode = WriteMode::Change(Some(recheck::of_same_key()));
+            let mut writer = Writer::begin(work, &plan.target, mode, keep)?;
+            let victims = point::addresses(work, &plan.target, keys).await?;
+            writer.delete(victims).await?;
+            writer
+        }
+        keys => judged(work, &plan, keys, keep, prepared).await?,
     };
-    match (key, &bound) {
-        (Some(key), Some(change)) => write_point(work, &plan, key, change, &mut writer).await?,
-        _ => write_query(work, &plan, prepared.plan(), &mut writer).await?,
-    }
     let command = plan.command();
     if let Some(returning) = returning {
         return returning.commit(writer, command).await.map(Execution::Rows);
@@ -171,18 +170,35 @@ async fn change(work: &Work, mut plan: ChangePlan, prepared: &Prepared) -> Resul
     Ok(Execution::Done(CommandTag::with_rows(command, commit.updated + commit.deleted)))
 }
 
-async fn write_point(
+/// The changes of rows that WHERE and SET judge, which are among those with the keys, if there are some.
+async fn judged(
     work: &Work,
     plan: &ChangePlan,
-    key: RecordBatch,
-    change: &BoundChange,
-    writer: &mut Writer,
-) -> Result<()> {
-    match point::changed_row(work, &plan.target, key, change).await? {
-        Some((victim, row)) if plan.assignments.is_some() => writer.update(vec![victim], row).await,
-        Some((victim, _)) => writer.delete(vec![victim]).await,
-        None => Ok(()),
+    keys: Option<RecordBatch>,
+    keep: Keep,
+    prepared: &Prepared,
+) -> Result<Writer> {
+    let bound =
+        if plan.needs_plan() { None } else { Some(BoundChange::cached(work, plan.source(), prepared.change())?) };
+    let recheck = match (plan.target.schema.primary_key(), &bound) {
+        (None, _) => None,
+        (Some(_), Some(change)) => Some(recheck::bound(work, plan, change.clone())),
+        (Some(_), None) => Some(recheck::planned(work, plan)),
+    };
+    let mut writer = Writer::begin(work, &plan.target, WriteMode::Change(recheck), keep)?;
+    let (Some(keys), Some(change)) = (keys, &bound) else {
+        write_query(work, plan, prepared.plan(), &mut writer).await?;
+        return Ok(writer);
+    };
+    let (victims, rows) = point::changed_rows(work, &plan.target, keys, change).await?;
+    if victims.is_empty() {
+        return Ok(writer);
     }
+    match plan.assignments {
+        Some(_) => writer.update(victims, rows).await?,
+        None => writer.delete(victims).await?,
+    }
+    Ok(writer)
 }
 
 async fn write_query(work: &Work, plan: &ChangePlan, prepared: &Plan, writer: &mut Writer) -> Result<()> {

@@ -80,7 +80,7 @@ fn describe_change(work: &Work, plan: &ChangePlan, given: &[Option<DataType>]) -
     if let Some(assignments) = &plan.assignments {
         assignments.hint(&plan.target, &mut types);
     }
-    if types.iter().all(Option::is_some) && plan.returning.is_none() && point::change_key(work, plan).is_some() {
+    if types.iter().all(Option::is_some) && plan.returning.is_none() && point::change_keys(work, plan).is_some() {
         // Nothing to learn: the execution binds what it needs.
         return Ok(Described { parameters: known(types)?, columns: None, plan: None });
     }
@@ -127,8 +127,8 @@ pub(crate) fn explained(work: &Work, statement: &ast::Statement) -> Result<(Opti
 }
 
 fn explained_change(work: &Work, plan: &ChangePlan, what: &str) -> Result<(Option<String>, Option<PlannedQuery>)> {
-    if let Some(expressions) = point::change_key(work, plan)
-        && point::key_batch(work, &plan.target.schema, &expressions)?.is_some()
+    if let Some(named) = point::change_keys(work, plan)
+        && point::keys_batch(work, &plan.target.schema, &named)?.is_some()
     {
         return Ok((Some(format!("{what} on {} by key look-up", plan.target.schema.name.table)), None));
     }

@@ -165,23 +165,27 @@ pub(crate) async fn insert(work: &Work, insert: &ast::Insert, prepared: &Prepare
 }
 
 /// Executes an INSERT of literals; `None` if it must go the general way. Nothing has happened then.
+///
+/// # Errors
+/// What the engine says, and cancellation. What is wrong with the statement itself is said the general way.
 pub(crate) async fn insert_literals(
     work: &Work,
     literal: &LiteralInsert,
     prepared: &Prepared,
 ) -> Result<Option<Execution>> {
-    match stage_literals(work, literal, prepared).await {
-        Ok(Some(ready)) => ready.commit(work).await.map(Some),
-        Ok(None) | Err(_) => Ok(None),
+    match stage_literals(work, literal, prepared).await? {
+        Some(ready) => ready.commit(work).await.map(Some),
+        None => Ok(None),
     }
 }
 
-/// Everything of an INSERT of literals but its commit.
+/// Everything of an INSERT of literals but its commit. If it must go the general way, the writer and what it was given are
+/// dropped here.
 async fn stage_literals(work: &Work, literal: &LiteralInsert, prepared: &Prepared) -> Result<Option<Ready>> {
     let rows = literal.rows();
-    let plan = InsertPlan::read(work, literal.insert()?, Some(rows))?;
-    let mut ready = Ready::begin(work, &plan, prepared)?;
-    let maker = RowMaker::new(work, &plan.target, &plan.positions)?;
+    let Ok(plan) = InsertPlan::read(work, literal.insert()?, Some(rows)) else { return Ok(None) };
+    let Ok(maker) = RowMaker::new(work, &plan.target, &plan.positions) else { return Ok(None) };
+    let Ok(mut ready) = Ready::begin(work, &plan, prepared) else { return Ok(None) };
     for start in (0..rows.len()).step_by(VALUES_ROWS) {
         work.cancellation.check()?;
         let chunk = start..rows.len().min(start + VALUES_ROWS);
@@ -189,7 +193,8 @@ async fn stage_literals(work: &Work, literal: &LiteralInsert, prepared: &Prepare
         let columns = LiteralColumns::new(rows, &plan.target.schema, &plan.positions, time_zone, &work.parameters);
         let defaults = |position, count| default_values(work, &plan.target, position, count).ok();
         let Some(given) = columns.read(&chunk, defaults) else { return Ok(None) };
-        ready.writer.insert(maker.make(&given, chunk.len())?).await?;
+        let Ok(made) = maker.make(&given, chunk.len()) else { return Ok(None) };
+        ready.writer.insert(made).await?;
     }
     Ok(Some(ready))
 }

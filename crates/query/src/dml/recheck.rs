@@ -20,6 +20,19 @@ pub(super) fn bound(work: &Work, plan: &ChangePlan, change: BoundChange) -> Box<
     Box::new(BoundRecheck { change, parameters, updates: plan.assignments.is_some() })
 }
 
+/// The callback of a DELETE whose WHERE names keys and says nothing else: what has replaced a row has its key.
+pub(super) fn of_same_key() -> Box<dyn Recheck> {
+    Box::new(SameKey)
+}
+
+struct SameKey;
+
+impl Recheck for SameKey {
+    fn recheck(&mut self, current: &RecordBatch) -> Result<Rechecked> {
+        Ok(Rechecked { matches: BooleanArray::from(vec![true; current.num_rows()]), rows: None })
+    }
+}
+
 /// The callback of any other UPDATE or DELETE.
 pub(super) fn planned(work: &Work, plan: &ChangePlan) -> Box<dyn Recheck> {
     Box::new(PlannedRecheck { work: work.clone(), plan: plan.clone() })

@@ -18,7 +18,12 @@ pub(crate) struct Writer {
     write: Option<TableWrite>,
     /// What is done with the next call: a statement of one batch needs no thread but that of its commit.
     waiting: Option<WriteCall>,
+    /// Memory of all rows so far.
+    bytes: usize,
 }
+
+/// More rows are work for a thread of its own.
+const FEW_BYTES: usize = 32 << 10;
 
 impl Writer {
     /// Begins writing. Keeps the rows if `RETURNING` wants them.
@@ -28,24 +33,31 @@ impl Writer {
             Keep::Counts => write,
             Keep::Rows => write.keep_rows(),
         };
-        Ok(Self { write: Some(write), waiting: None })
+        Ok(Self { write: Some(write), waiting: None, bytes: 0 })
     }
 
     pub(crate) async fn insert(&mut self, rows: RecordBatch) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(rows.get_array_memory_size());
         self.call(move |write| write.insert(rows)).await
     }
 
     pub(crate) async fn update(&mut self, victims: Vec<RowAddress>, rows: RecordBatch) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(rows.get_array_memory_size());
         self.call(move |write| write.update(&victims, rows)).await
     }
 
     pub(crate) async fn delete(&mut self, victims: Vec<RowAddress>) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(size_of_val(victims.as_slice()));
         self.call(move |write| write.delete(&victims)).await
     }
 
     /// Commits and waits until the answer may leave.
-    pub(crate) async fn commit(self, work: &Work) -> Result<Commit> {
-        self.commit_after(work, Ok).await
+    pub(crate) async fn commit(mut self, work: &Work) -> Result<Commit> {
+        if self.bytes > FEW_BYTES {
+            return self.commit_after(work, Ok).await;
+        }
+        let waiting = self.waiting.take();
+        work.commit_few(self.take()?, waiting).await
     }
 
     /// Commits if `last_word` agrees to the rows.

@@ -5,7 +5,8 @@
 //! else is wrong, the statement is parsed and executed the general way, which so gives every error and every rare value.
 //!
 //! # Invariants
-//! - L1. Both ways give the same rows; no error comes from this one.
+//! - L1. Both ways give the same rows. Of the errors only those come from this one that say nothing about the text: of the engine,
+//!   such as a full disk, and cancellation.
 
 mod cells;
 mod columns;

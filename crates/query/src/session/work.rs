@@ -159,21 +159,48 @@ impl Work {
         .await
     }
 
+    /// Commits the rows of a statement that are few and have no last word, on this thread if that has to wait for nothing, after
+    /// what still waits to be written.
+    ///
+    /// # Cancel safety
+    /// A commit that has begun goes on without its caller.
+    pub(crate) async fn commit_few(&self, mut write: TableWrite, waiting: Option<WriteCall>) -> Result<Commit> {
+        if let Some(call) = waiting {
+            call(&mut write)?;
+        }
+        let cancellation = self.cancellation.clone();
+        let write = write.with_last_word(Box::new(move |rows| cancellation.commit_begins().map(|()| rows)));
+        match write.commit_at_once() {
+            Ok(handle) => {
+                let (done, answer) = oneshot::channel();
+                send_when_done(handle, done);
+                self.answered(answer).await
+            }
+            Err(ready) => self.answer(move || Ok(ready.commit())).await,
+        }
+    }
+
     /// Begins off the query threads and waits until the answer may leave.
     async fn answer(&self, begin: impl FnOnce() -> Result<CommitHandle> + Send + 'static) -> Result<Commit> {
         let (done, answer) = oneshot::channel();
         blocking_on(self.database.queries(), move || {
-            begin()?.on_done(move |result| {
-                // Nobody waits any more when the client went away.
-                drop(done.send(result));
-            });
+            send_when_done(begin()?, done);
             Ok(())
         })
         .await?;
+        self.answered(answer).await
+    }
+
+    async fn answered(&self, answer: oneshot::Receiver<Result<Commit>>) -> Result<Commit> {
         let commit = answer.await.map_err(|error| Error::internal("a commit was lost").with_source(error))??;
         self.newest.saw(commit.seq);
         Ok(commit)
     }
+}
+
+/// Nobody waits any more when the client went away.
+fn send_when_done(handle: CommitHandle, done: oneshot::Sender<Result<Commit>>) {
+    handle.on_done(move |result| drop(done.send(result)));
 }
 
 /// Something that is done with a write, and may block.

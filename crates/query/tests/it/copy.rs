@@ -84,7 +84,7 @@ async fn rows_go_out_with_their_options() {
         ("copy nothing from stdin", Condition::UndefinedTable),
         ("copy t (nothing) from stdin", Condition::UndefinedColumn),
         ("copy t (id, id) from stdin", Condition::DuplicateColumn),
-        ("copy t from stdin (format binary)", Condition::FeatureNotSupported),
+        ("copy t from stdin (format binary, header)", Condition::FeatureNotSupported),
     ] {
         assert_eq!(execution(&mut session, sql).await.unwrap_err().condition(), condition, "{sql}");
     }

@@ -74,6 +74,55 @@ async fn a_key_look_up_answers_as_every_other_path() {
     }
 }
 
+/// Changes of rows that a list of keys names, and what else WHERE may say beside it; `{keys}` is the list.
+const BY_KEYS: &[&str] = &[
+    "delete from t where id in ({keys})",
+    "delete from t x where (x.id in ({keys})) and x.n > 100",
+    "delete from t where id in ({keys}) returning id, v",
+    "delete from t where id in ({keys}) and id in (7, 8, 9, 10, 11, 12)",
+    "update t set v = v || '!', n = n + 1 where id in ({keys})",
+    "update t set id = id + 1000 where id in ({keys}) and v <> 'v9' returning *",
+    "delete from k where b = 'b3' and a in ({keys})",
+    "delete from k where a in ({keys}) and b in ('b1', 'b7', null)",
+    "update k set w = -w where b in ('b2', 'b4', 'b4') and a = 5",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_keys_changes_the_rows_that_every_other_path_does() {
+    let (looking, scanned) = (TestDatabase::new(), TestDatabase::new());
+    let (mut session, mut scanning) = (looking.session(), scanned.session());
+    tables(&mut session).await;
+    tables(&mut scanning).await;
+    scanning.tag("set outcrop.access_path = 'scan'").await;
+    for round in 0..10_i64 {
+        let mut keys: Vec<String> = (0..round % 7 + 1).map(|at| ((round * 13 + at * at) % 320).to_string()).collect();
+        match round % 5 {
+            0 => keys.push("null".to_owned()),
+            1 => keys.push(keys[0].clone()),
+            2 => keys.push(format!("'{}'", round + 1)),
+            3 => keys.push("7.5".to_owned()),
+            _ => {}
+        }
+        for sql in BY_KEYS {
+            let sql = sql.replace("{keys}", &keys.join(", "));
+            let (by_key, by_scan) = (session.run(&sql).await, scanning.run(&sql).await);
+            match (by_key, by_scan) {
+                (Ok(mut by_key), Ok(mut by_scan)) => {
+                    by_key.rows.sort();
+                    by_scan.rows.sort();
+                    assert_eq!(by_key, by_scan, "{sql}");
+                }
+                (Err(by_key), Err(by_scan)) => assert_eq!(by_key.condition(), by_scan.condition(), "{sql}"),
+                (by_key, by_scan) => panic!("{sql}: {by_key:?} but {by_scan:?}"),
+            }
+        }
+        for table in ["t", "k"] {
+            let all = format!("select * from {table} order by 1, 2");
+            assert_eq!(session.rows(&all).await, scanning.rows(&all).await, "{table} after round {round}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_tells_a_key_look_up() {
     let database = TestDatabase::new();

@@ -25,6 +25,7 @@ mod literals;
 mod lookup;
 mod parameters;
 mod prepared;
+mod refused_space;
 mod slt;
 mod support;
 mod top_k;

@@ -24,13 +24,15 @@ use vortex::file::{WriteOptionsSessionExt, WriteStrategyBuilder, WriteSummary};
 use vortex::io::session::RuntimeSessionExt;
 use vortex::layout::BufferedBytesTracker;
 use vortex::session::VortexSession;
+use vortex_btrblocks::schemes::string::{FSSTScheme, OnPairScheme};
+use vortex_btrblocks::{BtrBlocksCompressorBuilder, SchemeExt as _};
 
 use super::executor::{LocalExecutor, poll_boxed};
 use super::failure::encoding;
 use super::sink::{PageSink, WriteFailure};
 use super::types::{file_field, to_file};
 use crate::failure::io_error;
-use crate::writer::RowSeqs;
+use crate::writer::{Compression, RowSeqs};
 
 /// Name of the hidden column that holds each row's insert `CommitSeq` (F4).
 pub(crate) const SEQ_NAME: &str = "__seq";
@@ -46,6 +48,7 @@ pub(crate) struct Layout {
     pub(crate) block_rows: u32,
     /// Uncompressed bytes that a chunk of a column aims at; the smallest unit that can be read.
     pub(crate) chunk_bytes: u64,
+    pub(crate) compression: Compression,
 }
 
 /// A Vortex file that is being written. Batches pass through Vortex's pipeline, which holds what it needs to fill chunks
@@ -111,7 +114,12 @@ impl ColumnWriter {
         let started = encoding(&path, || {
             let dtype = session.arrow().from_arrow_fields(&fields.iter().cloned().collect())?;
             let dtype = DType::Struct(dtype, vortex::dtype::Nullability::NonNullable);
+            let compressor = BtrBlocksCompressorBuilder::from_session(session);
             let strategy = WriteStrategyBuilder::from_session(session)
+                .with_btrblocks_builder(match layout.compression {
+                    Compression::Thorough => compressor,
+                    Compression::Quick => compressor.exclude_schemes([FSSTScheme.id(), OnPairScheme.id()]),
+                })
                 .with_row_block_size(usize::try_from(layout.block_rows)?)
                 .with_data_block_target_bytes(Some(layout.chunk_bytes))
                 .build();

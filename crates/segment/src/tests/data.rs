@@ -246,7 +246,7 @@ pub(super) fn write(
 }
 
 pub(super) fn options(block_rows: u32, chunk_bytes: u64) -> SegmentOptions {
-    SegmentOptions { block_rows, chunk_bytes }
+    SegmentOptions { block_rows, chunk_bytes, ..SegmentOptions::default() }
 }
 
 /// Arrays are equal value by value; NaN equals itself.

@@ -12,7 +12,7 @@ use super::fields::notice_response;
 use super::wire_type::cells;
 
 impl Connection {
-    /// Takes the rows of `COPY … FROM STDIN`. The next piece is read when the last one is with the engine.
+    /// Takes the rows of `COPY … FROM STDIN`. While the engine takes some, the next ones are decoded, and no more.
     pub(super) async fn copy_in(&mut self, mut copy: CopyIn) -> Result<(), Stop> {
         let settings = self.text_settings();
         let layout = layout(copy.options());
@@ -48,8 +48,15 @@ impl Connection {
                     return Err(Stop::Fatal(Error::new(Condition::ProtocolViolation, message)));
                 }
             }
-            while let Some(batch) = decoder.next_batch()? {
-                Box::pin(watched(&mut self.reader, copy.push(batch))).await??;
+            loop {
+                match decoder.next_batch() {
+                    Ok(Some(batch)) => Box::pin(watched(&mut self.reader, copy.push(batch))).await??,
+                    Ok(None) => break,
+                    Err(error) => {
+                        Box::pin(watched(&mut self.reader, copy.settle())).await??;
+                        return Err(error.into());
+                    }
+                }
             }
         }
         if let Some(batch) = decoder.finish()? {
