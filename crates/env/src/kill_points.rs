@@ -22,11 +22,11 @@ pub fn kill_point(_subject: &str, _moment: &str) {}
 
 #[cfg(debug_assertions)]
 use std::sync::LazyLock;
-#[cfg(debug_assertions)]
+#[cfg(any(test, debug_assertions))]
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// When to end.
-#[cfg(debug_assertions)]
+#[cfg(any(test, debug_assertions))]
 #[derive(Debug)]
 struct Kill {
     subject: String,
@@ -35,7 +35,7 @@ struct Kill {
     left: AtomicU64,
 }
 
-#[cfg(debug_assertions)]
+#[cfg(any(test, debug_assertions))]
 impl Kill {
     /// Reads `subject/moment:n`; n counts from 1.
     fn parse(text: &str) -> Option<Self> {
