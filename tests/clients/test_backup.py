@@ -222,7 +222,7 @@ def test_kill9_while_a_backup_is_taken(
             to = tmp_path / f"b{number}"
             with counting(server) as counters:
                 client = start(server, "backup", "--to", str(to), "--pg", server.pg_address)
-                time.sleep(chance.uniform(0, 1.2) * seconds)
+                time.sleep(chance.uniform(0, 2.5) * seconds)
                 server.kill9()
                 client.communicate(timeout=60)
             server.start()
