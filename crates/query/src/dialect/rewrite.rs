@@ -188,6 +188,9 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         pg_catalog::answer_idiom(expr);
+        if let Err(error) = subqueries::expect_columns(expr, self.quantified.contains(&std::ptr::from_ref(expr))) {
+            return ControlFlow::Break(error);
+        }
         subqueries::gather_array(expr, self.is_aggregate);
         if let Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } = expr {
             self.quantified.push(std::ptr::from_ref(right.as_ref()));

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, TableAlias, TableFactor,
     TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
+use outcrop_types::{Condition, Error, Result};
 
 use super::rewrite::{call, simple_name};
 
@@ -53,6 +54,36 @@ impl VisitorMut for ExistsCounter<'_> {
         }
         *expr = Expr::Subquery(Box::new(query));
         ControlFlow::Continue(())
+    }
+}
+
+/// A SELECT may have no columns at all, but not where a value or a list is wanted: DataFusion takes its first one unseen.
+///
+/// # Errors
+/// `SyntaxError`, as PostgreSQL says it.
+pub(super) fn expect_columns(expr: &Expr, is_list: bool) -> Result<()> {
+    let (query, is_list) = match expr {
+        Expr::Subquery(query) => (query, is_list),
+        Expr::InSubquery { subquery, .. } => (subquery, true),
+        Expr::Function(function) => match &function.args {
+            FunctionArguments::Subquery(query) => (query, false),
+            FunctionArguments::None | FunctionArguments::List(_) => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    if !has_no_columns(&query.body) {
+        return Ok(());
+    }
+    let message = if is_list { "subquery has too few columns" } else { "subquery must return only one column" };
+    Err(Error::new(Condition::SyntaxError, message))
+}
+
+fn has_no_columns(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::Select(select) => select.projection.is_empty(),
+        SetExpr::Query(query) => has_no_columns(&query.body),
+        SetExpr::SetOperation { left, .. } => has_no_columns(left),
+        _ => false,
     }
 }
 
