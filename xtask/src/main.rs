@@ -20,6 +20,7 @@
 mod bench;
 mod cache;
 mod command;
+mod mutate;
 mod soak;
 mod test;
 mod tidy;
@@ -44,6 +45,8 @@ enum Verb {
     Tidy,
     /// The long lanes: looks for lost and wrong data until its time is over, and counts what it has looked at.
     Soak(soak::Options),
+    /// Breaks the database on purpose, in a copy, and says which lane finds it.
+    Mutate(mutate::Options),
     /// Measures Outcrop beside PostgreSQL and DuckDB on the same data in the same run.
     Bench(bench::Options),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().verb {
         Verb::Test(options) => test::run(&options),
         Verb::Tidy => tidy::run(),
+        Verb::Mutate(options) => mutate::run(&options),
         Verb::Soak(options) => soak::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };

@@ -205,7 +205,9 @@ fn create_identity(env: &Env) -> Result<Identity> {
     let mut lost = None;
     for dir in [LOG_DIR, SEGMENT_DIR, MANIFEST_DIR] {
         let entries = env.disk.list(dir).map_err(|error| FileError::new("list", dir, error))?;
-        lost = lost.or((!entries.is_empty()).then_some(dir));
+        if !entries.is_empty() && lost.is_none() {
+            lost = Some(dir);
+        }
     }
     if let Some(name) = foreign.map(|entry| entry.name.as_str()).or(lost) {
         return Err(Error::new(
