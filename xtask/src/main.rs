@@ -21,6 +21,7 @@ mod bench;
 mod cache;
 mod command;
 mod fuzz;
+mod mutate;
 mod soak;
 mod test;
 mod tidy;
@@ -47,6 +48,8 @@ enum Verb {
     Soak(soak::Options),
     /// Runs the fuzz targets under libFuzzer.
     Fuzz(fuzz::Options),
+    /// Breaks the database on purpose, in a copy, and says which lane finds it.
+    Mutate(mutate::Options),
     /// Measures Outcrop beside PostgreSQL and DuckDB on the same data in the same run.
     Bench(bench::Options),
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Test(options) => test::run(&options),
         Verb::Tidy => tidy::run(),
         Verb::Fuzz(options) => fuzz::run(&options),
+        Verb::Mutate(options) => mutate::run(&options),
         Verb::Soak(options) => soak::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };

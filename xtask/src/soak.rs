@@ -3,7 +3,7 @@
 //! A lane is a command of [`LANES`]. It gets its time and a seed, ends with a line `soak NAME: … explored, … failed`, and names, for
 //! what failed, the one-line command that repeats it. In its arguments `{seconds}` and `{seed}` are replaced.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,6 +68,12 @@ const LANES: &[Lane] = &[
         about: "lives of the whole engine, with actors and faults",
         program: Program::Simulator,
         arguments: &["world", "--seconds", "{seconds}", "--seed", "{seed}"],
+    },
+    Lane {
+        name: "rot",
+        about: "lives whose stored files rot",
+        program: Program::Simulator,
+        arguments: &["rot", "--seconds", "{seconds}", "--seed", "{seed}"],
     },
     Lane {
         name: "nth",
@@ -228,7 +234,8 @@ struct Programs {
 impl Programs {
     fn prepare(lanes: &[&Lane]) -> Result<Self> {
         let needs = |program| lanes.iter().any(|lane| lane.program == program);
-        let simulator = if needs(Program::Simulator) { simulator()? } else { PathBuf::new() };
+        let simulator =
+            if needs(Program::Simulator) { build_simulator(&cache::repository(), 2)? } else { PathBuf::new() };
         let (python, server) =
             if needs(Program::Python) { (cache::python()?, test::built_binary()?) } else { Default::default() };
         Ok(Self { simulator, python, server })
@@ -252,13 +259,15 @@ impl Programs {
     }
 }
 
-/// Builds the simulator and returns its path.
-fn simulator() -> Result<PathBuf> {
+/// Builds the simulator of the sources in `root`, with this level of optimisation, and returns its path.
+pub(crate) fn build_simulator(root: &Path, level: u32) -> Result<PathBuf> {
+    let target = test::target_directory()?;
     let mut build = test::cargo();
+    build.current_dir(root).env("CARGO_TARGET_DIR", &target);
     for name in OPTIMISED {
-        build.args(["--config", &format!("profile.dev.package.{name}.opt-level=2")]);
+        build.args(["--config", &format!("profile.dev.package.{name}.opt-level={level}")]);
     }
     // Features of the whole workspace, so that nothing below is compiled a second time.
     command::run(build.args(["build", "--quiet", "--workspace", "--bin", "outcrop-sim"]))?;
-    Ok(test::target_directory()?.join("debug/outcrop-sim"))
+    Ok(target.join("debug/outcrop-sim"))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
-use outcrop_env::{Env, Signal};
+use outcrop_env::{Env, Signal, reached};
 use outcrop_log::{LogExtent, LogSpace, Permit, SpaceClass};
 use outcrop_segment::{KeyRun, PageCache, Segment};
 use outcrop_types::{CommitSeq, Condition, LogId, Result, TableId, UnitId};
@@ -252,6 +252,7 @@ impl Node {
     pub(crate) fn poison(&self, reason: &str) {
         let mut tail = self.tail.lock();
         if tail.poisoned().is_none() {
+            reached!("engine.poisoned");
             tracing::error!(reason, "writes stop: the durability of a write is unknown");
         }
         tail.poison(reason);

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outcrop_env::{Env, File, FileName, Signal, Step, Worker};
+use outcrop_env::{Env, File, FileName, Signal, Step, Worker, reached};
 use outcrop_format::frame::{FileHeader, PAGE_BYTES, PagePosition, pages_of_records};
 use outcrop_types::{Epoch, LogId, Result};
 use parking_lot::Mutex;
@@ -280,6 +280,7 @@ impl Preparer {
         let spare = self.spares.lock().pop();
         let (temporary, prepared) = match spare {
             Some(spare) => {
+                reached!("log.file_used_again");
                 let prepared = disk.open(&spare).and_then(|file| {
                     file.write_all_at(0, header)?;
                     disk.publish(&spare, name)?;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use outcrop_env::{Env, FileName, kill_point};
+use outcrop_env::{Env, FileName, kill_point, reached};
 use outcrop_format::frame::{FileHeader, GroupKind, PAGE_BYTES, Page, PagePart};
 use outcrop_types::{CommitSeq, Condition, Epoch, Error, LogId, Result};
 
@@ -141,6 +141,7 @@ fn make_durable(env: &Env, dir: &str, id: LogId, run: &[FoundFile], walked: &Wal
 
 /// Writes pages that follow each other in a file once more, with the bytes that were visited.
 fn write_again(env: &Env, id: LogId, file: &FoundFile, pages: &[AcceptedPage]) -> Result<()> {
+    reached!("log.end_written_again");
     let mut bytes = vec![0; pages.len() * PAGE_BYTES];
     let offset = pages.first().map_or(0, |first| first.place.page) * PAGE_BYTES as u64;
     let range = Range::bytes(offset, bytes.len() as u64);

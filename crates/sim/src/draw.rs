@@ -9,13 +9,13 @@ impl Draw {
     pub fn new(seed: u64) -> Self {
         let mut draw = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03 | 1);
         (0..4).for_each(|_| {
-            draw.next();
+            draw.number();
         });
         draw
     }
 
     /// A number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -24,7 +24,7 @@ impl Draw {
 
     /// A number below `end`; 0 if `end` is.
     pub fn below(&mut self, end: u64) -> u64 {
-        (self.next() >> 11).checked_rem(end).unwrap_or(0)
+        (self.number() >> 11).checked_rem(end).unwrap_or(0)
     }
 
     /// True `percent` times of a hundred.

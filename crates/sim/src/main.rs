@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, ValueEnum};
 use outcrop_sim::draw::Draw;
 use outcrop_sim::explore::{Budget, Counts, EngineWorkload, LogWorkload, explore};
-use outcrop_sim::world::{self, Lives};
+use outcrop_sim::world::{self, FaultClass, Lives};
 use outcrop_sim::{marks, nth};
 use outcrop_testkit::seed::message_of;
 
@@ -41,6 +41,9 @@ struct Arguments {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Ends after so many failures.
+    #[arg(long, default_value_t = 5)]
+    failures: u64,
     /// This seed alone.
     #[arg(long)]
     only: Option<u64>,
@@ -54,6 +57,8 @@ enum What {
     ExploreEngine,
     /// A life of the whole engine.
     World,
+    /// A life whose stored files rot.
+    Rot,
     /// Each call of the disk fails once; a sample of them for each seed.
     Nth,
 }
@@ -64,6 +69,7 @@ impl What {
             Self::ExploreLog => "explore-log",
             Self::ExploreEngine => "explore-engine",
             Self::World => "world",
+            Self::Rot => "rot",
             Self::Nth => "nth",
         }
     }
@@ -76,6 +82,7 @@ impl What {
                 total.counts += explore(&EngineWorkload::new(seed), seed, budget);
             }
             Self::World => total.lives.add(&world::live(seed)),
+            Self::Rot => total.lives.add(&world::live_with(seed, Some(FaultClass::Rot))),
             Self::Nth => {
                 let calls = nth::calls(seed);
                 let mut draw = Draw::new(seed);
@@ -105,7 +112,9 @@ impl Total {
             What::ExploreLog | What::ExploreEngine => {
                 format!("{}; {:.0} disks/s", self.counts, rate(self.counts.explored()))
             }
-            What::World => format!("{} lives explored ({}); {:.1} lives/s", self.seeds, self.lives, rate(self.seeds)),
+            What::World | What::Rot => {
+                format!("{} lives explored ({}); {:.1} lives/s", self.seeds, self.lives, rate(self.seeds))
+            }
             What::Nth => format!(
                 "{} failed calls explored ({} without effect, {} refused a statement, {} stopped the process)",
                 self.calls.failed_calls, self.calls.survived, self.calls.refused, self.calls.stopped
@@ -130,7 +139,7 @@ fn main() -> ExitCode {
             println!("repeat with: cargo run -p outcrop-sim -- {} --only {seed}", what.name());
         }
         seed = seed.wrapping_add(1);
-        if arguments.only.is_some() || begin.elapsed() >= limit || total.failed >= FAILURES_MAX {
+        if arguments.only.is_some() || begin.elapsed() >= limit || total.failed >= arguments.failures {
             break;
         }
     }
@@ -151,5 +160,3 @@ fn main() -> ExitCode {
 const CALLS_OF_A_SEED: u64 = 10;
 /// A batch of so many lives must reach every mark.
 const SEEDS_FOR_MARKS: u64 = 500;
-/// So many tell enough.
-const FAILURES_MAX: u64 = 5;

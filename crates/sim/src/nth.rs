@@ -67,8 +67,14 @@ pub fn fail(seed: u64, nth: u64, kind: FaultKind, counts: &mut Counts) {
         }
     }
     let moment = sim.take_moments().pop().expect("the present is a moment");
-    let killed = moment.killed().start(seed);
-    workload.start(&killed.0, &killed.1, acknowledged);
+    let (env, machine) = moment.killed().start(seed);
+    machine.record_moments();
+    let shown = workload.start(&env, &machine, acknowledged);
+    // After a failed sync only the cache may have what this start has shown, and no later sync would write it.
+    for disk in machine.take_moments().pop().iter().flat_map(|end| end.disks(3, seed)) {
+        let (env, sim) = disk.start(seed);
+        assert_eq!(workload.start(&env, &sim, acknowledged), shown, "what a start after a kill has shown must stay");
+    }
     for disk in moment.disks(3, seed) {
         let (env, sim) = disk.start(seed);
         workload.start(&env, &sim, acknowledged);

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use outcrop_env::reached;
 use outcrop_types::{Condition, Error, Result};
 
 use crate::EngineOptions;
@@ -200,6 +201,7 @@ impl Node {
         match now {
             Level::Free => return Ok(promise),
             Level::Delayed(delay) => {
+                reached!("write.delayed");
                 self.flush_signal.notify();
                 self.env.tasks.wait_until(&self.progress, Some(delay), &mut || {
                     level(self.pressure.memtable_bytes(), bytes_max) == Level::Free
@@ -224,10 +226,12 @@ impl Node {
             return Ok(promise);
         }
         if self.pressure.flush_disk_full.load(Ordering::Relaxed) {
+            reached!("write.refused_by_a_full_disk");
             return Err(Error::new(Condition::DiskFull, "no space left to write rows out of memory")
                 .with_detail("Rows wait in memory for a segment file that does not fit on the disk; reads go on.")
                 .with_hint("Free space on the disk of the data directory; writes resume by themselves."));
         }
+        reached!("write.stalled");
         Err(Error::new(Condition::WriteStalled, "writes arrive faster than they can be stored")
             .with_detail(format!("Rows not yet in segments hold more than {bytes_max} bytes."))
             .with_hint("Nothing was applied; repeat the statement later."))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use outcrop_env::reached;
 use outcrop_segment::DeleteVector;
 use outcrop_types::{CommitSeq, RowAddress, RowOrdinal, UnitId};
 
@@ -134,6 +135,7 @@ impl Remaps {
         for entry in &self.entries {
             let current = now.unwrap_or(address);
             if entry.input == current.unit {
+                reached!("write.row_had_moved");
                 now = Some(entry.map.address(current.row)?);
             }
         }

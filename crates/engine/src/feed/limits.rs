@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use outcrop_env::reached;
 use outcrop_format::feed::{FeedChange, FeedTables};
 use outcrop_log::LogExtent;
 use outcrop_types::CommitSeq;
@@ -61,6 +62,7 @@ impl Node {
     }
 
     fn end_feed(&self, name: String, reason: String) {
+        reached!("feed.cursor_ended");
         tracing::warn!(cursor = name, reason, "a feed cursor is ended");
         let flush_signal = std::sync::Arc::clone(&self.flush_signal);
         // Its files go when the end is durable.

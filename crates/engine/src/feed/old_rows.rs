@@ -8,6 +8,7 @@ use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
+use outcrop_env::reached;
 use outcrop_format::record::{Change, RowChange};
 use outcrop_format::{BatchDecoder, CommitRecord};
 use outcrop_log::{LogGroup, LogReader, RecordPlace};
@@ -89,6 +90,7 @@ impl OldRows {
         if let Some(segment) = self.segments.get(&unit) {
             return Ok(Arc::clone(segment));
         }
+        reached!("feed.old_row_of_a_segment_that_left");
         let meta = read_meta(&self.node.env, SEGMENT_DIR, self.node.identity.log_of(unit), unit)?;
         let segment = Segment::open(&self.node.env, SEGMENT_DIR, Arc::new(meta), &self.node.cache)?;
         if self.segments.len() >= SEGMENTS_OPEN {
@@ -134,6 +136,7 @@ impl OldRows {
         unit: UnitId,
         rows: &[RowOrdinal],
     ) -> Result<RecordBatch> {
+        reached!("feed.old_row_from_the_log");
         // Rows that were dead already when a column became NOT NULL may be in the same record.
         let mut lax = schema.clone();
         lax.columns.iter_mut().for_each(|column| column.nullable = true);

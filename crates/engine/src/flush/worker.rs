@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use outcrop_env::{Step, Worker, kill_point};
+use outcrop_env::{Step, Worker, kill_point, reached};
 use outcrop_types::{CommitSeq, Condition, Error, Result};
 
 use super::generations::{Sealed, is_published, seal, sealed_generations};
@@ -191,6 +191,7 @@ impl FlushWorker {
         }
         self.node.flushes.fail(error);
         if is_harmless(error) {
+            reached!("flush.must_wait");
             tracing::warn!(%error, "a flush or checkpoint must wait");
             self.node.pressure.set_flush_disk_full(error.condition() == Condition::DiskFull);
             self.retry_at = Some(self.node.env.clock.monotonic() + RETRY_DELAY);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outcrop_env::{Step, Worker, kill_point};
+use outcrop_env::{Step, Worker, kill_point, reached};
 use outcrop_segment::{KeyRun, KeyRunMerge, KeyRunPlace, key_run_file_name};
 use outcrop_types::{Condition, Error, Result, TableId, UnitId};
 
@@ -138,6 +138,7 @@ impl Job {
 
     /// Puts the output in the tail, if its inputs are still there.
     fn install(&self, node: &Node) -> Result<()> {
+        reached!("keys.runs_merged");
         let run = KeyRun::open(&node.env, SEGMENT_DIR, (node.log_id, self.place.unit), &node.cache)?;
         let run = run.ok_or_else(|| Error::internal(format!("key run {} is gone", self.place.unit)))?;
         let Ok(shard) = node.shard(self.table) else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outcrop_env::Env;
+use outcrop_env::{Env, reached};
 use outcrop_segment::{KeyRun, KeyRunBuilder, KeyRunPlace, PageCache, ScanColumn, Segment};
 use outcrop_types::{Error, Result, TableSchema, UnitId};
 
@@ -24,6 +24,7 @@ pub(crate) fn rebuild_runs(
     let mut units = Vec::with_capacity(missing.len());
     for segment in missing {
         let unit = segment.unit();
+        reached!("start.key_run_built_anew");
         tracing::warn!(segment = %unit, table = %schema.name, rows = segment.rows(), "its key run is built anew");
         build(env, schema, &keys, &segment)?;
         let run = KeyRun::open(env, SEGMENT_DIR, (segment.meta().log_id, unit), cache)?;

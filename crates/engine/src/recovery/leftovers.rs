@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use outcrop_env::{Env, FileName};
+use outcrop_env::{Env, FileName, reached};
 use outcrop_segment::{LiveFiles, orphans};
 use outcrop_types::{Result, UnitId};
 
@@ -45,5 +45,8 @@ pub(crate) fn find_leftovers(env: &Env, claimed: &Claimed<'_>) -> Result<Vec<Fil
     let entries = env.disk.list(STAGED_DIR).map_err(|error| FileError::new("list", STAGED_DIR, error))?;
     let victims = entries.into_iter().map(|entry| entry.name);
     leftovers.extend(victims.filter(|name| !claimed.victims_files.iter().any(|claimed| claimed == name.as_str())));
+    if !leftovers.is_empty() {
+        reached!("start.files_left_over");
+    }
     Ok(leftovers)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use outcrop_env::Env;
+use outcrop_env::{Env, reached};
 use outcrop_format::manifest::{Manifest, ManifestRun, ManifestSegment, ManifestShard};
 use outcrop_format::record::{Change, DdlChange, Expire, Install, InstalledSegment, RowChange, StagedCommit, Victims};
 use outcrop_format::{CommitRecord, SegmentMeta, decode_batch};
@@ -151,9 +151,15 @@ impl<'a> Replay<'a> {
         for change in record.changes {
             match change {
                 Change::Rows(change) => self.rows(seq, &change, after)?,
-                Change::Staged(change) => self.staged(seq, &change, after)?,
+                Change::Staged(change) => {
+                    reached!("start.staged_commit_replayed");
+                    self.staged(seq, &change, after)?;
+                }
                 Change::Ddl(change) if after => self.ddl(seq, change)?,
-                Change::Install(change) if after => self.install(seq, &change)?,
+                Change::Install(change) if after => {
+                    reached!("start.install_replayed");
+                    self.install(seq, &change)?;
+                }
                 Change::Expire(change) if after => self.expire(seq, &change)?,
                 Change::Feed(change) if after => self.feeds.apply(seq, &change),
                 Change::Ddl(_) | Change::Install(_) | Change::Expire(_) | Change::Feed(_) => {}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outcrop_env::kill_point;
+use outcrop_env::{kill_point, reached};
 use outcrop_format::record::{Change, Expire, Install, InstalledSegment};
 use outcrop_log::{Permit, SpaceClass};
 use outcrop_segment::DeleteVector;
@@ -79,6 +79,7 @@ pub(crate) fn expire(node: &Arc<Node>, table: TableId, units: &[UnitId]) -> Resu
         return Ok(None);
     }
     let change = Change::Expire(Expire { table, shard: ShardId::new(0), units: units.clone() });
+    reached!("retention.segment_left_whole");
     let installed = replace_units(node, &seen, &state, Replacement { units, segments: Vec::new(), change, permit })?;
     drop(turn);
     Ok(Some(installed))
@@ -138,6 +139,9 @@ fn dead_since_pin(state: &ShardState, inputs: &[Input]) -> Option<Vec<RowAddress
     let mut moved = Vec::new();
     for Input { unit, map } in inputs {
         moved.extend(map.addresses(state.deletes(*unit)?.difference(map.pinned())));
+    }
+    if !moved.is_empty() {
+        reached!("install.rows_died_since_the_pin");
     }
     Some(moved)
 }

@@ -18,7 +18,7 @@ pub enum FaultClass {
     Handles,
     /// Syncs take seconds.
     SlowSync,
-    /// A bit of a stored file flips, and later flips back.
+    /// Bits of a stored file flip, and later flip back.
     Rot,
     /// A worker dies.
     KilledTask,
@@ -145,15 +145,20 @@ impl Trouble {
 
     fn rot(&mut self, sim: &Sim, draw: &mut Draw) -> bool {
         let image = sim.image();
-        let files: Vec<_> =
-            image.files.iter().filter(|(name, bytes)| name.dir() == "segments" && !bytes.is_empty()).collect();
+        // Of the two manifests one may rot.
+        let mut manifests = image.files.iter().filter(|(name, _)| name.dir() == "manifest");
+        let newest = manifests.rfind(|(name, _)| name.as_str().ends_with(".manifest"));
+        let segments = image.files.iter().filter(|(name, _)| name.dir() == "segments");
+        let files: Vec<_> = segments.chain(newest).filter(|(_, bytes)| !bytes.is_empty()).collect();
         if self.rot.is_some() || files.is_empty() {
             return false;
         }
         let (file, sound) = draw.pick(&files);
         let mut rotten = sound.clone();
-        let at = usize::try_from(draw.below(rotten.len() as u64)).unwrap_or(0);
-        rotten[at] ^= 1 << draw.below(8);
+        for _ in 0..draw.pick(&[1, 1, 8]) {
+            let at = usize::try_from(draw.below(rotten.len() as u64)).unwrap_or(0);
+            rotten[at] ^= 1 << draw.below(8);
+        }
         let is_there = sim.corrupt(file, |bytes| bytes.clone_from(&rotten)).is_ok();
         self.rot = Some(Rot { file: file.clone(), sound: sound.clone(), rotten });
         is_there

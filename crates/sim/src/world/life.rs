@@ -81,8 +81,19 @@ impl fmt::Display for Lives {
 /// # Panics
 /// When anything is lost, wrong or unexplained.
 pub fn live(seed: u64) -> Report {
+    live_with(seed, None)
+}
+
+/// As [`live`], with one class of faults, often.
+///
+/// # Panics
+/// As [`live`].
+pub fn live_with(seed: u64, only: Option<FaultClass>) -> Report {
     reached::take();
     let mut life = Life::new(seed);
+    if let Some(class) = only {
+        (life.classes, life.strike_percent) = (vec![class], 30);
+    }
     for _ in 0..life.turns {
         life.turn();
     }
@@ -101,6 +112,8 @@ pub(super) struct Life {
     pub(super) draw: Draw,
     pub(super) trouble: Trouble,
     classes: Vec<FaultClass>,
+    /// How often one strikes, of a hundred turns.
+    strike_percent: u64,
     turns: u64,
     /// How often each actor comes, in the order of `actors`.
     pub(super) weights: Vec<u64>,
@@ -142,6 +155,7 @@ impl Life {
             options,
             trouble: Trouble::default(),
             classes,
+            strike_percent: 8,
             turns: 20 + draw.below(80),
             weights,
             model: Model::new(),
@@ -174,10 +188,13 @@ impl Life {
             let kill = self.draw.chance(50);
             self.restart(kill);
         }
-        if !self.classes.is_empty() && self.draw.chance(8) {
+        if !self.classes.is_empty() && self.draw.chance(self.strike_percent) {
             let class = self.draw.pick(&self.classes);
             if self.trouble.strike(class, &self.sim, &mut self.draw) {
                 *self.report.faults.entry(class).or_default() += 1;
+                if class == FaultClass::Rot && self.draw.chance(70) {
+                    self.read_rot();
+                }
             }
         }
         if self.trouble.is_any() && self.draw.chance(15) {
@@ -185,6 +202,14 @@ impl Life {
         }
         for _ in 0..self.draw.below(8) {
             self.sim.step();
+        }
+    }
+
+    /// A process that remembers nothing reads everything. What the rot hits is refused, with the name of its file.
+    fn read_rot(&mut self) {
+        self.restart(true);
+        if self.compare() == Err(Verdict::Stopped) {
+            self.restart(true);
         }
     }
 

@@ -12,4 +12,4 @@ mod life;
 mod recovery;
 
 pub use faults::FaultClass;
-pub use life::{Lives, Report, live};
+pub use life::{Lives, Report, live, live_with};

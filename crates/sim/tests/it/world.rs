@@ -8,7 +8,7 @@ use outcrop_testkit::seed::for_each_seed;
 
 #[test]
 fn lives_of_the_engine_lose_nothing_whatever_fails() {
-    for_each_seed("lives_of_the_engine_lose_nothing_whatever_fails", 6, |seed| {
+    for_each_seed("lives_of_the_engine_lose_nothing_whatever_fails", 4, |seed| {
         assert!(live(seed).compared > 0);
     });
 }
@@ -24,7 +24,7 @@ fn a_seed_repeats_its_life() {
 
 #[test]
 fn any_call_of_the_disk_may_fail() {
-    for_each_seed("any_call_of_the_disk_may_fail", 2, |seed| {
+    for_each_seed("any_call_of_the_disk_may_fail", 1, |seed| {
         let calls = nth::calls(seed);
         let mut counts = nth::Counts::default();
         for (number, kind) in nth::KINDS.iter().enumerate() {
