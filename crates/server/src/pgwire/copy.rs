@@ -77,13 +77,19 @@ impl Connection {
         let mut encoder = CopyEncoder::new(layout(&copy.options), settings);
         let mut around = Vec::new();
         encoder.write_header(copy.rows.columns().iter().map(|column| column.name.as_str()), &mut around);
-        self.copy_around(&mut around);
+        if copy.options.format != CopyFormat::Binary {
+            self.copy_around(&mut around);
+        }
         while let Some(batch) = watched(&mut self.reader, copy.rows.next()).await? {
             let batch = batch?;
             let columns = batch.columns().iter().zip(copy.rows.columns());
             let columns = columns.map(|(array, column)| cells(array.as_ref(), column)).collect::<Result<Vec<_>>>()?;
             for row in 0..batch.num_rows() {
-                self.outbox.put_raw(b'd', |out| encoder.write_row(&columns, row, out));
+                self.outbox.put_raw(b'd', |out| {
+                    // As PostgreSQL, on which clients rely: the header of the binary format comes with the first row.
+                    out.append(&mut around);
+                    encoder.write_row(&columns, row, out);
+                });
                 self.outbox.relieve().await?;
             }
         }
