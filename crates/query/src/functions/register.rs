@@ -6,7 +6,10 @@ use datafusion::common::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use outcrop_engine::Engine;
 
-use super::{arrays, catalog, dates, feeds, json, maintenance, percentiles, rounding, session, single_row, sums};
+use super::{
+    array_items, arrays, bytes, catalog, date_trunc, dates, feeds, json, maintenance, percentiles, rounding, session,
+    single_row, sums,
+};
 
 /// Names of DataFusion's functions that PostgreSQL has under another name.
 const ALIASES: &[(&str, &str)] = &[("char_length", "character_length"), ("sign", "signum")];
@@ -24,6 +27,9 @@ pub(crate) fn register(state: &mut SessionState, engine: &Engine) -> Result<()> 
         .chain(rounding::functions())
         .chain(feeds::functions(engine))
         .chain(arrays::functions())
+        .chain(array_items::functions())
+        .chain(bytes::functions())
+        .chain([date_trunc::function()])
         .chain(json::typed_functions())
         .chain(maintenance::functions(engine))
     {
