@@ -124,7 +124,7 @@ fn judged<const N: usize>(
     let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
     let arrays = ColumnarValue::values_to_arrays(&args.args)?;
     let arrays: Vec<&ArrayRef> = arrays.iter().collect();
-    let arrays = <[&ArrayRef; N]>::try_from(arrays).map_err(|_| wrong_count())?;
+    let arrays = <[&ArrayRef; N]>::try_from(arrays).ok().ok_or_else(wrong_count)?;
     let judged: ArrayRef = Arc::new(judge(arrays)?);
     constant_of(judged, is_scalar)
 }

@@ -4,6 +4,7 @@ use datafusion::arrow::datatypes::DataType as ArrowType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan};
@@ -93,23 +94,26 @@ fn type_constants(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Transform
             let expr = Expr::InList(list);
             Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
         }
-        Expr::Case(mut case) => {
-            let mut changed = false;
-            if let Some(subject) = &case.expr {
-                for (when, _) in &mut case.when_then_expr {
-                    if let Some(text) = text_constant(when)
-                        && let Some(typed) = typed(&text, subject, schema, zone)?
-                    {
-                        **when = typed;
-                        changed = true;
-                    }
-                }
-            }
-            let expr = Expr::Case(case);
-            Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
-        }
+        Expr::Case(case) => type_whens(case, schema, zone),
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// In `CASE x WHEN '…'` the constants take the type of `x`.
+fn type_whens(mut case: Case, schema: &DFSchema, zone: &str) -> Result<Transformed<Expr>> {
+    let mut changed = false;
+    if let Some(subject) = &case.expr {
+        for (when, _) in &mut case.when_then_expr {
+            if let Some(text) = text_constant(when)
+                && let Some(typed) = typed(&text, subject, schema, zone)?
+            {
+                **when = typed;
+                changed = true;
+            }
+        }
+    }
+    let expr = Expr::Case(case);
+    Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
 }
 
 /// Bare constants beside what has a type that DataFusion does not compare with text. A timestamptz waits for the session's
