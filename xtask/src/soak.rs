@@ -40,7 +40,6 @@ struct Lane {
 
 /// What runs a lane, from the root of the repository.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "lanes come with their tools")]
 enum Program {
     /// `outcrop-sim`, with the engine's crates optimised.
     Simulator,
@@ -146,6 +145,12 @@ const LANES: &[Lane] = &[
             "--nocapture",
             "mutated_statements_for_a_long_time",
         ],
+    },
+    Lane {
+        name: "oracles",
+        about: "generated queries against PostgreSQL, and against themselves",
+        program: Program::Python,
+        arguments: &["tests/clients/run_oracle.py", "--seconds", "{seconds}", "--seed", "{seed}"],
     },
     Lane {
         name: "kill",

@@ -367,7 +367,9 @@ class PostgresServer(Server):
                 "trust",
                 "-E",
                 "UTF8",
+                # As Outcrop: ordered by bytes, and letters beyond ASCII have cases.
                 "--locale=C",
+                "--lc-ctype=C.UTF-8",
             ],
             check=True,
             capture_output=True,

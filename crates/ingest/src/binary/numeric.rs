@@ -48,7 +48,7 @@ fn short_numeric(bytes: &[u8], precision: u8, scale: i8) -> Option<i128> {
         Ok(zeros) => i128::from(value).checked_mul(plain::power_of_ten(zeros)?)?,
         Err(_negative) => {
             let divisor = 10_u64.checked_pow(exponent.unsigned_abs())?;
-            (value % divisor == 0).then_some(i128::from(value / divisor))?
+            value.is_multiple_of(divisor).then_some(i128::from(value / divisor))?
         }
     };
     (value < plain::power_of_ten(usize::from(precision))?).then_some(if is_negative { -value } else { value })

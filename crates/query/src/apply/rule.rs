@@ -8,17 +8,26 @@ use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection,
 use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 
 use super::function::{Applied, Question};
+use super::guard::{GuardedPushDown, PUSH_DOWN};
 use super::lateral;
 use super::outer::{argument, outer_columns};
+use super::three_valued::ThreeValued;
 
 /// DataFusion's rules that make joins of subqueries.
 const JOINING_RULES: &[&str] =
     &["decorrelate_predicate_subquery", "scalar_subquery_to_join", "decorrelate_lateral_join"];
 
-/// DataFusion's rules with ours among them: after those that make joins, before those that move filters, which do not
-/// look into subqueries.
+/// DataFusion's rules with ours among them: before those that make joins, what they would get wrong; after them, before
+/// those that move filters, which do not look into subqueries, what they leave.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
+    for rule in &mut rules {
+        if rule.name() == PUSH_DOWN {
+            *rule = Arc::new(GuardedPushDown(Arc::clone(rule)));
+        }
+    }
+    let before = rules.iter().position(|rule| JOINING_RULES.contains(&rule.name())).unwrap_or_default();
+    rules.insert(before, Arc::new(ThreeValued));
     let after = rules.iter().rposition(|rule| JOINING_RULES.contains(&rule.name())).map_or(rules.len(), |at| at + 1);
     rules.insert(after, Arc::new(ApplySubqueries));
     rules
@@ -80,7 +89,7 @@ fn question(expr: &Expr) -> Option<(Question, &Subquery)> {
 }
 
 /// The expression with calls in the places of subqueries.
-fn applied(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+pub(super) fn applied(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     expr.transform_up(|expr| {
         let Some((question, subquery)) = question(&expr) else {
             return Ok(Transformed::no(expr));

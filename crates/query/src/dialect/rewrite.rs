@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use outcrop_types::{Condition, Error, Result};
 
-use super::{names, numbers, pg_catalog, subqueries, windows};
+use super::{clock, names, numbers, pg_catalog, quantified, subqueries, windows};
 
 /// Rewrites a query for the planner.
 ///
@@ -191,6 +191,7 @@ impl VisitorMut for Rewriter<'_> {
         if let Err(error) = subqueries::expect_columns(expr, self.quantified.contains(&std::ptr::from_ref(expr))) {
             return ControlFlow::Break(error);
         }
+        subqueries::select_nothing(expr, self.is_aggregate);
         subqueries::gather_array(expr, self.is_aggregate);
         if let Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } = expr {
             self.quantified.push(std::ptr::from_ref(right.as_ref()));
@@ -207,6 +208,8 @@ impl VisitorMut for Rewriter<'_> {
         numbers::untype_digits(expr);
         numbers::type_count(expr);
         pg_operators(expr);
+        quantified::rewrite(expr);
+        clock::rewrite(expr);
         compare_rows(expr);
         match pg_catalog::rewrite(expr) {
             Ok(()) => ControlFlow::Continue(()),
@@ -359,7 +362,11 @@ fn pg_operators(expr: &mut Expr) {
 /// `(a, b) = (1, 2)` and `(a, b) IN ((1, 2), …)` column by column, and operators that have no other name here.
 fn compare_rows(expr: &mut Expr) {
     let rewritten = match expr {
-        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => row_equality(left, right),
+        Expr::BinaryOp { left, op, right }
+            if matches!((left.as_ref(), right.as_ref()), (Expr::Tuple(_), Expr::Tuple(_))) =>
+        {
+            row_comparison(left, op, right)
+        }
         Expr::InList { expr: row, list, negated } => {
             let equalities: Option<Vec<Expr>> = list.iter().map(|item| row_equality(row, item)).collect();
             equalities
@@ -406,7 +413,41 @@ fn row_equality(left: &Expr, right: &Expr) -> Option<Expr> {
     Some(Expr::Nested(Box::new(all)))
 }
 
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+/// `(a, b) < (c, d)` is `a <= c AND (a < c OR (a = c AND b < d))`: the first part says the same again, for those who look
+/// for ranges.
+fn row_comparison(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
+    let (Expr::Tuple(lefts), Expr::Tuple(rights)) = (left, right) else {
+        return None;
+    };
+    let (strict, loose) = match op {
+        BinaryOperator::Eq => return row_equality(left, right),
+        BinaryOperator::NotEq => {
+            let equal = row_equality(left, right)?;
+            return Some(Expr::Nested(Box::new(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(equal) })));
+        }
+        BinaryOperator::Lt | BinaryOperator::LtEq => (BinaryOperator::Lt, BinaryOperator::LtEq),
+        BinaryOperator::Gt | BinaryOperator::GtEq => (BinaryOperator::Gt, BinaryOperator::GtEq),
+        _ => return None,
+    };
+    if lefts.len() != rights.len() {
+        return None;
+    }
+    let nested = |expr: Expr| Expr::Nested(Box::new(expr));
+    let mut pairs = lefts.iter().zip(rights).rev();
+    let (left, right) = pairs.next()?;
+    let mut compared = binary(left.clone(), op.clone(), right.clone());
+    for (left, right) in pairs {
+        let equal = binary(left.clone(), BinaryOperator::Eq, right.clone());
+        let rest = nested(binary(equal, BinaryOperator::And, nested(compared)));
+        let either = binary(binary(left.clone(), strict.clone(), right.clone()), BinaryOperator::Or, rest);
+        let outer = binary(left.clone(), loose.clone(), right.clone());
+        compared = binary(outer, BinaryOperator::And, nested(either));
+    }
+    Some(nested(compared))
+}
+
+/// `left op right`.
+pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 

@@ -87,6 +87,16 @@ fn has_no_columns(body: &SetExpr) -> bool {
     }
 }
 
+/// What EXISTS selects does not matter, and its names are in the way when DataFusion takes conditions out of it.
+pub(super) fn select_nothing(expr: &mut Expr, is_aggregate: &dyn Fn(&str) -> bool) {
+    if let Expr::Exists { subquery, .. } = expr
+        && let Some(select) = plain_select(subquery, is_aggregate)
+        && !select.from.is_empty()
+    {
+        select.projection = vec![SelectItem::UnnamedExpr(Expr::value(Value::Number("1".to_owned(), false)))];
+    }
+}
+
 /// `ARRAY(SELECT …)` gathers its rows with `array_agg`.
 pub(super) fn gather_array(expr: &mut Expr, is_aggregate: &dyn Fn(&str) -> bool) {
     let Expr::Function(function) = expr else {

@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 };
 use outcrop_types::{Condition, Error};
 
+use super::intervals;
 use crate::error::{division_by_zero, to_arrow, to_datafusion};
 use crate::types::INTERVAL;
 
@@ -366,26 +367,18 @@ fn scale_interval(op: ArithmeticOp, left: &ArrayRef, right: &ArrayRef) -> Result
         if op == ArithmeticOp::Divide && factor == 0.0 {
             return Err(to_arrow(division_by_zero()));
         }
-        let factor = if op == ArithmeticOp::Divide { 1.0 / factor } else { factor };
+        let product =
+            intervals::scaled(
+                interval,
+                |field| {
+                    if op == ArithmeticOp::Divide { field / factor } else { field * factor }
+                },
+            );
         scaled.push(Some(
-            scaled_interval(interval, factor)
-                .ok_or_else(|| to_arrow(Error::new(Condition::DatetimeFieldOverflow, "interval out of range")))?,
+            product.ok_or_else(|| to_arrow(Error::new(Condition::DatetimeFieldOverflow, "interval out of range")))?,
         ));
     }
     Ok(Arc::new(IntervalMonthDayNanoArray::from(scaled)))
-}
-
-fn scaled_interval(interval: IntervalMonthDayNano, factor: f64) -> Option<IntervalMonthDayNano> {
-    let months = f64::from(interval.months) * factor;
-    let days = f64::from(interval.days) * factor + months.fract() * 30.0;
-    #[expect(clippy::cast_precision_loss, reason = "an interval times a double is a double's precision")]
-    let nanos = interval.nanoseconds as f64 * factor + days.fract() * 86_400e9;
-    let in_range = |value: f64, most: f64| value.is_finite() && value.abs() < most;
-    if !in_range(months, 2_147_483_648.0) || !in_range(days, 2_147_483_648.0) || !in_range(nanos, 9.2e18) {
-        return None;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "checked to be in range")]
-    Some(IntervalMonthDayNano::new(months.trunc() as i32, days.trunc() as i32, nanos.round() as i64))
 }
 
 fn decimals(op: ArithmeticOp, left: &ArrayRef, right: &ArrayRef, result: &ArrowType) -> Result<ArrayRef, ArrowError> {

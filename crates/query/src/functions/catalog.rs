@@ -107,7 +107,7 @@ fn of_objects() -> Vec<RowFunction> {
             Ok(ScalarValue::Int32((filled && integer_arg(args, 1) == Some(1)).then_some(1)))
         }),
         oid_of("pg_partition_ancestors", "regclass", |args, _| Ok(ScalarValue::Int64(integer_arg(args, 0)))),
-        of("quote_ident", &DataType::Text, &[1], |args, _| Ok(text_or_null(text_arg(args, 0).map(catalog::quoted)))),
+        of("quote_ident", &DataType::Text, &[1], |args, _| Ok(text_or_null(text_arg(args, 0).map(quoted_word)))),
         of("quote_literal", &DataType::Text, &[1], |args, _| {
             Ok(text_or_null(text_arg(args, 0).map(|text| format!("'{}'", text.replace('\'', "''")))))
         }),
@@ -325,4 +325,23 @@ fn size_pretty(bytes: i64) -> String {
         size = (size + 512) / 1_024;
     }
     format!("{size} TB")
+}
+
+/// Words that are no names unless they are quoted, in PostgreSQL 15. Columns and types may have some of them, functions others.
+const RESERVED: &str = " all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case \
+    cast char character check coalesce collate collation column concurrently constraint create cross current_catalog \
+    current_date current_role current_schema current_time current_timestamp current_user dec decimal default deferrable desc \
+    distinct do else end except exists extract false fetch float for foreign freeze from full grant greatest group grouping \
+    having ilike in initially inner inout int integer intersect interval into is isnull join lateral leading least left like \
+    limit localtime localtimestamp national natural nchar none normalize not notnull null nullif numeric offset on only or \
+    order out outer overlaps overlay placing position precision primary real references returning right row select \
+    session_user setof similar smallint some substring symmetric table tablesample then time timestamp to trailing treat \
+    trim true union unique user using values varchar variadic verbose when where window with xmlattributes xmlconcat \
+    xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable ";
+
+fn quoted_word(name: &str) -> String {
+    if !name.is_empty() && RESERVED.split_ascii_whitespace().any(|word| word == name) {
+        return format!("\"{name}\"");
+    }
+    catalog::quoted(name)
 }

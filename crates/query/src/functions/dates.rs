@@ -610,6 +610,7 @@ const JULIAN_DAY_OF_CE: i64 = 1_721_425;
 const PATTERNS: &[(&str, FieldText)] = &[
     ("IYYY", |time| format!("{:04}", time.iso_week().year())),
     ("YYYY", |time| format!("{:04}", time.year())),
+    ("IDDD", |time| format!("{:03}", (time.iso_week().week0() * 7) + time.weekday().number_from_monday())),
     ("HH24", |time| format!("{:02}", time.hour())),
     ("HH12", |time| format!("{:02}", time.hour12().1)),
     ("Month", |time| format!("{:<9}", time.format("%B").to_string())),
@@ -637,11 +638,18 @@ const PATTERNS: &[(&str, FieldText)] = &[
     ("PM", |time| meridiem(time).to_uppercase()),
     ("am", |time| meridiem(time).to_owned()),
     ("pm", |time| meridiem(time).to_owned()),
+    ("CC", |time| format!("{:02}", century(time.year()))),
+    ("ID", |time| time.weekday().number_from_monday().to_string()),
     ("IW", |time| format!("{:02}", time.iso_week().week())),
     ("J", |time| (i64::from(time.num_days_from_ce()) + JULIAN_DAY_OF_CE).to_string()),
     ("Q", |time| (time.month0() / 3 + 1).to_string()),
     ("D", |time| (time.weekday().num_days_from_sunday() + 1).to_string()),
 ];
+
+/// The first century has the years 1 to 100; there is no year 0, which is 1 BC.
+fn century(year: i32) -> i32 {
+    if year > 0 { (year - 1) / 100 + 1 } else { year / 100 - 1 }
+}
 
 fn meridiem(time: &NaiveDateTime) -> &'static str {
     if time.hour12().0 { "pm" } else { "am" }

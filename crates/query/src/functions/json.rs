@@ -23,11 +23,11 @@ use crate::error::to_datafusion;
 pub(super) fn functions() -> Vec<RowFunction> {
     vec![
         of("jsonb_typeof", &DataType::Text, &[1], |args, _| {
-            Ok(text_or_null(document(args)?.map(|json| kind(&json).to_owned())))
+            Ok(text_or_null(read(args)?.map(|json| kind(&json).to_owned())))
         })
         .with_aliases(&["json_typeof"]),
         of("jsonb_array_length", &DataType::Int4, &[1], |args, _| {
-            let length = document(args)?.and_then(|json| json.as_array().map(Vec::len));
+            let length = read(args)?.and_then(|json| json.as_array().map(Vec::len));
             Ok(ScalarValue::Int32(length.and_then(|length| i32::try_from(length).ok())))
         })
         .with_aliases(&["json_array_length"]),
@@ -51,13 +51,13 @@ pub(crate) fn json_operator(op: &BinaryOperator, left: &Expr, right: &Expr) -> O
             of("jsonb_path_text", &DataType::Text, &[2], |args, _| plain_text(descendant(args)?))
         }
         BinaryOperator::AtArrow => of("jsonb_contains", &DataType::Bool, &[2], |args, _| {
-            let (Some(left), Some(right)) = (document(args)?, text_arg(args, 1)) else {
+            let (Some(left), Some(right)) = (read(args)?, text_arg(args, 1)) else {
                 return Ok(ScalarValue::Boolean(None));
             };
             Ok(ScalarValue::Boolean(Some(contains(&left, &parse_json(right)?))))
         }),
         BinaryOperator::Question => of("jsonb_exists", &DataType::Bool, &[2], |args, _| {
-            let (Some(json), Some(key)) = (document(args)?, text_arg(args, 1)) else {
+            let (Some(json), Some(key)) = (read(args)?, text_arg(args, 1)) else {
                 return Ok(ScalarValue::Boolean(None));
             };
             let found = match &json {
@@ -72,6 +72,13 @@ pub(crate) fn json_operator(op: &BinaryOperator, left: &Expr, right: &Expr) -> O
     Some(ScalarUDF::new_from_impl(function).call(vec![left.clone(), right.clone()]))
 }
 
+/// Text that is jsonb, with its type.
+pub(crate) fn document(text: Expr) -> Expr {
+    let function =
+        of("pg_jsonb", &DataType::Jsonb, &[1], |args, _| Ok(text_or_null(text_arg(args, 0).map(str::to_owned))));
+    ScalarUDF::new_from_impl(function).call(vec![text])
+}
+
 fn of(name: &'static str, returns: &DataType, arguments: &[usize], body: RowBody) -> RowFunction {
     let field: FieldRef = Arc::new(returns.to_field("", true));
     RowFunction::any(name, arguments, field, Volatility::Immutable, body)
@@ -82,7 +89,7 @@ fn jsonb(json: Option<&str>) -> Result<ScalarValue> {
     json.map(outcrop_types::jsonb::normalize).transpose().map(text_or_null)
 }
 
-fn document(args: &[ScalarValue]) -> Result<Option<Json>> {
+fn read(args: &[ScalarValue]) -> Result<Option<Json>> {
     text_arg(args, 0).map(parse_json).transpose()
 }
 

@@ -542,7 +542,7 @@ fn between_intervals(low: IntervalMonthDayNano, high: IntervalMonthDayNano, behi
         return low;
     }
     let difference = intervals::sum(high, intervals::negative(low));
-    intervals::sum(intervals::product(difference, behind), low)
+    intervals::sum(intervals::fraction(difference, behind), low)
 }
 
 fn one_list(values: ArrayRef) -> ScalarValue {

@@ -7,7 +7,8 @@ use datafusion::execution::{FunctionRegistry, SessionState};
 use outcrop_engine::Engine;
 
 use super::{
-    arrays, backup, catalog, dates, feeds, json, maintenance, percentiles, rounding, session, single_row, sums,
+    array_items, arrays, backup, bytes, catalog, date_trunc, dates, feeds, json, maintenance, percentiles, rounding,
+    session, single_row, sums,
 };
 
 /// Names of DataFusion's functions that PostgreSQL has under another name.
@@ -26,6 +27,9 @@ pub(crate) fn register(state: &mut SessionState, engine: &Engine) -> Result<()> 
         .chain(rounding::functions())
         .chain(feeds::functions(engine))
         .chain(arrays::functions())
+        .chain(array_items::functions())
+        .chain(bytes::functions())
+        .chain([date_trunc::function()])
         .chain(json::typed_functions())
         .chain(maintenance::functions(engine))
         .chain([backup::function(engine)])

@@ -42,6 +42,9 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 ArrowType::Int16 => ScalarValue::Int16(Some(0)),
                 ArrowType::Int32 => ScalarValue::Int32(Some(0)),
                 ArrowType::Int64 => ScalarValue::Int64(Some(0)),
+                // A NaN with a sign would have another place in orders.
+                ArrowType::Float32 => ScalarValue::Float32(Some(0.0)),
+                ArrowType::Float64 => ScalarValue::Float64(Some(0.0)),
                 _ => return Ok(Transformed::no(Expr::Negative(inner))),
             };
             Ok(Transformed::yes(arithmetic(ArithmeticOp::Subtract, Expr::Literal(zero, None), *inner)))

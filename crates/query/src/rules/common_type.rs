@@ -48,12 +48,18 @@ enum Together {
 
 fn common<'a>(types: impl IntoIterator<Item = &'a ArrowType>, together: Together) -> Option<DataType> {
     let (mut double, mut real, mut numeric, mut moment, mut local) = (false, false, false, false, false);
+    let (mut bytes, mut other_bytes) = (false, false);
     for arrow in types {
         double |= *arrow == ArrowType::Float64;
         real |= *arrow == ArrowType::Float32;
         numeric |= is_numeric(arrow);
         moment |= matches!(arrow, ArrowType::Timestamp(_, Some(_)));
         local |= matches!(arrow, ArrowType::Timestamp(_, None) | ArrowType::Date32);
+        bytes |= *arrow == ArrowType::BinaryView;
+        other_bytes |= matches!(arrow, ArrowType::Binary | ArrowType::LargeBinary);
+    }
+    if bytes && other_bytes {
+        return Some(DataType::Bytea);
     }
     match (double || real, numeric, moment && local) {
         (true, true, _) if double || together == Together::Compared => Some(DataType::Float8),
@@ -74,6 +80,7 @@ fn is_numeric(arrow: &ArrowType) -> bool {
 fn converted(expr: Expr, own: &ArrowType, target: &DataType) -> Expr {
     let meant = match target {
         DataType::TimestampTz => matches!(own, ArrowType::Timestamp(_, None) | ArrowType::Date32),
+        DataType::Bytea => matches!(own, ArrowType::Binary | ArrowType::LargeBinary),
         _ => is_numeric(own) || matches!(own, ArrowType::Float32 | ArrowType::Float64),
     };
     if !meant || *own == target.to_arrow() {

@@ -4,16 +4,18 @@ use datafusion::arrow::datatypes::DataType as ArrowType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
+use crate::dialect::spelled_out;
 use crate::error::to_datafusion;
 use crate::functions::parse_constant;
-use crate::types::{data_type_of_field, is_text};
+use crate::types::{INTERVAL, data_type_of_field, is_text};
 
-/// Types string constants in comparisons, `BETWEEN` and `IN`.
+/// Types string constants in comparisons, `BETWEEN`, `IN` and `CASE`.
 #[derive(Debug)]
 pub(super) struct UntypedConstants;
 
@@ -92,8 +94,60 @@ fn type_constants(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Transform
             let expr = Expr::InList(list);
             Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
         }
+        Expr::Case(case) => type_whens(case, schema, zone),
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// In `CASE x WHEN '…'` the constants take the type of `x`.
+fn type_whens(mut case: Case, schema: &DFSchema, zone: &str) -> Result<Transformed<Expr>> {
+    let mut changed = false;
+    if let Some(subject) = &case.expr {
+        for (when, _) in &mut case.when_then_expr {
+            if let Some(text) = text_constant(when)
+                && let Some(typed) = typed(&text, subject, schema, zone)?
+            {
+                **when = typed;
+                changed = true;
+            }
+        }
+    }
+    let expr = Expr::Case(case);
+    Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
+}
+
+/// Bare constants beside what has a type that DataFusion does not compare with text. A timestamptz waits for the session's
+/// zone, which is known later.
+pub(super) fn type_sides(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr, Expr)> {
+    let typed = |expr: Expr, other: &Expr| -> Result<Expr> {
+        match (text_constant(&expr), other.get_type(schema)) {
+            (Some(text), Ok(arrow)) if !matches!(arrow, ArrowType::Timestamp(_, Some(_))) => {
+                Ok(typed(&text, other, schema, "UTC")?.unwrap_or(expr))
+            }
+            _ => Ok(expr),
+        }
+    };
+    let left = typed(left, &right)?;
+    let right = typed(right, &left)?;
+    Ok((left, right))
+}
+
+/// In an array whose other items have a type, bare constants take it.
+pub(super) fn type_items(mut items: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
+    let other = items.iter().find(|item| {
+        text_constant(item).is_none() && item.get_type(schema).is_ok_and(|arrow| arrow != ArrowType::Null)
+    });
+    let Some(other) = other.cloned() else {
+        return Ok(items);
+    };
+    for item in &mut items {
+        if let Some(text) = text_constant(item)
+            && let Some(typed) = typed(&text, &other, schema, "UTC")?
+        {
+            *item = typed;
+        }
+    }
+    Ok(items)
 }
 
 /// The constant as the other side's type; `None` where that is text or a type without text input here.
@@ -101,6 +155,10 @@ fn typed(text: &str, other: &Expr, schema: &DFSchema, zone: &str) -> Result<Opti
     let field = other.to_field(schema)?.1;
     if is_text(field.data_type()) || *field.data_type() == ArrowType::Null {
         return Ok(None);
+    }
+    if let ArrowType::Interval(_) = field.data_type() {
+        let text = spelled_out(text).unwrap_or_else(|| text.to_owned());
+        return Ok(Some(Expr::Literal(ScalarValue::Utf8(Some(text)).cast_to(&INTERVAL)?, None)));
     }
     let Some(data_type) = data_type_of_field(&field) else {
         return Ok(None);

@@ -4,7 +4,11 @@
 mod casts;
 mod common_type;
 mod constants;
+mod groups;
 mod list;
 mod operators;
+mod overloads;
+mod quantified;
+mod windows;
 
 pub(crate) use list::{after_coercion, before_coercion, expr_planners};

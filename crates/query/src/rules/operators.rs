@@ -2,14 +2,18 @@
 
 use datafusion::arrow::datatypes::DataType as ArrowType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit};
+use datafusion::functions_nested::expr_fn::{array_element, array_has_all};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, lit, when};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use outcrop_types::{Condition, DataType, Error};
 
+use super::constants::{type_items, type_sides};
+use super::overloads::is_json;
+use crate::dialect::spelled_out;
 use crate::error::to_datafusion;
-use crate::functions::{ArithmeticOp, CastMode, arithmetic, cast_to, extract, json_operator, moved_moment};
-use crate::types::{INTERVAL, data_type_of_arrow, data_type_of_field, is_text};
+use crate::functions::{ArithmeticOp, CastMode, arithmetic, cast_to, contained, extract, json_operator, moved_moment};
+use crate::types::{INTERVAL, data_type_of_arrow, is_text};
 
 /// Arithmetic that never wraps, dates, `||`, and the operators of jsonb.
 #[derive(Debug)]
@@ -24,9 +28,46 @@ impl ExprPlanner for Operators {
             BinaryOperator::Divide => ArithmeticOp::Divide,
             BinaryOperator::Modulo => ArithmeticOp::Modulo,
             BinaryOperator::StringConcat => return concat(expr, schema),
+            BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq => {
+                let RawBinaryExpr { op, left, right } = expr;
+                let (left, right) = type_sides(left, right, schema)?;
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
+            BinaryOperator::AtArrow | BinaryOperator::ArrowAt if has_lists(&expr, schema)? => {
+                return Ok(contains(expr));
+            }
             _ => return json(expr, schema),
         };
         plan_arithmetic(op, expr, schema)
+    }
+
+    fn plan_array_literal(&self, exprs: Vec<Expr>, schema: &DFSchema) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Original(type_items(exprs, schema)?))
+    }
+
+    fn plan_field_access(
+        &self,
+        expr: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        // There are no items before the first; DataFusion counts from the end there.
+        let at_end = |key: &Expr| !matches!(key, Expr::Literal(ScalarValue::Int64(Some(at)), _) if *at > 0);
+        match expr.field_access {
+            GetFieldAccess::ListIndex { key } if at_end(&key) && expr.expr.get_type(schema)?.is_list() => {
+                let key = when(key.as_ref().clone().gt(lit(0_i64)), *key).end()?;
+                Ok(PlannerResult::Planned(array_element(expr.expr, key)))
+            }
+            // DataFusion would make another aggregate of both.
+            GetFieldAccess::ListIndex { key } if matches!(expr.expr, Expr::AggregateFunction(_)) => {
+                Ok(PlannerResult::Planned(array_element(expr.expr, *key)))
+            }
+            field_access => Ok(PlannerResult::Original(RawFieldAccessExpr { field_access, expr: expr.expr })),
+        }
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
@@ -38,6 +79,17 @@ impl ExprPlanner for Operators {
         };
         Ok(PlannerResult::Planned(extract(field, source.clone())))
     }
+}
+
+fn has_lists(expr: &RawBinaryExpr, schema: &DFSchema) -> Result<bool> {
+    Ok(expr.left.get_type(schema)?.is_list() && expr.right.get_type(schema)?.is_list())
+}
+
+/// `array @> items`, and `items <@ array`.
+fn contains(expr: RawBinaryExpr) -> PlannerResult<RawBinaryExpr> {
+    let (array, items) =
+        if expr.op == BinaryOperator::AtArrow { (expr.left, expr.right) } else { (expr.right, expr.left) };
+    PlannerResult::Planned(contained(array_has_all(array.clone(), items.clone()), array, items))
 }
 
 fn plan_arithmetic(op: ArithmeticOp, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
@@ -147,7 +199,8 @@ fn typed_constant(op: ArithmeticOp, expr: Expr, own: ArrowType, other: &ArrowTyp
     let interval = matches!(other, ArrowType::Interval(_))
         || (op == ArithmeticOp::Add && matches!(other, ArrowType::Timestamp(..)));
     if interval {
-        let scalar = ScalarValue::Utf8(Some(text.to_owned())).cast_to(&INTERVAL)?;
+        let text = spelled_out(text).unwrap_or_else(|| text.to_owned());
+        let scalar = ScalarValue::Utf8(Some(text)).cast_to(&INTERVAL)?;
         return Ok((lit(scalar), INTERVAL));
     }
     let Some(data_type) = data_type_of_arrow(other).filter(|_| !is_text(other)) else {
@@ -180,8 +233,9 @@ fn concat(expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBin
 
 fn json(expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
     let RawBinaryExpr { op, left, right } = expr;
-    let is_json = data_type_of_field(&left.to_field(schema)?.1) == Some(DataType::Jsonb);
-    if is_json && let Some(planned) = json_operator(&op, &left, &right) {
+    if is_json(&left, schema)?
+        && let Some(planned) = json_operator(&op, &left, &right)
+    {
         return Ok(PlannerResult::Planned(planned));
     }
     Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))

@@ -89,6 +89,10 @@ pub(super) enum Spread {
     Constant,
     Few,
     Ascending,
+    /// Values that come many times in a row.
+    Runs,
+    /// One value, and now and then any other.
+    Outliers,
     Wild,
 }
 
@@ -101,6 +105,9 @@ pub(super) fn cells(seed: u64, rows: usize, spread: Spread, nulls: u64) -> Vec<O
                 Spread::Constant => seed,
                 Spread::Few => mix(seed ^ (random % 5)),
                 Spread::Ascending => row + 1000,
+                Spread::Runs => mix(seed ^ (row / 61)),
+                Spread::Outliers if !random.is_multiple_of(40) => seed,
+                Spread::Outliers => mix(random),
                 Spread::Wild => random,
             };
             (mix(random) % 100 >= nulls).then_some(number)

@@ -22,7 +22,14 @@ use crate::{
 };
 
 fn spreads() -> impl Strategy<Value = Spread> {
-    prop_oneof![Just(Spread::Constant), Just(Spread::Few), Just(Spread::Ascending), Just(Spread::Wild)]
+    prop_oneof![
+        Just(Spread::Constant),
+        Just(Spread::Few),
+        Just(Spread::Ascending),
+        Just(Spread::Runs),
+        Just(Spread::Outliers),
+        Just(Spread::Wild),
+    ]
 }
 
 fn assert_batches(found: &RecordBatch, expected: &RecordBatch, what: &str) {

@@ -116,27 +116,26 @@ fn format_list(values: &ArrayRef, item: &DataType) -> String {
     text
 }
 
-/// `1 year 2 mons 3 days 04:05:06`.
+/// `1 year 2 mons -3 days +04:05:06`: what comes after something negative shows its sign.
 fn format_interval(interval: IntervalMonthDayNano) -> String {
     let mut parts = Vec::new();
-    let mut unit = |count: i32, one: &str, many: &str| {
+    let mut after_negative = false;
+    for (count, name) in [(interval.months / 12, "year"), (interval.months % 12, "mon"), (interval.days, "day")] {
         if count != 0 {
-            parts.push(format!("{count} {}", if count == 1 { one } else { many }));
+            let plus = if after_negative && count > 0 { "+" } else { "" };
+            parts.push(format!("{plus}{count} {name}{}", if count == 1 { "" } else { "s" }));
+            after_negative = count < 0;
         }
-    };
-    unit(interval.months / 12, "year", "years");
-    unit(interval.months % 12, "mon", "mons");
-    unit(interval.days, "day", "days");
+    }
     let us = interval.nanoseconds / 1_000;
     if us != 0 || parts.is_empty() {
         let seconds = us.unsigned_abs() / 1_000_000;
-        let mut time = format!(
-            "{}{:02}:{:02}:{:02}",
-            if us < 0 { "-" } else { "" },
-            seconds / 3_600,
-            seconds / 60 % 60,
-            seconds % 60
-        );
+        let sign = match us < 0 {
+            true => "-",
+            false if after_negative => "+",
+            false => "",
+        };
+        let mut time = format!("{sign}{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
         let fraction = us.unsigned_abs() % 1_000_000;
         if fraction != 0 {
             let digits = format!("{fraction:06}");
