@@ -90,7 +90,7 @@ impl fmt::Display for CheckProblem {
 /// directory that is not ours, `UnsupportedVersion` for another version's, `IoError`. Damage is in the report.
 pub fn check(env: &Env) -> Result<CheckReport> {
     if let Some(backup) = BackupRecord::find(env)? {
-        return check_backup(env, backup);
+        return check_backup(env, &backup);
     }
     refuse_others(env)?;
     // What is not ours is not touched, not even by a lock.
@@ -105,7 +105,7 @@ pub fn check(env: &Env) -> Result<CheckReport> {
 }
 
 /// Verifies a backup: every file that it names, then everything that a data directory must be. Nothing is locked: nobody writes to it.
-fn check_backup(env: &Env, record: BackupRecord) -> Result<CheckReport> {
+fn check_backup(env: &Env, record: &BackupRecord) -> Result<CheckReport> {
     let mut report = CheckReport::new(record.identity.log_id);
     report.backup = Some(record.range);
     for file in &record.files {

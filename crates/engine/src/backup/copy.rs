@@ -51,9 +51,11 @@ impl<'a> NewDirectory<'a> {
                 return Err(not_empty(&env.disk.describe(&entry.name)));
             }
         }
-        let file = env.disk.create(&marker).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => not_empty(&env.disk.describe(&marker)),
-            _ => failed(env, "create", &marker, error),
+        let file = env.disk.create(&marker).map_err(|error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                return not_empty(&env.disk.describe(&marker));
+            }
+            failed(env, "create", &marker, error)
         })?;
         let dirs: Vec<String> = dirs.iter().map(|dir| (*dir).to_owned()).collect();
         let made = Self { env, marker, dirs, changed: BTreeSet::new(), finished: false, is_cancelled };
@@ -221,9 +223,11 @@ pub(super) fn verify_file(env: &Env, file: &BackupFile) -> Result<()> {
 }
 
 fn open(env: &Env, name: &FileName) -> Result<Arc<dyn File>> {
-    env.disk.open_read(name).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::corrupt(env.disk.describe(name), 0, "the file is missing"),
-        _ => failed(env, "open", name, error),
+    env.disk.open_read(name).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Error::corrupt(env.disk.describe(name), 0, "the file is missing");
+        }
+        failed(env, "open", name, error)
     })
 }
 
@@ -286,10 +290,12 @@ fn failed(env: &Env, verb: &'static str, name: &FileName, error: io::Error) -> E
             .with_detail("What was there of the new directory is removed; the database is as it was.")
             .with_source(error);
     }
-    let condition = match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Condition::InsufficientPrivilege,
-        _ if is_out_of_handles(&error) => Condition::InsufficientResources,
-        _ => Condition::IoError,
+    let condition = if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
+        Condition::InsufficientPrivilege
+    } else if is_out_of_handles(&error) {
+        Condition::InsufficientResources
+    } else {
+        Condition::IoError
     };
     Error::new(condition, format!("could not {verb} file {path}: {error}")).with_source(error)
 }

@@ -78,10 +78,12 @@ fn open_empty(path: &Path) -> Result<Env> {
 }
 
 fn failed(verb: &str, path: &Path, error: io::Error) -> Error {
-    let condition = match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Condition::InsufficientPrivilege,
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Condition::DiskFull,
-        _ => Condition::IoError,
+    let condition = if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
+        Condition::InsufficientPrivilege
+    } else if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        Condition::DiskFull
+    } else {
+        Condition::IoError
     };
     Error::new(condition, format!("could not {verb} directory \"{}\": {error}", path.display())).with_source(error)
 }

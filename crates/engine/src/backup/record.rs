@@ -108,7 +108,7 @@ impl BackupRecord {
         for BackupFile { name, bytes, crc32c } in &self.files {
             text.push_str(&format!("file {crc32c:08x} {bytes} {name}\n"));
         }
-        sealed_text(text)
+        sealed_text(&text)
     }
 
     pub(crate) fn decode(bytes: &[u8], path: &str) -> Result<Self> {

@@ -81,7 +81,7 @@ impl Identity {
     /// Its content.
     pub(crate) fn encode(&self) -> String {
         let version = if self.origins.is_empty() { VERSION } else { VERSION_WITH_ORIGINS };
-        sealed_text(format!("{TITLE}\nversion {version}\n{}", self.lines()))
+        sealed_text(&format!("{TITLE}\nversion {version}\n{}", self.lines()))
     }
 
     /// The lines that say which log it is.
@@ -128,7 +128,7 @@ impl Identity {
 }
 
 /// A text with a last line that has the checksum of those before it.
-pub(crate) fn sealed_text(text: String) -> String {
+pub(crate) fn sealed_text(text: &str) -> String {
     let checksum = xxh3_64(text.as_bytes());
     format!("{text}checksum {checksum:016x}\n")
 }

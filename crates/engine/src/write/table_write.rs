@@ -210,6 +210,7 @@ impl TableWrite {
     ///
     /// # Errors
     /// The statement.
+    #[expect(clippy::result_large_err, reason = "what is handed back is the statement")]
     pub fn commit_at_once(self) -> std::result::Result<CommitHandle, ReadyWrite> {
         let is_plain = match &self.rows {
             Rows::Insert { on_conflict, .. } => !matches!(on_conflict, OnConflict::Update(_)),
@@ -275,6 +276,7 @@ impl ReadyWrite {
         commit_statement(node, shard, schema, &mut *self.proposal, self.caller)
     }
 
+    #[expect(clippy::result_large_err, reason = "what is handed back is the statement")]
     fn commit_at_once(self) -> std::result::Result<CommitHandle, Self> {
         let Self { target, mut proposal, caller } = self;
         let Target { node, shard, schema, .. } = &target;
