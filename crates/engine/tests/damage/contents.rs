@@ -60,7 +60,12 @@ fn shown(event: &FeedEvent) -> String {
         FeedEvent::Inserted { new, .. } => format!("+ {:?}", rows_of(new)),
         FeedEvent::Updated { old, new, .. } => format!("* {:?} {:?}", rows_of(old), rows_of(new)),
         FeedEvent::Deleted { old, .. } => format!("- {:?}", rows_of(old)),
-        other => format!("{other:?}"),
+        FeedEvent::Table(_)
+        | FeedEvent::TableDropped(_)
+        | FeedEvent::Truncated(_)
+        | FeedEvent::SchemaCreated(_)
+        | FeedEvent::SchemaDropped(_)
+        | _ => format!("{event:?}"),
     }
 }
 

@@ -196,7 +196,7 @@ fn renew_format(bytes: &mut Vec<u8>) {
     *bytes = format!("{content}checksum {:016x}\n", xxh3(content.as_bytes())).into_bytes();
 }
 
-fn renew_log(bytes: &mut Vec<u8>) {
+fn renew_log(bytes: &mut [u8]) {
     bytes[8..10].copy_from_slice(&2_u16.to_le_bytes());
     let checksum = crc32c::crc32c(&bytes[..4_092]);
     bytes[4_092..4_096].copy_from_slice(&checksum.to_le_bytes());
@@ -224,11 +224,12 @@ fn renew_data(bytes: &mut Vec<u8>) {
 
 #[test]
 fn p11_a_newer_version_of_any_kind_of_file_is_refused_by_name() {
-    let envelope: fn(&mut Vec<u8>) = |bytes| renew_envelope(bytes);
+    type Renew = fn(&mut Vec<u8>);
+    let envelope: Renew = |bytes| renew_envelope(bytes);
     // The suffix of the files, who reads them, and what is said.
-    let cases: [(&str, &str, fn(&mut Vec<u8>), &str); 6] = [
+    let cases: [(&str, &str, Renew, &str); 6] = [
         ("stopped", "FORMAT", renew_format, "format version 2, this build reads version 1"),
-        ("stopped", ".log", renew_log, ".log"),
+        ("stopped", ".log", |bytes| renew_log(bytes), ".log"),
         ("stopped", ".manifest", envelope, ".manifest"),
         ("stopped", ".keys", envelope, ".keys"),
         ("stopped", ".manifest", renew_data, ".vortex has data version 2, this build reads 1"),

@@ -18,7 +18,7 @@ fn killed(built: &Built) -> Case<'_> {
 fn live_log(image: &DiskImage) -> FileName {
     let is_log = |name: &&FileName| name.dir() == "log";
     let is_written = |name: &&FileName| image.files[*name][4_096..].iter().any(|byte| *byte != 0);
-    image.files.keys().filter(is_log).filter(is_written).next_back().unwrap().clone()
+    image.files.keys().filter(is_log).rfind(is_written).unwrap().clone()
 }
 
 /// The page of the last group of records in the live log file, which is followed by marks and starts of an epoch at most.

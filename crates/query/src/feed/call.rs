@@ -18,7 +18,7 @@ pub(crate) fn of_call(
     let TableFactor::Table { name, alias, args: Some(args), .. } = factor else { return Ok(None) };
     let parts: Option<Vec<&str>> =
         name.0.iter().map(|part| part.as_ident().map(|ident| ident.value.as_str())).collect();
-    if !parts.is_some_and(|parts| parts == ["outcrop", "read_feed"]) {
+    if parts.is_none_or(|parts| parts != ["outcrop", "read_feed"]) {
         return Ok(None);
     }
     let arguments: Option<Vec<Expr>> = args

@@ -11,6 +11,7 @@
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     clippy::large_futures,
+    clippy::print_stdout,
     reason = "an integration test is test code as a whole"
 )]
 

@@ -7,7 +7,7 @@ use anyhow::bail;
 use outcrop_types::DataType;
 
 use crate::cli::FileFormat;
-use crate::load::batch::{Batch, BatchReader};
+use crate::load::batch::{Batch, BatchReader, BatchSource};
 use crate::load::line;
 use crate::load::plan::Plan;
 use crate::load::row::{Found, RowReader, TextRow};
