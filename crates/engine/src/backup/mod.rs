@@ -24,19 +24,8 @@ mod record;
 mod restore;
 mod take;
 
-use outcrop_env::Env;
-use outcrop_types::Result;
-
 pub use place::{open_backup, open_for_restore, open_target};
-pub use record::BackupRange;
 pub(crate) use record::BackupRecord;
+pub use record::{BackupRange, range_of};
 pub use restore::{Restored, Until, restore};
 pub use take::BackupReport;
-
-/// The moments to which a backup can be restored.
-///
-/// # Errors
-/// `ObjectNotInPrerequisiteState` for a directory that is no backup, or an incomplete one; `UnsupportedVersion`; `DataCorrupted`; `IoError`.
-pub fn range_of(backup: &Env) -> Result<BackupRange> {
-    Ok(BackupRecord::read(backup)?.range)
-}

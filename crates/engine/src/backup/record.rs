@@ -155,5 +155,13 @@ impl BackupRecord {
 const TITLE: &str = "Outcrop backup";
 const VERSION: &str = "1";
 
+/// The moments to which a backup can be restored.
+///
+/// # Errors
+/// `ObjectNotInPrerequisiteState` for a directory that is no backup, or an incomplete one; `UnsupportedVersion`; `DataCorrupted`; `IoError`.
+pub fn range_of(backup: &Env) -> Result<BackupRange> {
+    Ok(BackupRecord::read(backup)?.range)
+}
+
 #[cfg(test)]
 mod tests;
