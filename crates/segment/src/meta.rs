@@ -127,7 +127,14 @@ pub(crate) struct TemporaryFile {
 
 impl TemporaryFile {
     pub(crate) fn create(env: &Env, name: FileName) -> std::io::Result<Self> {
-        let file = env.disk.create(&name)?;
+        let file = match env.disk.create(&name) {
+            // Of a process that ended while it wrote the same file: a start builds key runs before it removes what is left over.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                env.disk.remove(&name)?;
+                env.disk.create(&name)?
+            }
+            created => created?,
+        };
         Ok(Self { env: env.clone(), name, file, published: false })
     }
 

@@ -12,6 +12,7 @@ use super::plan::{RunSize, runs_to_merge};
 use crate::commit::{one_shard, only_shard};
 use crate::files::{file_name, remove_if_there};
 use crate::node::{Node, SEGMENT_DIR};
+use crate::rewrite::is_harmless;
 use crate::snapshot::ShardState;
 
 /// Puts one run in the place of several, one job at a time.
@@ -74,11 +75,11 @@ impl MergeWorker {
         Ok(None)
     }
 
-    /// A full disk is waited for, damage is left to those who read it; anything else stops writes (W9).
+    /// Lack of space or of open files is waited for, damage is left to those who read it; anything else stops writes (W9).
     fn fail(&mut self, table: Option<TableId>, error: &Error) -> Step {
         let condition = error.condition();
-        if condition == Condition::DiskFull {
-            tracing::warn!(%error, "a merge of key runs found the disk full");
+        if is_harmless(error) {
+            tracing::warn!(%error, "a merge of key runs must wait");
             self.retry_at = Some(self.node.env.clock.monotonic() + RETRY_DELAY);
         } else if matches!(condition, Condition::DataCorrupted | Condition::UnsupportedVersion) {
             tracing::error!(%error, "key runs of a table are not merged until the next start");

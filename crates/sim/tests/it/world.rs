@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use outcrop_sim::nth;
-use outcrop_sim::world::live;
+use outcrop_sim::world::{FaultClass, live, live_with};
 use outcrop_testkit::seed::for_each_seed;
 
 #[test]
@@ -11,6 +11,16 @@ fn lives_of_the_engine_lose_nothing_whatever_fails() {
     for_each_seed("lives_of_the_engine_lose_nothing_whatever_fails", 4, |seed| {
         assert!(live(seed).compared > 0);
     });
+}
+
+/// Each of these lives found something: a merge of key runs that lacked open files stopped all writes; a start that was cut short while
+/// it built a key run anew could never be repeated.
+#[test]
+fn lives_that_found_bugs_find_them_no_more() {
+    for seed in [20_101, 20_144, 20_267] {
+        live(seed);
+    }
+    live_with(573, Some(FaultClass::Rot));
 }
 
 /// M1: the same calls of the disk, the same answers, the same branches.
