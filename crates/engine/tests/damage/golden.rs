@@ -191,7 +191,7 @@ fn xxh3(bytes: &[u8]) -> u64 {
 }
 
 fn renew_format(bytes: &mut Vec<u8>) {
-    let text = String::from_utf8(bytes.clone()).unwrap().replace("version 1\n", "version 2\n");
+    let text = String::from_utf8(bytes.clone()).unwrap().replace("version 1\n", "version 3\n");
     let (content, _) = text.split_once("checksum").unwrap();
     *bytes = format!("{content}checksum {:016x}\n", xxh3(content.as_bytes())).into_bytes();
 }
@@ -228,7 +228,7 @@ fn p11_a_newer_version_of_any_kind_of_file_is_refused_by_name() {
     let envelope: Renew = |bytes| renew_envelope(bytes);
     // The suffix of the files, who reads them, and what is said.
     let cases: [(&str, &str, Renew, &str); 6] = [
-        ("stopped", "FORMAT", renew_format, "format version 2, this build reads version 1"),
+        ("stopped", "FORMAT", renew_format, "format version 3, this build reads versions 1 and 2"),
         ("stopped", ".log", |bytes| renew_log(bytes), ".log"),
         ("stopped", ".manifest", envelope, ".manifest"),
         ("stopped", ".keys", envelope, ".keys"),

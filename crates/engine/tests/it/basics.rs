@@ -206,7 +206,7 @@ fn a_directory_is_opened_once_and_only_if_it_is_ours() {
 
     let (env, _sim) = Env::simulated(4);
     let name = outcrop_env::FileName::new("FORMAT").unwrap();
-    env.disk.create(&name).unwrap().write_all_at(0, b"Outcrop data directory\nversion 2\nlog 0\n").unwrap();
+    env.disk.create(&name).unwrap().write_all_at(0, b"Outcrop data directory\nversion 3\nlog 0\n").unwrap();
     assert_eq!(Engine::open(&env, roomy()).unwrap_err().condition(), Condition::UnsupportedVersion);
 }
 

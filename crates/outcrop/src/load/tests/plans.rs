@@ -72,7 +72,7 @@ fn columns_of_a_file_go_to_columns_of_a_table_by_name() {
         &["id".to_owned()],
     )
     .unwrap();
-    let (name, sql) = (TableName::parse("t").unwrap(), "COPY t (n, id) FROM STDIN WITH (ON_CONFLICT skip)");
+    let (name, sql) = (TableName::parse("t").unwrap(), "COPY t (n, id) FROM STDIN WITH (FORMAT text, ON_CONFLICT skip)");
     assert_eq!(plan.copy_sql(&name, false), sql);
     let missing = plan.check_upsert().unwrap_err().to_string();
     assert!(missing.contains("no column \"d\""), "{missing}");
@@ -90,7 +90,7 @@ fn columns_of_a_file_go_to_columns_of_a_table_by_name() {
 fn later_lines_may_have_members_that_the_sample_has_not() {
     let plan = Plan::append(&sample(&[("id", DataType::Int8)]), FileFormat::Ndjson, table(), &[]).unwrap();
     // Columns with a default are left to it.
-    let sql = "COPY t (id, n) FROM STDIN WITH (ON_CONFLICT replace)";
+    let sql = "COPY t (id, n) FROM STDIN WITH (FORMAT text, ON_CONFLICT replace)";
     assert_eq!(plan.copy_sql(&TableName::parse("t").unwrap(), true), sql);
 }
 
