@@ -96,7 +96,7 @@ async fn unknown_formats_are_refused() {
     let server = TestServer::start();
     let client = server.connect().await;
     client.batch_execute("create table t (id int primary key)").await.unwrap();
-    assert_eq!(refusal(&client, "copy t to stdout with (format binary)").await.code().code(), "0A000");
+    assert_eq!(refusal(&client, "copy t to stdout with (format parquet)").await.code().code(), "22023");
     assert_eq!(refusal(&client, "copy nowhere from stdin").await.code().code(), "42P01");
 }
 
