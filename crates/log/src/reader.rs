@@ -103,10 +103,7 @@ struct ReadGroup {
 impl LogReader {
     /// Begins with the first group that may hold commit `from`. `None` if the log begins behind it.
     pub fn open(env: &Env, dir: &str, id: LogId, extents: &[LogExtent], from: CommitSeq) -> Option<Self> {
-        let begin = extents.iter().rev().find_map(|extent| {
-            let page = extent.first_group.filter(|_| extent.covered < from)?;
-            Some(RecordPlace { number: extent.number, page })
-        })?;
+        let (begin, _) = begin_of(extents, from)?;
         Some(Self {
             env: env.clone(),
             dir: dir.to_owned(),
@@ -117,6 +114,17 @@ impl LogReader {
             last: None,
             open: None,
         })
+    }
+
+    /// Moves on to the newest file that leaves out no record that is to come. Whoever keeps only those keeps not the file of the one
+    /// before: call this with extents that have the next record before it is read, when the log was cut since the last call.
+    pub fn skip_passed_files(&mut self, extents: &[LogExtent]) {
+        let wanted = self.last.map_or(self.from, |(seq, _)| self.from.max(CommitSeq::new(seq.get().saturating_add(1))));
+        let found = begin_of(extents, wanted).filter(|(place, _)| place.number > self.next.number);
+        if let Some((place, covered)) = found {
+            self.next = place;
+            self.last = self.last.filter(|(seq, _)| *seq == covered);
+        }
     }
 
     /// The next group of records, which must be durable.
@@ -285,6 +293,14 @@ impl LogReader {
         let path = name.map_or_else(|_| self.dir.clone(), |name| self.env.disk.describe(&name));
         Error::corrupt(path, at.page * PAGE_BYTES as u64, what)
     }
+}
+
+/// The last group that begins a file and has no record from `from` on before it, and the newest commit before it.
+fn begin_of(extents: &[LogExtent], from: CommitSeq) -> Option<(RecordPlace, CommitSeq)> {
+    extents.iter().rev().find_map(|extent| {
+        let page = extent.first_group.filter(|_| extent.covered < from)?;
+        Some((RecordPlace { number: extent.number, page }, extent.covered))
+    })
 }
 
 /// Pages of a group that are read at once.

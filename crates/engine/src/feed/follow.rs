@@ -10,7 +10,7 @@ use imbl::OrdMap;
 use outcrop_format::CommitRecord;
 use outcrop_format::feed::FeedTables;
 use outcrop_format::record::{Change, DdlChange, Install, Op, Ops, StagedCommit, Victims};
-use outcrop_log::{LogReader, RecordPlace};
+use outcrop_log::{LogExtent, LogReader, RecordPlace};
 use outcrop_types::{CommitSeq, Condition, Error, Result, RowAddress, TableId, TableSchema, UnitId};
 
 use super::batches::FeedEvent;
@@ -148,7 +148,7 @@ impl Feed {
                 let closing = node.tail.lock().poisoned().is_none() && is_closed();
                 return if closing { node.tail.lock().check_open().map(|()| None) } else { Ok(None) };
             }
-            reading.read_group(self.position)?;
+            reading.read_group(self.position, &node.log_extents.load())?;
         }
         let Some((seq, bytes, place)) = reading.ahead.front() else { return Ok(None) };
         decode(*seq, bytes).map(|record| Some((record, *place)))
@@ -250,8 +250,10 @@ impl Feed {
 }
 
 impl Reading {
-    /// Takes the next group out of the log; records up to `after` are dropped.
-    fn read_group(&mut self, after: CommitSeq) -> Result<()> {
+    /// Takes the next group out of the log, which is visible and so in `extents`; records up to `after` are dropped. The file that
+    /// was read before may be gone: the cursor keeps what comes, not what was passed.
+    fn read_group(&mut self, after: CommitSeq, extents: &[LogExtent]) -> Result<()> {
+        self.old_rows.log.skip_passed_files(extents);
         let group = self.old_rows.log.next_group()?;
         let place = group.place;
         for (seq, bytes) in group.records.into_iter().filter(|(seq, _)| *seq > after) {

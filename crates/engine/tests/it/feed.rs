@@ -484,6 +484,32 @@ fn a_cursor_that_is_read_keeps_little_however_much_is_written() {
 }
 
 #[test]
+fn a_feed_that_waits_needs_no_file_of_what_was_passed() {
+    let mut options = tiny();
+    options.log_file_bytes = 16 << 10;
+    let (_env, sim, engine, table) = open(options);
+    cursor(&engine, "f", table);
+    let mut long = engine.feed("f", None).unwrap();
+    // The log files have three pages for groups: what was passed ends at each place in one.
+    for round in 0..24 {
+        // It knows where to begin, and has read nothing.
+        let mut fresh = engine.feed("f", Some(long.position())).unwrap();
+        assert_eq!(drain(&mut fresh), []);
+        engine.advance_feed_cursor("f", long.position()).wait().unwrap();
+        let added = [1, 2, 12, 13][round % 4];
+        let ids = (0..added).map(|n| i64::try_from(round).unwrap() * 100 + n);
+        for id in ids.clone() {
+            insert(&engine, table, &[row(id, "a")]).unwrap();
+            sim.run_until_idle(50);
+        }
+        engine.flush(None).unwrap();
+        (0..2).for_each(|_| engine.checkpoint().unwrap());
+        let wanted: Vec<_> = ids.map(|id| Shown::Inserted(vec![row(id, "a")])).collect();
+        assert_eq!((events(&mut fresh), events(&mut long)), (wanted.clone(), wanted), "round {round}");
+    }
+}
+
+#[test]
 fn a_full_disk_ends_the_cursor_that_keeps_most_and_writes_go_on() {
     let mut options = tiny();
     options.stall_max = Duration::from_millis(20);

@@ -10,6 +10,15 @@ fn extents(log: &Log) -> Vec<LogExtent> {
     log.extents().collect()
 }
 
+/// As [`follow`], behind a log that is cut.
+fn follow_cut(reader: &mut LogReader, log: &Log, at: &mut u64, known: &Known) {
+    while *at < known.synced {
+        reader.skip_passed_files(&extents(log));
+        let next = Known { synced: *at + 1, ..known.clone() };
+        follow(reader, at, &next);
+    }
+}
+
 /// Reads on to the newest synced record and compares each one.
 fn follow(reader: &mut LogReader, at: &mut u64, known: &Known) -> Vec<(RecordPlace, u64)> {
     let mut places = Vec::new();
@@ -64,6 +73,33 @@ proptest! {
             known.written.retain(|(seq, _)| *seq <= known.synced);
             log = reopened;
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Files of what was read are cut, and used again, while it waits.
+    #[test]
+    fn a_reader_needs_no_file_but_those_of_what_is_to_come(
+        ops in prop::collection::vec((op(), any::<bool>()), 1..80),
+        seed in any::<u64>(),
+    ) {
+        let (env, sim) = Env::simulated(seed);
+        let mut known = Known::default();
+        let mut log = create_and_run(&env, &sim, &[], &mut known).unwrap();
+        let mut reader = LogReader::open(&env, DIR, LOG, &extents(&log), seq(1)).unwrap();
+        let mut at = 0;
+        for (op, reads) in ops {
+            let op = if matches!(op, Op::Truncate(_)) { Op::Mark } else { op };
+            run(&mut log, &sim, &[op], &mut known).unwrap();
+            if reads {
+                follow_cut(&mut reader, &log, &mut at, &known);
+            }
+            log.truncate_before(seq(at + 1)).unwrap();
+        }
+        follow_cut(&mut reader, &log, &mut at, &known);
+        prop_assert_eq!(at, known.synced);
     }
 }
 
