@@ -107,12 +107,12 @@ def test_a_directory_of_another_version(
     server = new_server()
     shutil.copytree(original.data, server.data)
     identity = server.data / "FORMAT"
-    identity.write_text(identity.read_text().replace("version 1", "version 2"))
-    with pytest.raises(ServerFailed, match="format version 2, this build reads version 1"):
+    identity.write_text(identity.read_text().replace("version 1", "version 3"))
+    with pytest.raises(ServerFailed, match="format version 3, this build reads versions 1 and 2"):
         server.start()
     outcome = server.check()
-    assert outcome.returncode != 0 and "version 2" in outcome.stdout + outcome.stderr
-    assert "version 2" in identity.read_text(), "the directory was changed"
+    assert outcome.returncode != 0 and "version 3" in outcome.stdout + outcome.stderr
+    assert "version 3" in identity.read_text(), "the directory was changed"
 
 
 def test_a_directory_in_use(own_server: OutcropServer, new_server: Callable[..., OutcropServer]) -> None:
