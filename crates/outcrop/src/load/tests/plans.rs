@@ -72,7 +72,8 @@ fn columns_of_a_file_go_to_columns_of_a_table_by_name() {
         &["id".to_owned()],
     )
     .unwrap();
-    let (name, sql) = (TableName::parse("t").unwrap(), "COPY t (n, id) FROM STDIN WITH (FORMAT text, ON_CONFLICT skip)");
+    let (name, sql) =
+        (TableName::parse("t").unwrap(), "COPY t (n, id) FROM STDIN WITH (FORMAT text, ON_CONFLICT skip)");
     assert_eq!(plan.copy_sql(&name, false), sql);
     let missing = plan.check_upsert().unwrap_err().to_string();
     assert!(missing.contains("no column \"d\""), "{missing}");
