@@ -44,9 +44,10 @@ impl LogRequests {
         Self { truncate_before: dropped(), truncated_before: dropped(), ..Self::default() }
     }
 
-    /// The first record that recovery needs.
+    /// The last record before those that recovery needs. Where nothing came since, a backup copies the file that has it, and a start
+    /// goes on behind it: so this file stays when the next record begins another one.
     pub(crate) fn needed_from(&self) -> CommitSeq {
-        CommitSeq::new(self.truncate_before.load(Ordering::Acquire))
+        CommitSeq::new(self.truncate_before.load(Ordering::Acquire).saturating_sub(1))
     }
 
     /// Asks to drop log files whose records are all before `seq`, and that no feed needs.
@@ -201,13 +202,14 @@ impl LogWorker {
             return;
         }
         self.feeds = Arc::clone(&version.feeds);
-        let before = requests.needed_from();
-        let cut = version.feeds.all_log_from(&version.tables).map_or(before, |kept| kept.min(before));
+        let asked = requests.truncate_before.load(Ordering::Acquire);
+        let needed = requests.needed_from();
+        let cut = version.feeds.all_log_from(&version.tables).map_or(needed, |kept| kept.min(needed));
         if let Err(error) = self.log.truncate_before(cut) {
             tracing::warn!(%error, "old log files stay until the next checkpoint");
         }
         self.count_bytes();
-        requests.truncated_before.fetch_max(before.get(), Ordering::AcqRel);
+        requests.truncated_before.fetch_max(asked, Ordering::AcqRel);
         self.node.progress.notify();
     }
 }

@@ -232,6 +232,46 @@ fn a_backup_under_load_is_the_database_at_one_commit() {
     });
 }
 
+/// Nobody wrote for a while, so that a start needs no commit of the log; then somebody writes a lot.
+#[test]
+fn a_backup_of_an_idle_database_has_its_log_whatever_comes_then() {
+    let (machine, sim) = Env::simulated(5);
+    let env = nested(&machine, "data");
+    let mut options = tiny();
+    options.log_file_bytes = 16 << 10;
+    let engine = Engine::open(&env, options.clone()).unwrap();
+    let table = create(&engine, keyed("t"));
+    // The log files have three pages for groups: it ends at each place in one.
+    for round in 0..12 {
+        (0..=round % 3).for_each(|n| drop(upsert(&engine, table, &[row(n, &format!("{round}"))]).unwrap()));
+        engine.flush(None).unwrap();
+        engine.compact().unwrap();
+        sim.run_until_idle(10_000);
+        (0..3).for_each(|_| engine.checkpoint().unwrap());
+        let writer = engine.clone();
+        let write = move |number| {
+            // When the directory is claimed.
+            if number > 8 && number % 6 == 0 {
+                (0..4).for_each(|n| drop(upsert(&writer, table, &[row(100 + n, "later")]).unwrap()));
+                writer.flush(None).unwrap();
+                // The log is cut whenever cursors move.
+                writer.create_feed_cursor("f", FeedTables::All).wait().unwrap();
+                writer.drop_feed_cursor("f").wait().unwrap();
+                (0..2).for_each(|_| writer.checkpoint().unwrap());
+            }
+            Ok(())
+        };
+        let (backup, dir) = (format!("b{round}"), format!("r{round}"));
+        let target = hooked(&machine, &backup, Arc::new(write));
+        let report = engine.backup(&target, None, &|| false).unwrap();
+        restore(&nested(&machine, &backup), &nested(&machine, &dir), Until::End).unwrap();
+        let restored = Engine::open(&nested(&machine, &dir), options.clone()).unwrap();
+        assert_eq!(restored.snapshot().commit_seq(), report.range.last);
+        restored.close().unwrap();
+        assert_clean(&nested(&machine, &dir));
+    }
+}
+
 #[test]
 fn a_restored_database_goes_on_as_one_of_its_own() {
     for_each_seed("a_restored_database_goes_on_as_one_of_its_own", 2, |seed| {

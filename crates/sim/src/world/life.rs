@@ -363,11 +363,17 @@ impl Life {
         match self.judge(&format!("{operation:?}"), error) {
             Verdict::Refused => Ok(()),
             Verdict::Stopped => {
-                self.unknown.push(operation);
+                self.unknown.extend(is_open(error).then_some(operation));
                 Err(Verdict::Stopped)
             }
         }
     }
+}
+
+/// Whether an error leaves open what became of a commit. A failed call of the disk comes before the commit has its place, and is a
+/// refusal; after that it stops all writes, and says so.
+pub(super) fn is_open(error: &Error) -> bool {
+    matches!(error.condition(), Condition::Poisoned | Condition::AdminShutdown)
 }
 
 /// Small limits, other ones in each life.

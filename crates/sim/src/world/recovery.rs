@@ -1,12 +1,15 @@
 //! Starts: what was acknowledged is there, in whole commits, without gaps (P1, P2, P3).
 
-use outcrop_engine::Engine;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use outcrop_engine::{CommitHandle, Engine};
 use outcrop_testkit::{Operation, Tables};
 use outcrop_types::{Condition, Error, TableSchema};
 
 use super::aging::Aging;
 use super::faults::Verdict;
-use super::life::{Life, next};
+use super::life::{Life, is_open, next};
 use crate::statements::{name, scan};
 
 impl Life {
@@ -36,7 +39,8 @@ impl Life {
     /// The process is killed, or the power fails; then it is started until it runs.
     pub(super) fn restart(&mut self, kill: bool) {
         let acknowledged = self.model.last_seq();
-        let unanswered = std::mem::take(&mut self.pending).into_iter().map(|(_, operation)| operation);
+        let pending = std::mem::take(&mut self.pending).into_iter();
+        let unanswered = pending.filter_map(|(handle, operation)| (!is_refused(handle)).then_some(operation));
         let unknown: Vec<Operation> = std::mem::take(&mut self.unknown).into_iter().chain(unanswered).collect();
         for operation in unknown {
             let seq = next(self.model.last_seq());
@@ -127,4 +131,12 @@ impl Life {
             self.consumer = None;
         }
     }
+}
+
+/// Whether a commit that nobody waited for was answered, with an error that leaves nothing open.
+fn is_refused(handle: CommitHandle) -> bool {
+    let refused = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&refused);
+    handle.on_done(move |outcome| told.store(outcome.is_err_and(|error| !is_open(&error)), Ordering::Release));
+    refused.load(Ordering::Acquire)
 }
